@@ -1,0 +1,57 @@
+/* Status codes, error text and slices: what every other module speaks in. */
+#ifndef MMS_BASE_H
+#define MMS_BASE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum mms_status {
+	MMS_OK = 0,
+	MMS_ERR_CONFIG,      /* a setting or URI is wrong; the text says which and how it should read */
+	MMS_ERR_MEMORY,      /* malloc or mmap failed */
+	MMS_ERR_TIMEOUT,     /* no answer within the wait; soft fault of the node */
+	MMS_ERR_CLOSED,      /* the server closed an idle connection before any byte of a reply: no fault */
+	MMS_ERR_RESET,       /* connection lost in the middle of a reply; soft fault */
+	MMS_ERR_CONNECT,     /* refused, unreachable, connect timeout; hard fault */
+	MMS_ERR_PROTOCOL,    /* bytes that are no RESP, or a reply of a wrong shape or size; hard fault */
+	MMS_ERR_REFUSED,     /* the server answered with an error; see enum mms_reply_class */
+	MMS_ERR_LOCAL,       /* this process ran out of something (fds, ports, buffers): no fault of the node */
+	MMS_ERR_NO_NODE,     /* no usable node answered */
+	MMS_ERR_GUARD,       /* refused by a rule of ours (write after failed read, too large, ...) */
+	MMS_ERR_FOREIGN      /* the key holds something that is not ours */
+};
+
+/* One message for people: "node web2 (tcp://10.0.0.2:6379): connect: Connection refused". Never a secret. */
+struct mms_error {
+	char text[320];
+};
+
+/* Borrowed bytes; not NUL-terminated. */
+struct mms_slice {
+	const char *ptr;
+	size_t len;
+};
+
+#if defined(__GNUC__)
+#define MMS_PRINTF(fmt_index, arg_index) __attribute__((format(printf, fmt_index, arg_index)))
+#else
+#define MMS_PRINTF(fmt_index, arg_index)
+#endif
+
+/* Writes the text (cut at the buffer's end); error may be NULL. */
+void mms_error_set(struct mms_error *error, const char *format, ...) MMS_PRINTF(2, 3);
+
+/* A NUL-terminated string as a slice; text may be NULL (empty slice). */
+struct mms_slice mms_slice_of(const char *text);
+
+/* Byte equality in time that depends on the lengths only. */
+int mms_slice_equal_constant_time(struct mms_slice a, struct mms_slice b);
+
+/* len random bytes from the kernel; MMS_ERR_LOCAL when it has none to give. */
+enum mms_status mms_random_bytes(void *out, size_t len);
+
+/* CRC-32C (Castagnoli), continued from crc; start with 0. */
+uint32_t mms_crc32c(uint32_t crc, const void *data, size_t len);
+
+#endif

@@ -1,0 +1,96 @@
+/* Every Redis command and script that mmsession sends, encoded as RESP into a caller's buffer. No allocation, no copy
+ * of a payload: a command is a short list of byte ranges, of which the payload is one, borrowed. (hiredis' formatter
+ * allocates and copies every argument: docs/decisions/0002.)
+ *
+ *   struct mms_command command;
+ *   mms_command_init(&command);
+ *   mms_command_read_whole(&command, key);
+ *   mms_conn_send(conn, &command, ...);
+ */
+#ifndef MMS_COMMAND_H
+#define MMS_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "mms_base.h"
+#include "mms_record.h"
+#include "mms_reply.h"
+
+#define MMS_COMMAND_SCRATCH 4096
+#define MMS_COMMAND_PARTS 8
+
+/* One or more commands of one round trip. Plain data, lives on the stack; must not be moved once filled. */
+struct mms_command {
+	struct iovec parts[MMS_COMMAND_PARTS]; /* in order; point into scratch, static text, or the caller's payload */
+	uint32_t part_count;
+	uint32_t reply_count;                  /* replies that the server will send for it */
+	uint32_t scratch_used;
+	bool overflow;                         /* something did not fit: a programmer's error, refused by conn */
+	char scratch[MMS_COMMAND_SCRATCH];
+};
+
+void mms_command_init(struct mms_command *command);
+
+/* Handshake. Empty user = password only. Replies: 1 each; load_scripts: MMS_SCRIPT_COUNT. */
+void mms_command_auth(struct mms_command *command, struct mms_slice user, struct mms_slice password);
+void mms_command_select(struct mms_command *command, uint32_t db);
+void mms_command_load_scripts(struct mms_command *command);
+void mms_command_ping(struct mms_command *command);
+void mms_command_info_server(struct mms_command *command);
+
+/* Whole record and its remaining life: GET, PTTL. Replies: 2. */
+void mms_command_read_whole(struct mms_command *command, struct mms_slice key);
+/* Header alone: GETRANGE. Replies: 1 (an empty string when there is no key). */
+void mms_command_read_header(struct mms_command *command, struct mms_slice key);
+
+/* Conditional put: SET tmp PX, then the script on headers, which renames tmp onto key when the record is newer than what
+ * stands there. tmp_key must be unique per write. expected: MMS_RECORD_HEADER_SIZE bytes of a damaged header that is to be
+ * replaced whatever it says, or empty. grace_ms: added to a live record's remaining life when a tombstone replaces it.
+ * Replies: 2; judge the second with mms_command_parse_put(). Borrows header and payload until sent. */
+void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,
+		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
+		struct mms_slice expected);
+
+/* Raises the TTL to at least ttl_ms if the node holds this very header, or a newer live record. Replies: 1; judge with
+ * mms_command_parse_put(): STORED = raised or long enough, LACKING = absent or older, NEWER = a newer one stands there. */
+void mms_command_touch(struct mms_command *command, struct mms_slice key, const unsigned char *header, uint64_t ttl_ms);
+
+/* SET key value NX, then GET key. Replies: 2. */
+void mms_command_set_once(struct mms_command *command, struct mms_slice key, struct mms_slice value);
+/* SET key value PX ttl_ms (0 = for ever). Replies: 1. */
+void mms_command_set(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms);
+/* Deletes key if its value is `value`. Replies: 1 integer. */
+void mms_command_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice value);
+void mms_command_get(struct mms_command *command, struct mms_slice key);
+
+/* What a node made of a put or touch. */
+enum mms_put_outcome {
+	MMS_PUT_STORED,   /* it is there now */
+	MMS_PUT_EQUAL,    /* it was there already */
+	MMS_PUT_NEWER,    /* something newer stands there: see header and pttl_ms */
+	MMS_PUT_LACKING,  /* touch: the node lacks this version */
+	MMS_PUT_FOREIGN,  /* not ours: left alone */
+	MMS_PUT_NOSCRIPT, /* load the scripts and repeat */
+	MMS_PUT_ERROR     /* a server error: classify the reply that says so */
+};
+
+struct mms_put_result {
+	enum mms_put_outcome outcome;
+	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* of what stands there, for NEWER */
+	bool has_header;
+	int64_t pttl_ms;                              /* remaining life of it, for NEWER */
+	enum mms_reply_class error_class;             /* for ERROR */
+	char error_text[128];                         /* for ERROR */
+};
+
+/* first: reply to SET (NULL for a touch), second: reply to the script. */
+void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply *second, struct mms_put_result *out);
+
+/* Scripts: text and SHA-1 in hex. The test compares the SHA-1 with what SCRIPT LOAD answers. */
+enum mms_script { MMS_SCRIPT_PUT, MMS_SCRIPT_TOUCH, MMS_SCRIPT_DELETE_IF, MMS_SCRIPT_COUNT };
+const char *mms_command_script_text(enum mms_script script);
+const char *mms_command_script_sha1(enum mms_script script);
+
+#endif

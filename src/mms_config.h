@@ -1,0 +1,86 @@
+/* Node list and settings: parsing, ranges, fingerprint. Pure: no file, network or clock, but for the password file. */
+#ifndef MMS_CONFIG_H
+#define MMS_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_base.h"
+
+#define MMS_NODES_MAX 64
+#define MMS_PREFIX_MAX 64       /* bytes of mmsession.prefix */
+#define MMS_SESSION_ID_MAX 256  /* bytes of a session id */
+#define MMS_KEY_MAX (MMS_PREFIX_MAX + MMS_SESSION_ID_MAX)
+#define MMS_SECRET_MAX 512
+#define MMS_PATH_MAX 256
+
+enum mms_node_scheme { MMS_SCHEME_TCP, MMS_SCHEME_UNIX };
+
+/* Plain data without pointers: it is copied into shared memory as it is. Strings are NUL-terminated. */
+struct mms_node_config {
+	uint32_t scheme;      /* enum mms_node_scheme */
+	uint32_t port;        /* TCP */
+	uint32_t db;
+	uint32_t numeric;     /* 1: host is an IP address literal (or the node is a Unix socket) */
+	char host[256];       /* TCP: host name or address, without brackets */
+	char path[108];       /* Unix: socket path */
+	char name[64];        /* for people; by default the address */
+	char address[300];    /* canonical URI for messages: tcp://10.0.0.2:6379, unix:///run/redis.sock */
+};
+
+enum mms_read_mode { MMS_READ_NEWEST, MMS_READ_QUORUM, MMS_READ_LOCAL };
+
+#define MMS_ACKS_QUORUM 0xfffffffeu
+#define MMS_ACKS_ALL 0xffffffffu
+
+/* Everything that one cluster needs to know; plain data, copied into shared memory for the replicator. */
+struct mms_settings {
+	uint32_t node_count;
+	uint32_t read_mode;          /* enum mms_read_mode */
+	uint32_t write_acks;         /* a number, MMS_ACKS_QUORUM or MMS_ACKS_ALL */
+	uint32_t lifetime_s;         /* 0 = what the caller passes (session.gc_maxlifetime) */
+	uint32_t connect_timeout_ms, read_timeout_ms, budget_ms;
+	uint32_t touch_interval_s;
+	uint32_t max_clock_drift_ms;
+	uint32_t max_session_size;   /* bytes of payload */
+	uint32_t shutdown_drain_ms;
+	uint32_t host_hash;          /* CRC-32C of host_id */
+	char host_id[64];
+	char prefix[MMS_PREFIX_MAX + 1];
+	char user[64];
+	char password_file[MMS_PATH_MAX];
+	struct mms_node_config nodes[MMS_NODES_MAX];
+};
+
+/* Parses a node list ("unix:///run/redis.sock, tcp://10.0.0.2:6379?name=web2&db=3") into settings->nodes and
+ * node_count. An empty text is one node, tcp://127.0.0.1:6379. On MMS_ERR_CONFIG the error says the offset, the
+ * text there, what is wrong and an example of a right one (credentials found in a URI are not repeated). */
+enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
+		struct mms_error *error);
+
+/* "newest", "quorum", "local". */
+enum mms_status mms_config_parse_read_mode(struct mms_slice text, uint32_t *mode, struct mms_error *error);
+
+/* "1", a number up to MMS_NODES_MAX, "quorum", "all". */
+enum mms_status mms_config_parse_write_acks(struct mms_slice text, uint32_t *acks, struct mms_error *error);
+
+/* Prefix: 0..64 bytes without blanks, control characters or glob characters (* ? [ ] \); host_id: 1..63 of
+ * [A-Za-z0-9._-]. */
+enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error);
+enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error *error);
+
+/* A number with optional K, M or G, within [min, max]; the error names `what`, the text and the range. */
+enum mms_status mms_config_parse_number(struct mms_slice text, const char *what, uint64_t min, uint64_t max,
+		uint64_t *value, struct mms_error *error);
+
+/* 64 bits over all that makes a cluster another cluster: nodes in order, prefix, user, password file, host id. Never 0. */
+uint64_t mms_config_fingerprint(const struct mms_settings *settings);
+
+/* How many acknowledgements write_acks asks for with this many nodes (1..node_count). */
+uint32_t mms_config_acks_needed(const struct mms_settings *settings);
+
+/* First line of the file without its end of line; refuses files over MMS_SECRET_MAX. out is NUL-terminated. An
+ * empty path gives an empty password. The message names the file, never its content. */
+enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_MAX + 1], struct mms_error *error);
+
+#endif

@@ -1,0 +1,73 @@
+/* Hints: session ids that nodes are known to have missed, with the version missed (protocol.md, rule g). One open
+ * hash table for all nodes of a cluster in shared memory, under a robust mutex of its own. A killed writer leaves at
+ * most one torn entry, found by its state word: it is dropped and all nodes are marked as overflowed (behind), so that a
+ * scan delivers. Nothing waits longer than 20 ms for the lock; who can't get it marks the nodes as overflowed. */
+#ifndef MMS_HINTS_H
+#define MMS_HINTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_base.h"
+#include "mms_clock.h"
+#include "mms_config.h"
+#include "mms_record.h"
+
+struct mms_hint_sh {
+	_Atomic uint32_t state;   /* 0 free, 1 being written, 2 valid, 3 deleted; under the lock */
+	uint32_t key_len;
+	uint64_t missing_mask;    /* nodes that lack it; under the lock */
+	int64_t deadline_us;      /* monotonic: the record is dead everywhere after it; under the lock */
+	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* newest version known to be missed; a tombstone is itself */
+	char key[MMS_KEY_MAX];
+};
+
+struct mms_hints_sh {
+	pthread_mutex_t lock;
+	uint32_t capacity;                 /* entries, power of two; set once */
+	uint32_t reserved;
+	uint64_t table_offset;             /* bytes from this struct to the table; set once */
+	_Atomic uint32_t used;             /* valid + deleted entries; under the lock */
+	_Atomic uint32_t node_count[MMS_NODES_MAX]; /* valid hints per node; under the lock, read by anyone */
+	_Atomic uint64_t overflow_mask;    /* nodes that missed more than fits; anyone sets, the replicator clears */
+	_Atomic uint64_t changed_count;    /* additions ever, so that the replicator sees new ones */
+};
+
+/* A copy of one hint, for the replicator. */
+struct mms_hint {
+	char key[MMS_KEY_MAX];
+	uint32_t key_len;
+	uint64_t missing_mask;
+	struct mms_mono deadline;
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+};
+
+/* Prepares a zeroed struct and its table of capacity entries (rounded down to a power of two, at least 64). */
+enum mms_status mms_hints_init(struct mms_hints_sh *hints, void *table, uint32_t capacity, struct mms_error *error);
+
+/* Notes that the nodes of missing_mask lack the version of `header`. An older hint for the key takes over the newer
+ * header, the later deadline, and both masks. False when the table is full or locked: the nodes are in overflow_mask
+ * then. Versions are compared by decoding the stored headers. */
+bool mms_hints_add(struct mms_hints_sh *hints, struct mms_slice key, const unsigned char *header,
+		uint64_t missing_mask, struct mms_mono deadline, struct mms_mono now);
+
+/* Copies the next hint that `node` misses, from *cursor on (start with 0; it is advanced; at most 4096 entries are
+ * walked per call). Returns false when none was found: *cursor is then 0 when the table's end was reached, and
+ * non-zero when the walk should go on with another call. Expired hints are removed on the way. */
+bool mms_hints_next(struct mms_hints_sh *hints, unsigned node, uint32_t *cursor, struct mms_mono now,
+		struct mms_hint *out);
+
+/* The node has at least `version` now: forget it for that node, unless the hint has become newer meanwhile. */
+void mms_hints_settle(struct mms_hints_sh *hints, struct mms_slice key, unsigned node,
+		const struct mms_version *version);
+
+/* Nobody has it: forget it for that node if the hint is still the one that was read. */
+void mms_hints_drop(struct mms_hints_sh *hints, const struct mms_hint *read, unsigned node);
+
+/* Number of hints of a node; whether it missed more than fits. */
+uint32_t mms_hints_count(const struct mms_hints_sh *hints, unsigned node);
+bool mms_hints_overflowed(const struct mms_hints_sh *hints, unsigned node);
+
+#endif

@@ -1,0 +1,120 @@
+/* Mailbox: the shared-memory ring of writes on their way to the nodes. Many producers (request threads of all
+ * workers) under one robust mutex, one consumer (the replicator).
+ *
+ * Publication is one store of `head` after the copy, so a producer killed anywhere leaves nothing to repair. A
+ * producer that finds the ring empty starts again at its beginning (a pad entry covers the rest): few pages are
+ * touched. Positions count bytes, modulo 2^56; the ring size is a power of two.
+ *
+ * What the consumer may do without the mutex: read entries between tail and head (only it moves tail, and nothing
+ * between them is overwritten) and move tail, by CAS on position and epoch together. A consumer that was stopped
+ * and succeeded finds the epoch changed: whatever it copied since must be thrown away unsent
+ * (mms_mailbox_owned()). Producers may set the mask of their own entry only under the mutex, after checking that it
+ * still lies behind tail: only producers overwrite, and they hold the mutex then. */
+#ifndef MMS_MAILBOX_H
+#define MMS_MAILBOX_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_base.h"
+#include "mms_clock.h"
+
+#define MMS_MAILBOX_MIN_SIZE (64u * 1024u)
+
+enum mms_parcel_kind {
+	MMS_PARCEL_PUT = 1,  /* a whole record (or tombstone): conditional put on every node */
+	MMS_PARCEL_TOUCH = 2 /* the header of the version whose TTL is to be raised; no payload */
+};
+
+/* What a producer hands in. Borrowed for the call. */
+struct mms_parcel {
+	enum mms_parcel_kind kind;
+	struct mms_slice key;      /* whole key */
+	const unsigned char *header; /* MMS_RECORD_HEADER_SIZE bytes */
+	struct mms_slice payload;  /* empty for touches and tombstones */
+	uint64_t ttl_ms;
+	uint64_t have_mask;        /* nodes that have it already */
+	bool settled;              /* true: no request thread is about to send it (read repair) */
+};
+
+/* An entry as the consumer sees it; slices point into the ring and stay valid until tail passes them, for a
+ * consumer that still owns the mailbox. */
+struct mms_mailbox_item {
+	enum mms_parcel_kind kind;
+	struct mms_slice key;
+	struct mms_slice record;   /* header, then payload */
+	uint64_t ttl_ms;           /* as of pushed_at */
+	struct mms_mono pushed_at;
+	uint64_t have_mask;
+	bool settled;              /* the producer has said which nodes took it */
+	uint64_t next;             /* position of the following entry */
+};
+
+/* A producer's handle on its entry until it settles it. */
+struct mms_ticket {
+	uint64_t position;
+	bool valid;
+};
+
+struct mms_mailbox_sh {
+	pthread_mutex_t lock;          /* robust, process-shared; producers only */
+	_Atomic uint64_t head;         /* position after the last published entry; producers, under lock */
+	_Atomic uint64_t tail;         /* epoch << 56 | position; the consumer, by CAS */
+	uint64_t size;                 /* bytes of the ring, power of two; set once at creation */
+	uint64_t ring_offset;          /* bytes from this struct to the ring; set once at creation */
+	_Atomic uint32_t stalled;      /* 1: a lock holder seems stopped, others trylock only; any producer */
+	_Atomic uint32_t sleeping;     /* 1: the consumer waits on its eventfd; consumer sets, a producer clears */
+	_Atomic uint64_t pushed_count; /* entries ever pushed; producers, under lock */
+	_Atomic uint64_t passed_count; /* entries ever passed by tail; the consumer */
+};
+
+/* Prepares a zeroed struct and its ring of `size` bytes (rounded down to a power of two) at ring. */
+enum mms_status mms_mailbox_init(struct mms_mailbox_sh *mailbox, void *ring, uint64_t size,
+		struct mms_error *error);
+
+/* Largest entry (key, header, payload and overhead) that is taken: a quarter of the ring. */
+uint64_t mms_mailbox_entry_max(const struct mms_mailbox_sh *mailbox);
+
+/* Copies the parcel in and publishes it. False when the ring is full, the parcel too large or the lock can't be had
+ * within 20 ms (at once while stalled): the caller takes the other way (protocol.md, rule k). Never blocks longer. */
+bool mms_mailbox_push(struct mms_mailbox_sh *mailbox, const struct mms_parcel *parcel, struct mms_mono now,
+		struct mms_ticket *ticket);
+
+/* The producer's last word on its entry: these nodes have it. Harmless when the entry has been passed meanwhile, when
+ * the lock can't be had (the consumer then sends once more) and on an invalid ticket. */
+void mms_mailbox_settle(struct mms_mailbox_sh *mailbox, const struct mms_ticket *ticket, uint64_t have_mask);
+
+/* True when the consumer sleeps and this caller is the one to wake it (write to its eventfd). */
+bool mms_mailbox_must_wake(struct mms_mailbox_sh *mailbox);
+
+/* --- the consumer --- */
+
+/* Makes the caller the consumer; earlier ones are fenced off. Returns its epoch. */
+uint8_t mms_mailbox_take_over(struct mms_mailbox_sh *mailbox);
+bool mms_mailbox_owned(const struct mms_mailbox_sh *mailbox, uint8_t epoch);
+
+uint64_t mms_mailbox_head(const struct mms_mailbox_sh *mailbox);
+uint64_t mms_mailbox_tail(const struct mms_mailbox_sh *mailbox);
+
+/* The entry at position (skipping pads). Returns 1 with *item filled, 0 when position has reached head, -1 when what
+ * stands there can't be an entry (a damaged mapping): the consumer then skips to head and treats every node as behind. */
+int mms_mailbox_peek(const struct mms_mailbox_sh *mailbox, uint64_t position, struct mms_mailbox_item *item);
+
+/* Moves tail from `from` to `to`, passing `entries` entries; false when the caller is fenced off. */
+bool mms_mailbox_advance(struct mms_mailbox_sh *mailbox, uint8_t epoch, uint64_t from, uint64_t to,
+		uint64_t entries);
+
+/* Signed distance b - a of two positions. */
+int64_t mms_mailbox_distance(uint64_t a, uint64_t b);
+
+/* Declares the consumer asleep; returns false (and stays awake) when something was pushed past `seen_head`. */
+bool mms_mailbox_fall_asleep(struct mms_mailbox_sh *mailbox, uint64_t seen_head);
+void mms_mailbox_stay_awake(struct mms_mailbox_sh *mailbox);
+
+/* Bytes between tail and head, and entries not yet passed (approximate for outsiders). */
+uint64_t mms_mailbox_used(const struct mms_mailbox_sh *mailbox);
+uint64_t mms_mailbox_entries(const struct mms_mailbox_sh *mailbox);
+
+#endif

@@ -1,0 +1,106 @@
+/* The shared mapping of a host's PHP: made once in MINIT, inherited by every worker, never unmapped.
+ * size and layout version, the HLC word, then max_clusters slots, each with everything that the workers and the
+ * replicator of one cluster share. Offsets, no pointers. */
+#ifndef MMS_SHM_H
+#define MMS_SHM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "mms_base.h"
+#include "mms_breaker.h"
+#include "mms_config.h"
+#include "mms_hints.h"
+#include "mms_hlc.h"
+#include "mms_mailbox.h"
+#include "mms_metrics.h"
+
+#define MMS_SHM_MAGIC 0x4d4d5348u /* "MMSH" */
+#define MMS_SHM_LAYOUT 1
+#define MMS_ELECTION_SEATS 4
+#define MMS_HINT_CAPACITY 32768u
+
+/* One node as this host sees it. */
+struct mms_node_sh {
+	struct mms_breaker_sh breaker;
+	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator */
+	_Atomic uint32_t behind;        /* 1: our behind marker for it stands on its peers; the replicator */
+	_Atomic uint64_t node_id;       /* from its marker key, 0 = not met yet; the replicator */
+	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
+	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
+	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
+	_Atomic uint32_t address_sequence; /* seqlock of the two below: odd while the replicator writes */
+	uint32_t address_len;           /* 0 = host name not resolved yet */
+	struct sockaddr_storage address;
+};
+
+/* Who may be the replicator. The thread holds its seat's mutex for life; seat and epoch change together by CAS, so a
+ * stopped owner can be succeeded without its mutex. */
+struct mms_election_sh {
+	pthread_mutex_t seats[MMS_ELECTION_SEATS]; /* robust */
+	pthread_mutex_t standby;                   /* robust; held by the one thread that waits to succeed */
+	_Atomic uint32_t seat;                     /* index of the seat in office */
+	_Atomic int64_t beat_us;                   /* monotonic; last heartbeat of the owner */
+	_Atomic int64_t since_us;                  /* monotonic; when the owner took office */
+	_Atomic int32_t owner_pid;                 /* 0 = none; for people */
+	_Atomic uint32_t standby_pid;              /* 0 = none; for people and for the hand-over */
+};
+
+struct mms_cluster_sh {
+	_Atomic uint64_t fingerprint;   /* 0 = free; published last, under slots_lock */
+	_Atomic int32_t wake_fd;        /* eventfd, same number in all processes; set once in MINIT */
+	struct mms_settings settings;   /* what the replicator needs; written before fingerprint is published */
+	struct mms_election_sh election;
+	struct mms_metrics_sh metrics;
+	_Atomic uint64_t flush_request; /* callers of flush ask for a look at once; any process adds */
+	_Atomic uint64_t completed_pushes; /* reserved for rule (j)'s watermark; the replicator */
+	struct mms_node_sh nodes[MMS_NODES_MAX];
+	struct mms_hints_sh hints;
+	struct mms_mailbox_sh mailbox;
+};
+
+struct mms_shm {
+	uint32_t magic, layout;
+	uint64_t size;
+	uint64_t slot_offset, slot_size; /* bytes */
+	uint32_t slot_count;
+	uint32_t mapping_random;         /* lower half of every writer stamped here; non-zero */
+	mms_hlc_word hlc;                /* any process, by CAS */
+	_Atomic uint64_t write_sequence; /* any process adds; below 2^48 */
+	_Atomic uint32_t slots_full_logged; /* 1: the log line about a missing slot was written */
+	pthread_mutex_t slots_lock;      /* robust: only around the claim of a slot */
+};
+
+/* Makes the mapping with room for max_clusters clusters with mailbox_size bytes each (rounded up to a power of two)
+ * and one eventfd per slot. NULL with an error on failure. Memory is reserved, not touched. */
+struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct mms_error *error);
+
+/* Only for tests and for a start-up that fails halfway: closes the eventfds and unmaps. */
+void mms_shm_unmap(struct mms_shm *shm);
+
+/* Checks magic, layout and offsets (a corrupted mapping must not crash a worker). */
+bool mms_shm_valid(const struct mms_shm *shm);
+
+/* The slot of this cluster, claimed on first use; settings are copied on that occasion. NULL when all slots belong to
+ * other clusters or the claim lock can't be had in 20 ms. */
+struct mms_cluster_sh *mms_shm_cluster(struct mms_shm *shm, const struct mms_settings *settings,
+		uint64_t fingerprint);
+
+/* Slot by index (0..slot_count-1), NULL when free: for drains and status. */
+struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index);
+
+uint64_t mms_shm_next_sequence(struct mms_shm *shm);
+
+/* Wakes the replicator if it sleeps; one system call at most. */
+void mms_shm_wake(struct mms_cluster_sh *cluster);
+/* Wakes it whether it sleeps or not (breaker opened, flush). */
+void mms_shm_kick(struct mms_cluster_sh *cluster);
+
+/* Address of a node as published by the replicator; false when it is not resolved yet. */
+bool mms_shm_node_address(const struct mms_node_sh *node, struct sockaddr_storage *out, uint32_t *len);
+void mms_shm_publish_address(struct mms_node_sh *node, const struct sockaddr *address, uint32_t len);
+
+#endif
