@@ -1,0 +1,70 @@
+dnl Build of the mmsession extension: phpize && ./configure && make
+dnl
+dnl src/ is a plain C library that knows nothing of PHP, ext/ the glue around it. They are compiled with the same
+dnl flags but for the warnings of --enable-mmsession-dev: Zend's headers don't survive -Wconversion.
+
+PHP_ARG_ENABLE([mmsession],
+  [whether to enable the mmsession save handler],
+  [AS_HELP_STRING([--enable-mmsession],
+    [Enable the mmsession session save handler])])
+
+PHP_ARG_ENABLE([mmsession-dev],
+  [whether to build mmsession with its development warnings as errors],
+  [AS_HELP_STRING([--enable-mmsession-dev],
+    [mmsession: strict warnings, all of them errors])],
+  [no],
+  [no])
+
+if test "$PHP_MMSESSION" != "no"; then
+  PKG_CHECK_MODULES([HIREDIS], [hiredis >= 0.14 hiredis < 2],, [AC_MSG_ERROR([
+mmsession needs pkg-config and hiredis 0.14 to 1.x.
+Debian, Ubuntu: apt-get install pkg-config libhiredis-dev
+Others: the package is called hiredis-devel or hiredis.])])
+
+  PKG_CHECK_MODULES([LIBEVENT], [libevent_core >= 2.1],, [AC_MSG_ERROR([
+mmsession needs pkg-config and libevent 2.1 or newer.
+Debian, Ubuntu: apt-get install pkg-config libevent-dev
+Others: the package is called libevent-devel or libevent.])])
+
+  PHP_EVAL_INCLINE([$HIREDIS_CFLAGS])
+  PHP_EVAL_INCLINE([$LIBEVENT_CFLAGS])
+  PHP_EVAL_LIBLINE([$HIREDIS_LIBS], [MMSESSION_SHARED_LIBADD])
+  PHP_EVAL_LIBLINE([$LIBEVENT_LIBS], [MMSESSION_SHARED_LIBADD])
+
+  dnl The replicator thread may outlive the last reference to the module: without nodelete the code would be
+  dnl unmapped beneath it when PHP closes its extensions.
+  MMSESSION_SHARED_LIBADD="$MMSESSION_SHARED_LIBADD -pthread -Wl,-z,nodelete"
+  PHP_SUBST([MMSESSION_SHARED_LIBADD])
+
+  MMSESSION_CFLAGS="-std=gnu11 -pthread -fvisibility=hidden -I@ext_srcdir@/src -I@ext_srcdir@/ext"
+  MMSESSION_EXT_WARNINGS=
+  MMSESSION_SRC_WARNINGS=
+  if test "$PHP_MMSESSION_DEV" != "no"; then
+    MMSESSION_EXT_WARNINGS="-Wall -Wextra -Wno-unused-parameter -Werror"
+    MMSESSION_SRC_WARNINGS="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion -Werror"
+  fi
+
+  mmsession_ext_sources="
+    ext/mmsession.c
+    ext/mod_mmsession.c"
+
+  mmsession_src_sources="
+    src/mms_base.c
+    src/mms_store.c"
+
+  PHP_NEW_EXTENSION([mmsession], [$mmsession_ext_sources], [$ext_shared],,
+    [$MMSESSION_CFLAGS $MMSESSION_EXT_WARNINGS])
+
+  dnl PHP_NEW_EXTENSION has one set of flags, src/ has its own.
+  mmsession_flags=`echo "$MMSESSION_CFLAGS $MMSESSION_SRC_WARNINGS" | $SED "s#@ext_srcdir@#$ext_srcdir#g"`
+  if test "$ext_shared" = "no"; then
+    PHP_ADD_SOURCES(PHP_EXT_DIR(mmsession), [$mmsession_src_sources], [$mmsession_flags])
+  else
+    PHP_ADD_SOURCES_X(PHP_EXT_DIR(mmsession), [$mmsession_src_sources], [$mmsession_flags],
+      [shared_objects_mmsession], [yes])
+  fi
+
+  PHP_ADD_BUILD_DIR([$ext_builddir/ext])
+  PHP_ADD_BUILD_DIR([$ext_builddir/src])
+  PHP_ADD_EXTENSION_DEP(mmsession, session)
+fi
