@@ -1,0 +1,89 @@
+"""Selection by row, the closing line, and what nearly every test starts with."""
+import os
+import random
+
+import pytest
+
+from rig import results
+from rig.cluster import Cluster
+
+FULL = os.environ.get("MMS_FULL") == "1"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--only", action="append", default=[], help="row id or part of a test's name")
+
+
+def _names(item):
+    rows = [str(mark.args[0]).lower() for mark in item.iter_markers("row")]
+    return rows, item.name.lower()
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = [word.lower() for word in config.getoption("--only")]
+    if not wanted:
+        return
+
+    def selected(item):
+        rows, name = _names(item)
+        return any(word in rows or word in name for word in wanted)
+    dropped = [item for item in items if not selected(item)]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if selected(item)]
+
+
+class Counts:
+    """One test counts once, whichever of its phases failed; tests/run adds these lines up."""
+
+    def __init__(self):
+        self.passed, self.failed, self.skipped = set(), set(), set()
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.failed.add(report.nodeid)
+        elif report.skipped:
+            self.skipped.add(report.nodeid)
+        elif report.when == "call":
+            self.passed.add(report.nodeid)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+    def pytest_unconfigure(self):
+        print(f"\nresults: {results.PATH}")
+        if self.skipped:
+            print(f"{len(self.skipped)} skipped")
+        print(f"{len(self.passed - self.failed)} passed, {len(self.failed)} failed")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Counts(), "counts")
+    results.begin()
+
+
+@pytest.fixture
+def full():
+    """True when the test is to run at the length that faults.md gives it."""
+    return FULL
+
+
+@pytest.fixture
+def cluster():
+    """cluster(...) makes a Cluster that ends with the test."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Cluster(*arguments, **options))
+        return made[-1]
+    yield make
+    for each in reversed(made):
+        each.close()
+
+
+@pytest.fixture
+def new_id():
+    """new_id() gives a session id that no other test uses."""
+    tag = f"{random.getrandbits(48):012x}"
+    numbers = iter(range(10 ** 9))
+    return lambda: f"t{tag}x{next(numbers)}"

@@ -1,0 +1,3 @@
+<?php
+// No session: tells that this host's php-fpm serves.
+echo 'pong';

@@ -1,0 +1,92 @@
+<?php
+/*
+ * One request as a list of session steps: ?do=start;append:cart:apple;get:cart;close
+ * Answers with JSON: who served, what each step gave, how long session calls took in microseconds, and every
+ * warning. A request without "close" is closed by PHP at its end, like most pages.
+ */
+$answer = [
+    'host' => getenv('RIG_HOST'), 'pid' => getmypid(), 'values' => [], 'ok' => [], 'us' => [], 'warnings' => [],
+];
+set_error_handler(function (int $level, string $text) use (&$answer): bool {
+    $answer['warnings'][] = $text;
+    return true;
+});
+
+function step(string $verb, array $words, array &$answer)
+{
+    switch ($verb) {
+        case 'start':
+            return session_start();
+        case 'read_and_close':
+            return session_start(['read_and_close' => true]);
+        case 'id':
+            return session_id($words[0]);
+        case 'set':
+            $_SESSION[$words[0]] = $words[1];
+            return true;
+        case 'fill': // fill:key:bytes:seed, bytes that no compression shrinks and that the seed decides
+            $_SESSION[$words[0]] = substr(str_repeat(hash('sha512', $words[2] ?? 's'), 1 + intdiv((int) $words[1], 128)), 0, (int) $words[1]);
+            return true;
+        case 'append':
+            $_SESSION[$words[0]][] = $words[1];
+            return true;
+        case 'get':
+            $answer['values'][$words[0]] = $_SESSION[$words[0]] ?? null;
+            return true;
+        case 'all':
+            $answer['values'] = $_SESSION;
+            return true;
+        case 'unset':
+            unset($_SESSION[$words[0]]);
+            return true;
+        case 'close':
+            return session_write_close();
+        case 'abort':
+            return session_abort();
+        case 'reset':
+            return session_reset();
+        case 'destroy':
+            return session_destroy();
+        case 'regenerate':
+            return session_regenerate_id((bool) ($words[0] ?? false));
+        case 'sleep': // ms
+            usleep(1000 * (int) $words[0]);
+            return true;
+        case 'busy': // us
+            for ($end = hrtime(true) + 1000 * (int) $words[0]; hrtime(true) < $end;);
+            return true;
+        case 'finish':
+            return fastcgi_finish_request();
+        case 'touch': // touch:path, a sign for the test that this request has come so far
+            return touch($words[0]);
+        case 'await': // await:path, goes on once the test has made the file
+            for ($end = hrtime(true) + 30e9; !file_exists($words[0]) && hrtime(true) < $end; clearstatcache()) {
+                usleep(1000);
+            }
+            return file_exists($words[0]);
+        case 'flush':
+            return mmsession_flush((int) ($words[0] ?? 1000));
+        case 'status':
+            $answer['values']['status'] = mmsession_status();
+            return true;
+        default:
+            throw new InvalidArgumentException("no step $verb");
+    }
+}
+
+const TIMED = ['start' => 1, 'read_and_close' => 1, 'close' => 1, 'destroy' => 1, 'regenerate' => 1, 'abort' => 1, 'flush' => 1];
+
+foreach (explode(';', $_GET['do'] ?? 'start;close') as $text) {
+    $words = explode(':', $text);
+    $verb = array_shift($words);
+    $began = hrtime(true);
+    $ok = step($verb, $words, $answer);
+    if (isset(TIMED[$verb])) {
+        $answer['us'][$verb] = ($answer['us'][$verb] ?? 0) + intdiv(hrtime(true) - $began, 1000);
+    }
+    $answer['ok'][$verb] = $ok !== false && ($answer['ok'][$verb] ?? true);
+}
+
+$answer['id'] = session_id();
+$answer['session_us'] = array_sum($answer['us']);
+echo json_encode($answer, JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR);

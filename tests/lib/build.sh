@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# build.sh: builds the module out of tree and prints the path of mmsession.so.
+#
+# The build folder's name is the hash of all that decides the result, so an unchanged tree costs nothing.
+# MMS_BUILD_DIR: where builds are kept. MMS_PHPIZE, MMS_PHP_CONFIG: another PHP. MMS_CFLAGS: other flags.
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+base=${MMS_BUILD_DIR:-${TMPDIR:-/tmp}/mms-build-$(id -u)}
+phpize=${MMS_PHPIZE:-phpize}
+php_config=${MMS_PHP_CONFIG:-php-config}
+cflags=${MMS_CFLAGS:--O2 -g}
+
+# A release tarball has no git: there every file of the build's folders counts.
+sources() {
+    cd "$top"
+    if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+        git ls-files -co --exclude-standard -- config.m4 src ext LICENSE CREDITS
+    else
+        find config.m4 src ext -type f
+    fi | sort -u | while read -r file; do
+        if [ -f "$file" ]; then printf '%s\n' "$file"; fi
+    done
+}
+
+key() {
+    {
+        printf '%s\n' "$cflags" "$("$php_config" --version)" "$("$php_config" --extension-dir)"
+        pkg-config --modversion hiredis libevent 2>/dev/null || true
+        (cd "$top" && sources | tr '\n' '\0' | xargs -0 sha256sum)
+    } | sha256sum | cut -c1-16
+}
+
+build_in() {
+    local folder=$1
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    (cd "$top" && sources | tar -cf - -T -) | tar -xf - -C "$folder"
+    cd "$folder"
+    "$phpize"
+    ./configure --enable-mmsession --enable-mmsession-dev --with-php-config="$(command -v "$php_config")"
+    make -j2 CFLAGS="$cflags"
+}
+
+folder=$base/$(key)
+module=$folder/modules/mmsession.so
+mkdir -p "$base"
+exec 9>"$base/lock"
+flock 9
+if [ ! -f "$folder/complete" ]; then
+    echo "build: $folder" >&2
+    find "$base" -mindepth 1 -maxdepth 1 -type d -mtime +2 -exec rm -rf {} +
+    if ! build_in "$folder" >"$folder.log" 2>&1; then
+        grep -nE 'error|warning: unused|No such file' "$folder.log" | head -n 20 >&2 || tail -n 20 "$folder.log" >&2
+        echo "build: failed, log: $folder.log" >&2
+        exit 1
+    fi
+    chmod -R a+rX "$folder"
+    touch "$folder/complete"
+fi
+printf '%s\n' "$module"

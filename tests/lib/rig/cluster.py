@@ -1,0 +1,113 @@
+"""n nodes and m hosts wired together: host i's local node is node i, over its Unix socket."""
+import os
+import shutil
+import tempfile
+
+from . import host as hosts
+from . import node as nodes
+from .faultproxy import FaultProxy
+from .network import Loopback
+
+
+class Cluster:
+    """Use as context manager.
+
+    hosts: how many. handler: "mmsession" or "phpredis" (a host list, the control). proxied: hosts reach peers
+    through fault proxies, cluster.link(host, node) is the one between the two. proxied_local: the local node too.
+    local_tcp: the local node over TCP instead of its Unix socket. network: Loopback() or Namespaces(n).
+    mmsession: INI settings without their prefix. ini: other settings. fpm: keyword arguments of Host.
+    """
+
+    def __init__(self, count=3, hosts=2, handler="mmsession", proxied=False, proxied_local=False, local_tcp=False,
+                 network=None, program="redis-server", workers=8, mmsession=None, ini=None, fpm=None,
+                 node_settings=(), phpredis_options="timeout=1&read_timeout=1"):
+        self.folder = tempfile.mkdtemp(prefix="cluster-", dir=os.environ.get("MMS_RUN_DIR"))
+        os.chmod(self.folder, 0o755)
+        self._network = network or Loopback()
+        self._handler, self._workers = handler, workers
+        self._mmsession, self._ini, self._fpm = dict(mmsession or {}), dict(ini or {}), dict(fpm or {})
+        self._local_tcp, self._phpredis_options = local_tcp, phpredis_options
+        self._proxied, self._proxied_local = proxied, proxied_local
+        self.proxy = None
+        self.nodes, self.hosts = [], []
+        try:
+            for index in range(count):
+                self._add_node(index, program, node_settings)
+            if proxied or proxied_local:
+                self.proxy = FaultProxy()
+            for index in range(hosts):
+                self.add_host(index)
+        except BaseException:
+            self.close()
+            raise
+
+    def _add_node(self, index, program, settings):
+        address, port = self._network.listen_address(index)
+        node = nodes.Node(f"web{index + 1}", os.path.join(self.folder, f"node{index + 1}"), address, port,
+                          self._network.place(index), program, settings)
+        self.nodes.append(node)
+        node.start()
+
+    def add_host(self, index, start=True, mmsession=None, ini=None, **fpm):
+        """One more host whose local node is node `index`; settings here win over those of the cluster."""
+        settings = self.settings(index, {**self._mmsession, **(mmsession or {})})
+        extensions, values = settings
+        values.update(self._ini)
+        values.update(ini or {})
+        options = {"workers": self._workers, **self._fpm, **fpm}
+        added = hosts.Host(f"host{len(self.hosts) + 1}", os.path.join(self.folder, f"host{len(self.hosts) + 1}"),
+                           extensions, values, namespace=self._network.place(index), **options)
+        self.hosts.append(added)
+        return added.start() if start else added
+
+    def settings(self, index, mmsession=None):
+        """(extension lines, INI settings) of a PHP whose local node is node `index`, command line or host."""
+        if self._handler == "phpredis":
+            paths = [f"tcp://{node.host}:{node.port}?{self._phpredis_options}" for node in self.nodes]
+            return hosts.phpredis_settings(", ".join(paths))
+        order = self.nodes[index:] + self.nodes[:index]
+        host_id = f"host{len(self.hosts) + 1}"
+        text = ", ".join(self._address(len(self.hosts), node, node is self.nodes[index]) for node in order)
+        return hosts.mmsession_settings(text, host_id, **(self._mmsession if mmsession is None else mmsession))
+
+    def _address(self, host_index, node, local):
+        if self.proxy and (self._proxied_local if local else self._proxied):
+            port = self.proxy.add(self._link_name(host_index, node), (node.host, node.port))
+            return f"tcp://127.0.0.1:{port}?name={node.name}"
+        if local and not self._local_tcp:
+            return f"unix://{node.socket}?name={node.name}"
+        return f"tcp://{node.host}:{node.port}?name={node.name}"
+
+    @staticmethod
+    def _link_name(host_index, node):
+        return f"host{host_index + 1}-{node.name}"
+
+    def link(self, host, node):
+        """The fault proxy between a host and a node, by their indexes."""
+        return self.proxy.link(self._link_name(host, self.nodes[node]))
+
+    def links_to(self, node):
+        """All fault proxies in front of one node."""
+        names = [self._link_name(index, self.nodes[node]) for index in range(len(self.hosts))]
+        return [self.proxy.link(name) for name in names if self.proxy.has(name)]
+
+    def wait_equal(self, seconds=10, only=None):
+        return nodes.wait_equal(only or self.nodes, seconds)
+
+    def close(self):
+        for host in self.hosts:
+            host.close()
+        for node in self.nodes:
+            if node._process is not None:
+                node.kill()
+        if self.proxy:
+            self.proxy.close()
+        self._network.close()
+        if os.environ.get("MMS_KEEP") is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()

@@ -1,0 +1,96 @@
+"""Where hosts and nodes live: network namespaces of the run's own, or loopback ports where they are refused.
+
+Namespaces have no names and leave nothing behind: each is held by a process of ours and ends with it. The
+bridge has a namespace to itself, so no interface ever appears in the machine's own network.
+"""
+import os
+import subprocess
+import sys
+
+from .process import end, free_port, spawn, until
+
+_SUBNET = "10.77.0"
+_BRIDGE_MTU = "1500"
+
+
+def namespaces_allowed():
+    probe = ["unshare", "--net", "--", "sh", "-c",
+             "ip link set lo up && ip link add name probe type bridge && nft add table inet t"]
+    try:
+        return subprocess.run(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+class Loopback:
+    """All places are 127.0.0.1; a node that is to be blackholed needs a fault proxy in front."""
+
+    kind = "loopback ports"
+    can_blackhole = False
+
+    def place(self, _index):
+        return None
+
+    def listen_address(self, _index):
+        return "127.0.0.1", free_port()
+
+    def close(self):
+        pass
+
+
+class Namespaces:
+    """Place i is a namespace with address 10.77.0.<i+1> on a bridge that all places share."""
+
+    kind = "network namespaces"
+    can_blackhole = True
+
+    def __init__(self, count):
+        self._holders = []
+        self._switch = self._hold()
+        self._inside(self._switch, "ip", "link", "add", "bridge", "type", "bridge")
+        self._inside(self._switch, "ip", "link", "set", "bridge", "up")
+        self._places = [self._connect(index) for index in range(count)]
+
+    def _hold(self):
+        holder = spawn(["unshare", "--net", "--", "sh", "-c", "ip link set lo up && exec sleep infinity"])
+        self._holders.append(holder)
+        own = os.readlink("/proc/self/ns/net")
+
+        def ready():
+            with open(f"/proc/{holder.pid}/comm") as name:
+                return name.read() == "sleep\n" and os.readlink(f"/proc/{holder.pid}/ns/net") != own
+        until(ready, 10, "a network namespace")
+        return holder.pid
+
+    def _inside(self, namespace, *command):
+        subprocess.run(["nsenter", f"--net=/proc/{namespace}/ns/net", "--", *command],
+                       check=True, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+
+    def _connect(self, index):
+        pid = self._hold()
+        self._inside(self._switch, "ip", "link", "add", f"port{index}", "mtu", _BRIDGE_MTU,
+                     "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+        self._inside(self._switch, "ip", "link", "set", f"port{index}", "master", "bridge", "up")
+        self._inside(pid, "ip", "address", "add", f"{_SUBNET}.{index + 1}/24", "dev", "eth0")
+        self._inside(pid, "ip", "link", "set", "eth0", "up")
+        return pid
+
+    def place(self, index):
+        return self._places[index]
+
+    def listen_address(self, index):
+        # A namespace of our own has no other listener: the well-known port is free and reads well.
+        return f"{_SUBNET}.{index + 1}", 6379
+
+    def blackhole(self, index, port):
+        """Drops, without an answer, all that is sent to a port of place `index`, from its own host too."""
+        self._inside(self._places[index], "nft", "add table inet fault; "
+                     "add chain inet fault input { type filter hook input priority 0; }; "
+                     f"add rule inet fault input tcp dport {port} drop")
+
+    def heal(self, index):
+        self._inside(self._places[index], "nft", "delete table inet fault")
+
+    def close(self):
+        for holder in self._holders:
+            end(holder)
