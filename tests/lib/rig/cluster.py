@@ -62,21 +62,24 @@ class Cluster:
 
     def settings(self, index, mmsession=None):
         """(extension lines, INI settings) of a PHP whose local node is node `index`, command line or host."""
+        position = len(self.hosts)
         if self._handler == "phpredis":
-            paths = [f"tcp://{node.host}:{node.port}?{self._phpredis_options}" for node in self.nodes]
+            paths = [f"{self._url(position, node, False)}?{self._phpredis_options}" for node in self.nodes]
             return hosts.phpredis_settings(", ".join(paths))
         order = self.nodes[index:] + self.nodes[:index]
-        host_id = f"host{len(self.hosts) + 1}"
-        text = ", ".join(self._address(len(self.hosts), node, node is self.nodes[index]) for node in order)
-        return hosts.mmsession_settings(text, host_id, **(self._mmsession if mmsession is None else mmsession))
+        text = ", ".join(f"{self._url(position, node, node is self.nodes[index])}?name={node.name}" for node in order)
+        return hosts.mmsession_settings(text, f"host{position + 1}",
+                                        **(self._mmsession if mmsession is None else mmsession))
 
-    def _address(self, host_index, node, local):
+    def _url(self, host_index, node, local):
         if self.proxy and (self._proxied_local if local else self._proxied):
-            port = self.proxy.add(self._link_name(host_index, node), (node.host, node.port))
-            return f"tcp://127.0.0.1:{port}?name={node.name}"
+            name = self._link_name(host_index, node)
+            if not self.proxy.has(name):
+                self.proxy.add(name, (node.host, node.port))
+            return f"tcp://127.0.0.1:{self.proxy.link(name).port}"
         if local and not self._local_tcp:
-            return f"unix://{node.socket}?name={node.name}"
-        return f"tcp://{node.host}:{node.port}?name={node.name}"
+            return f"unix://{node.socket}"
+        return f"tcp://{node.host}:{node.port}"
 
     @staticmethod
     def _link_name(host_index, node):
@@ -88,8 +91,23 @@ class Cluster:
 
     def links_to(self, node):
         """All fault proxies in front of one node."""
+        if self.proxy is None:
+            return []
         names = [self._link_name(index, self.nodes[node]) for index in range(len(self.hosts))]
         return [self.proxy.link(name) for name in names if self.proxy.has(name)]
+
+    def blackhole(self, node):
+        """Nobody reaches the node any more, and nobody gets an answer: neither refusal nor reset."""
+        if self._network.can_blackhole:
+            self._network.blackhole(node, self.nodes[node].port)
+        for link in self.links_to(node):
+            link.set(syn_blackhole=True)
+
+    def heal(self, node):
+        if self._network.can_blackhole:
+            self._network.heal(node)
+        for link in self.links_to(node):
+            link.clear()
 
     def wait_equal(self, seconds=10, only=None):
         return nodes.wait_equal(only or self.nodes, seconds)
