@@ -1,0 +1,85 @@
+/* Error text, slices, random bytes, CRC-32C. The one difficulty is ISA-L's contract: its function works on the
+ * register before the final inversion, takes a non-const pointer (it only reads) and a length of type int. */
+#include "mms_base.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <isa-l/crc.h>
+
+/* Most bytes in one call, so that the length fits in an int. */
+#define CRC_CHUNK_MAX ((size_t) 1 << 30)
+
+/* getrandom() gives up to 256 bytes without being interrupted halfway. */
+#define RANDOM_CHUNK_MAX ((size_t) 256)
+
+void mms_error_set(struct mms_error *error, const char *format, ...)
+{
+	va_list arguments;
+
+	if (error == NULL) {
+		return;
+	}
+	va_start(arguments, format);
+	if (vsnprintf(error->text, sizeof(error->text), format, arguments) < 0) {
+		error->text[0] = '\0';
+	}
+	va_end(arguments);
+}
+
+struct mms_slice mms_slice_of(const char *text)
+{
+	struct mms_slice slice = {text, text == NULL ? 0 : strlen(text)};
+
+	return slice;
+}
+
+int mms_slice_equal_constant_time(struct mms_slice a, struct mms_slice b)
+{
+	/* volatile: the compiler must not leave the loop at the first difference. */
+	volatile unsigned char difference = 0;
+
+	if (a.len != b.len) {
+		return 0;
+	}
+	for (size_t index = 0; index < a.len; index++) {
+		difference = (unsigned char) (difference | ((unsigned char) a.ptr[index] ^ (unsigned char) b.ptr[index]));
+	}
+	return difference == 0;
+}
+
+enum mms_status mms_random_bytes(void *out, size_t len)
+{
+	unsigned char *next = out;
+
+	while (len > 0) {
+		size_t wanted = len < RANDOM_CHUNK_MAX ? len : RANDOM_CHUNK_MAX;
+		/* Early in a machine's start-up the kernel may have none yet: an error is better than an unbounded wait. */
+		ssize_t taken = getrandom(next, wanted, GRND_NONBLOCK);
+
+		if (taken > 0) {
+			next += taken;
+			len -= (size_t) taken;
+		} else if (taken == 0 || errno != EINTR) {
+			return MMS_ERR_LOCAL;
+		}
+	}
+	return MMS_OK;
+}
+
+uint32_t mms_crc32c(uint32_t crc, const void *data, size_t len)
+{
+	const unsigned char *next = data;
+	unsigned int state = ~crc;
+
+	while (len > 0) {
+		size_t chunk = len < CRC_CHUNK_MAX ? len : CRC_CHUNK_MAX;
+
+		state = crc32_iscsi((unsigned char *) next, (int) chunk, state);
+		next += chunk;
+		len -= chunk;
+	}
+	return ~state;
+}

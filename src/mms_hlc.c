@@ -1,0 +1,80 @@
+/* The hybrid logical clock. Its difficulty is which clock may pull which: the word follows the wall clock and every
+ * stamp that is near it, never one far ahead, and nothing that stands in shared memory or came from the network may
+ * make it wrap around. */
+#include "mms_hlc.h"
+
+#define COUNTER_BITS 16
+#define MS_MAX ((UINT64_C(1) << 48) - 1)
+#define YEAR_MS INT64_C(31557600000)
+#define ABSURD_YEARS 10
+#define PLAUSIBLE_WALL_MS INT64_C(1704067200000) /* 2024-01-01 */
+
+static uint64_t wall_ms(struct mms_wall now);
+static uint64_t after(uint64_t stamp);
+static bool is_ahead(uint64_t stamp, struct mms_wall now, uint64_t allowed_ms);
+
+uint64_t mms_hlc_stamp(mms_hlc_word *word, struct mms_wall now, uint64_t above, uint32_t max_drift_ms)
+{
+	const bool far_ahead = is_ahead(above, now, max_drift_ms);
+	const uint64_t floor = wall_ms(now) << COUNTER_BITS;
+	uint64_t last = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t stamp;
+
+	/* Lock-free: each failed exchange means that another caller got its stamp. */
+	do {
+		stamp = after(last) > floor ? after(last) : floor;
+		if (above >= stamp) {
+			stamp = after(above);
+			if (far_ahead) {
+				return stamp;
+			}
+		}
+	} while (!atomic_compare_exchange_weak_explicit(word, &last, stamp, memory_order_relaxed, memory_order_relaxed));
+	return stamp;
+}
+
+bool mms_hlc_observe(mms_hlc_word *word, struct mms_wall now, uint64_t seen, uint32_t max_drift_ms)
+{
+	uint64_t last = atomic_load_explicit(word, memory_order_relaxed);
+
+	if (is_ahead(seen, now, max_drift_ms)) {
+		return true;
+	}
+	while (last < seen) {
+		if (atomic_compare_exchange_weak_explicit(word, &last, seen, memory_order_relaxed, memory_order_relaxed)) {
+			break;
+		}
+	}
+	return false;
+}
+
+uint64_t mms_hlc_ms(uint64_t stamp)
+{
+	return stamp >> COUNTER_BITS;
+}
+
+bool mms_hlc_absurd(uint64_t stamp, struct mms_wall now)
+{
+	return now.ms >= PLAUSIBLE_WALL_MS && is_ahead(stamp, now, (uint64_t) (ABSURD_YEARS * YEAR_MS));
+}
+
+/* A wall clock before 1970 or past the 48 bits counts as the nearest end. */
+static uint64_t wall_ms(struct mms_wall now)
+{
+	if (now.ms <= 0) {
+		return 0;
+	}
+	return (uint64_t) now.ms > MS_MAX ? MS_MAX : (uint64_t) now.ms;
+}
+
+/* The next stamp; the counter's overflow carries into the milliseconds. The very last stamp stays where it is:
+ * wrapping to zero would turn a damaged word into versions that lose against everything. */
+static uint64_t after(uint64_t stamp)
+{
+	return stamp == UINT64_MAX ? stamp : stamp + 1;
+}
+
+static bool is_ahead(uint64_t stamp, struct mms_wall now, uint64_t allowed_ms)
+{
+	return mms_hlc_ms(stamp) > wall_ms(now) + allowed_ms;
+}
