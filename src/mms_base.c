@@ -3,6 +3,7 @@
 #include "mms_base.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -27,6 +28,22 @@ void mms_error_set(struct mms_error *error, const char *format, ...)
 		error->text[0] = '\0';
 	}
 	va_end(arguments);
+}
+
+void mms_text_copy(char *out, size_t size, struct mms_slice text)
+{
+	size_t len = 0;
+
+	if (size == 0) {
+		return;
+	}
+	for (; len < text.len && len < size - 1; len++) {
+		/* Not isprint(): the locale belongs to the host process. */
+		const bool printable = text.ptr[len] >= ' ' && text.ptr[len] <= '~';
+
+		out[len] = printable ? text.ptr[len] : '?';
+	}
+	out[len] = '\0';
 }
 
 struct mms_slice mms_slice_of(const char *text)

@@ -42,6 +42,9 @@ struct mms_slice {
 /* Writes the text (cut at the buffer's end); error may be NULL. */
 void mms_error_set(struct mms_error *error, const char *format, ...) MMS_PRINTF(2, 3);
 
+/* Copies a slice into a NUL-terminated buffer, cut at its end; bytes that are not printable become '?'. */
+void mms_text_copy(char *out, size_t size, struct mms_slice text);
+
 /* A NUL-terminated string as a slice; text may be NULL (empty slice). */
 struct mms_slice mms_slice_of(const char *text);
 
