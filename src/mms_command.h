@@ -33,7 +33,22 @@ struct mms_command {
 
 void mms_command_init(struct mms_command *command);
 
-/* Handshake. Empty user = password only. Replies: 1 each; load_scripts: MMS_SCRIPT_COUNT. */
+/* What a connection says first: empty user = password only; neither = nothing to say; db 0 needs no word. */
+struct mms_login {
+	struct mms_slice user, password;
+	uint32_t db;
+};
+
+/* All of the handshake: authentication and database as needed, then the scripts. Replies: reply_count of a fresh
+ * command; judge each, in order. */
+void mms_command_handshake(struct mms_command *command, const struct mms_login *login);
+/* Judges reply `index` of it. MMS_ERR_REFUSED: a server error (mms_reply_classify() has the class), the text names step,
+ * cause and, where there is one, the remedy, and never holds the password. MMS_ERR_PROTOCOL: another answer than was
+ * asked for. */
+enum mms_status mms_command_judge_handshake(const struct mms_login *login, uint32_t index,
+		const struct mms_reply *reply, struct mms_error *error);
+
+/* Parts of it. Empty user = password only. Replies: 1 each; load_scripts: MMS_SCRIPT_COUNT. */
 void mms_command_auth(struct mms_command *command, struct mms_slice user, struct mms_slice password);
 void mms_command_select(struct mms_command *command, uint32_t db);
 void mms_command_load_scripts(struct mms_command *command);
@@ -46,15 +61,22 @@ void mms_command_read_whole(struct mms_command *command, struct mms_slice key);
 void mms_command_read_header(struct mms_command *command, struct mms_slice key);
 
 /* Conditional put: SET tmp PX, then the script on headers, which renames tmp onto key when the record is newer than what
- * stands there. tmp_key must be unique per write. expected: MMS_RECORD_HEADER_SIZE bytes of a damaged header that is to be
- * replaced whatever it says, or empty. grace_ms: added to a live record's remaining life when a tombstone replaces it.
- * Replies: 2; judge the second with mms_command_parse_put(). Borrows header and payload until sent. */
+ * stands there. tmp_key must be unique per write; it expires after MMS_COMMAND_TMP_TTL_MS when the script does not run.
+ * expected: the first MMS_RECORD_HEADER_SIZE bytes (or all, if there are fewer) of a damaged value that is to be
+ * replaced whatever they say, or empty. Give it only what was verified to be damaged: a sound header behind which only
+ * the payload is damaged may meanwhile stand before a sound payload, so repair that with the same version or a newer.
+ * grace_ms: added to a live record's remaining life when a tombstone replaces it. ttl_ms and grace_ms are held within
+ * 1 ms (0 ms) and MMS_COMMAND_TTL_MAX_MS. Replies: 2; judge the second with mms_command_parse_put(). Copies header and
+ * expected, borrows the payload until sent. */
+#define MMS_COMMAND_TMP_TTL_MS 10000
+#define MMS_COMMAND_TTL_MAX_MS (UINT64_C(1) << 48)
 void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,
 		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
 		struct mms_slice expected);
 
 /* Raises the TTL to at least ttl_ms if the node holds this very header, or a newer live record. Replies: 1; judge with
- * mms_command_parse_put(): STORED = raised or long enough, LACKING = absent or older, NEWER = a newer one stands there. */
+ * mms_command_parse_put(): STORED = raised or long enough, LACKING = absent, older, or of this version but damaged (a
+ * put is due), NEWER = a newer one or a tombstone stands there, FOREIGN. */
 void mms_command_touch(struct mms_command *command, struct mms_slice key, const unsigned char *header, uint64_t ttl_ms);
 
 /* SET key value NX, then GET key. Replies: 2. */
@@ -69,18 +91,21 @@ void mms_command_get(struct mms_command *command, struct mms_slice key);
 enum mms_put_outcome {
 	MMS_PUT_STORED,   /* it is there now */
 	MMS_PUT_EQUAL,    /* it was there already */
-	MMS_PUT_NEWER,    /* something newer stands there: see header and pttl_ms */
+	MMS_PUT_NEWER,    /* something newer stands there, or says so: see header, pttl_ms and damaged */
 	MMS_PUT_LACKING,  /* touch: the node lacks this version */
-	MMS_PUT_FOREIGN,  /* not ours: left alone */
+	MMS_PUT_FOREIGN,  /* not ours, or short or with a damaged magic (verify header): left alone */
 	MMS_PUT_NOSCRIPT, /* load the scripts and repeat */
 	MMS_PUT_ERROR     /* a server error: classify the reply that says so */
 };
 
 struct mms_put_result {
 	enum mms_put_outcome outcome;
-	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* of what stands there, for NEWER */
-	bool has_header;
-	int64_t pttl_ms;                              /* remaining life of it, for NEWER */
+	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* of what stands there, for NEWER, and FOREIGN if it is a string */
+	uint32_t header_len;                          /* bytes of it: fewer than all for a short value, FOREIGN only */
+	bool has_header;                              /* header_len is MMS_RECORD_HEADER_SIZE */
+	bool damaged;                                 /* NEWER: its length is not what its header says, or it is of the
+	                                               * version put, with another header: verify, repeat with expected */
+	int64_t pttl_ms;                              /* remaining life of it, for NEWER; -1 = without end */
 	enum mms_reply_class error_class;             /* for ERROR */
 	char error_text[128];                         /* for ERROR */
 };

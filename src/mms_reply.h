@@ -20,28 +20,39 @@ enum mms_reply_class {
 	MMS_CLASS_NONE,      /* no error */
 	MMS_CLASS_HARD,      /* LOADING, MASTERDOWN, max clients, BUSY: node unusable for now */
 	MMS_CLASS_WRITE,     /* OOM, READONLY, MISCONF, NOREPLICAS: readable, not writable */
-	MMS_CLASS_AUTH,      /* NOAUTH, WRONGPASS, ERR invalid password, NOPERM: configuration */
+	MMS_CLASS_AUTH,      /* NOAUTH, WRONGPASS, ERR invalid password, NOPERM, DENIED (protected mode): configuration */
 	MMS_CLASS_CLUSTER,   /* MOVED, ASK, CLUSTERDOWN, CROSSSLOT: Redis Cluster mode is refused */
 	MMS_CLASS_NOSCRIPT,  /* load and repeat */
 	MMS_CLASS_WRONGTYPE, /* the key is not ours */
 	MMS_CLASS_OTHER
 };
 
-/* max_bytes: most that one reply may buffer; max_elements: longest array taken. A reply beyond either is a protocol
- * error, found before memory is spent on it. */
+/* max_bytes: most that the strings of one reply may hold together; max_elements: most elements that its arrays may have
+ * together. A reply beyond either is a protocol error, found before memory is spent on it; so are arrays nested more
+ * than MMS_REPLY_DEPTH_MAX deep, lines without an end, and types of RESP3 (which nobody asked for). NULL when memory is
+ * short. */
+#define MMS_REPLY_DEPTH_MAX 7
 struct mms_reply_reader *mms_reply_reader_new(size_t max_bytes, size_t max_elements);
 void mms_reply_reader_free(struct mms_reply_reader *reader);
 
-/* Bytes as they came. MMS_ERR_PROTOCOL when the limits are passed, MMS_ERR_MEMORY. */
+/* Bytes as they came, parsed at once. MMS_ERR_PROTOCOL when they are no RESP or pass a limit, MMS_ERR_MEMORY; either is
+ * for good: every later call fails the same way. */
 enum mms_status mms_reply_reader_feed(struct mms_reply_reader *reader, const char *bytes, size_t len,
 		struct mms_error *error);
 
-/* The next whole reply: MMS_OK with *reply set (caller frees) or NULL when more bytes are needed. */
+/* The next whole reply: MMS_OK with *reply set (caller frees) or NULL when more bytes are needed. Fails after a feed
+ * that failed. */
 enum mms_status mms_reply_reader_next(struct mms_reply_reader *reader, struct mms_reply **reply,
 		struct mms_error *error);
 
-/* True when bytes of an unfinished reply are buffered. */
+/* True when a part of an unfinished reply has been fed. */
 bool mms_reply_reader_partial(const struct mms_reply_reader *reader);
+
+/* Whole replies that mms_reply_reader_next() has not handed out yet. */
+size_t mms_reply_reader_ready(const struct mms_reply_reader *reader);
+
+/* Bytes that the long string under way still lacks; 0 when that is unknown. How much to ask the socket for. */
+size_t mms_reply_reader_missing(const struct mms_reply_reader *reader);
 
 void mms_reply_free(struct mms_reply *reply);
 enum mms_reply_type mms_reply_type(const struct mms_reply *reply);
