@@ -3,9 +3,17 @@
 #define MMS_LOCK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "mms_base.h"
+
+/* A point inside a critical section where a test may delay, stop or kill its holder. Empty in every build; a test
+ * defines it and then includes the .c file. */
+#ifndef MMS_TEST_POINT
+#define MMS_TEST_POINT(name) ((void)0)
+#endif
 
 enum mms_lock_result {
 	MMS_LOCK_TAKEN,
@@ -15,8 +23,17 @@ enum mms_lock_result {
 
 enum mms_status mms_lock_init(pthread_mutex_t *mutex, struct mms_error *error);
 enum mms_lock_result mms_lock_try(pthread_mutex_t *mutex);
+/* Tries for a few microseconds without sleeping. */
+enum mms_lock_result mms_lock_spin(pthread_mutex_t *mutex);
 /* Waits at most wait_ms (monotonic). A mutex left inconsistent by a dead holder is made consistent. */
 enum mms_lock_result mms_lock_wait(pthread_mutex_t *mutex, unsigned wait_ms);
 void mms_lock_release(pthread_mutex_t *mutex);
+
+/* The same for a mutex with a `stalled` flag beside it. A wait in vain sets the flag, and while it is set nobody
+ * waits: a stopped holder (SIGSTOP, a frozen container) costs every process one wait and not one per call. Whoever
+ * gets the lock clears it. */
+enum mms_lock_result mms_lock_wait_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled,
+		unsigned wait_ms);
+enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled);
 
 #endif

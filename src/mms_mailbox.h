@@ -1,9 +1,11 @@
 /* Mailbox: the shared-memory ring of writes on their way to the nodes. Many producers (request threads of all
  * workers) under one robust mutex, one consumer (the replicator).
  *
- * Publication is one store of `head` after the copy, so a producer killed anywhere leaves nothing to repair. A
- * producer that finds the ring empty starts again at its beginning (a pad entry covers the rest): few pages are
- * touched. Positions count bytes, modulo 2^56; the ring size is a power of two.
+ * Publication is one store of `head` after the copy, so a producer killed anywhere leaves nothing to repair.
+ * Positions count bytes, modulo 2^56; the ring size is a power of two. Entries are contiguous: a pad covers what is left
+ * before the ring's end. A producer that finds the ring empty starts again at its beginning, so that few pages are
+ * touched: it moves `base`, the position that lies at the ring's first byte, which means nothing while no entry
+ * exists. (A pad for the rest of the ring would do too, but nothing could be pushed until it is passed.)
  *
  * What the consumer may do without the mutex: read entries between tail and head (only it moves tail, and nothing
  * between them is overwritten) and move tail, by CAS on position and epoch together. A consumer that was stopped
@@ -22,6 +24,8 @@
 #include "mms_clock.h"
 
 #define MMS_MAILBOX_MIN_SIZE (64u * 1024u)
+#define MMS_MAILBOX_MAX_SIZE (UINT64_C(1) << 32)
+#define MMS_MAILBOX_WAIT_MS 20 /* longest wait of a push for the lock */
 
 enum mms_parcel_kind {
 	MMS_PARCEL_PUT = 1,  /* a whole record (or tombstone): conditional put on every node */
@@ -62,23 +66,26 @@ struct mms_mailbox_sh {
 	pthread_mutex_t lock;          /* robust, process-shared; producers only */
 	_Atomic uint64_t head;         /* position after the last published entry; producers, under lock */
 	_Atomic uint64_t tail;         /* epoch << 56 | position; the consumer, by CAS */
+	_Atomic uint64_t base;         /* position at the ring's first byte (modulo size); producers, while it is empty */
 	uint64_t size;                 /* bytes of the ring, power of two; set once at creation */
 	uint64_t ring_offset;          /* bytes from this struct to the ring; set once at creation */
 	_Atomic uint32_t stalled;      /* 1: a lock holder seems stopped, others trylock only; any producer */
 	_Atomic uint32_t sleeping;     /* 1: the consumer waits on its eventfd; consumer sets, a producer clears */
-	_Atomic uint64_t pushed_count; /* entries ever pushed; producers, under lock */
+	_Atomic uint64_t pushed_count; /* entries ever pushed, but for those of producers killed in between; under lock */
 	_Atomic uint64_t passed_count; /* entries ever passed by tail; the consumer */
 };
 
-/* Prepares a zeroed struct and its ring of `size` bytes (rounded down to a power of two) at ring. */
+/* Prepares a zeroed struct and its ring of `size` bytes (rounded down to a power of two) at ring, aligned to 8 bytes
+ * (64 are better). MMS_ERR_CONFIG when size or alignment won't do. The ring is not touched. */
 enum mms_status mms_mailbox_init(struct mms_mailbox_sh *mailbox, void *ring, uint64_t size,
 		struct mms_error *error);
 
 /* Largest entry (key, header, payload and overhead) that is taken: a quarter of the ring. */
 uint64_t mms_mailbox_entry_max(const struct mms_mailbox_sh *mailbox);
 
-/* Copies the parcel in and publishes it. False when the ring is full, the parcel too large or the lock can't be had
- * within 20 ms (at once while stalled): the caller takes the other way (protocol.md, rule k). Never blocks longer. */
+/* Copies the parcel in and publishes it. False when the ring is full, the parcel too large or malformed (no key, one
+ * over MMS_KEY_MAX, a touch with a payload), or the lock can't be had within 20 ms (at once while stalled): the caller
+ * takes the other way (protocol.md, rule k). Never blocks longer. ticket may be NULL. */
 bool mms_mailbox_push(struct mms_mailbox_sh *mailbox, const struct mms_parcel *parcel, struct mms_mono now,
 		struct mms_ticket *ticket);
 
@@ -86,20 +93,24 @@ bool mms_mailbox_push(struct mms_mailbox_sh *mailbox, const struct mms_parcel *p
  * the lock can't be had (the consumer then sends once more) and on an invalid ticket. */
 void mms_mailbox_settle(struct mms_mailbox_sh *mailbox, const struct mms_ticket *ticket, uint64_t have_mask);
 
-/* True when the consumer sleeps and this caller is the one to wake it (write to its eventfd). */
+/* True when the consumer sleeps and this caller is the one to wake it (write to its eventfd). Call it after the push.
+ * A caller killed between the two takes the wake-up with it: the consumer never sleeps without a time limit. */
 bool mms_mailbox_must_wake(struct mms_mailbox_sh *mailbox);
 
 /* --- the consumer --- */
 
-/* Makes the caller the consumer; earlier ones are fenced off. Returns its epoch. */
+/* Makes the caller the consumer; earlier ones are fenced off. Returns its epoch (8 bits, it comes round). It starts at
+ * tail: what an earlier one had sent and not passed yet is sent again, which is harmless. */
 uint8_t mms_mailbox_take_over(struct mms_mailbox_sh *mailbox);
+/* Asked after copying bytes out of entries: true means that they were intact while they were copied. */
 bool mms_mailbox_owned(const struct mms_mailbox_sh *mailbox, uint8_t epoch);
 
 uint64_t mms_mailbox_head(const struct mms_mailbox_sh *mailbox);
 uint64_t mms_mailbox_tail(const struct mms_mailbox_sh *mailbox);
 
 /* The entry at position (skipping pads). Returns 1 with *item filled, 0 when position has reached head, -1 when what
- * stands there can't be an entry (a damaged mapping): the consumer then skips to head and treats every node as behind. */
+ * stands there can't be an entry: the mapping is damaged, or the caller is fenced off and reads what others overwrite.
+ * If it still owns the mailbox, it skips to head and treats every node as behind. */
 int mms_mailbox_peek(const struct mms_mailbox_sh *mailbox, uint64_t position, struct mms_mailbox_item *item);
 
 /* Moves tail from `from` to `to`, passing `entries` entries; false when the caller is fenced off. */
@@ -111,6 +122,8 @@ int64_t mms_mailbox_distance(uint64_t a, uint64_t b);
 
 /* Declares the consumer asleep; returns false (and stays awake) when something was pushed past `seen_head`. */
 bool mms_mailbox_fall_asleep(struct mms_mailbox_sh *mailbox, uint64_t seen_head);
+/* Declares it awake again: producers skip the wake-up. Only for a consumer that has just found itself the owner; a
+ * stopped one that goes on would rob its successor of a wake-up (one that is then as late as its time limit). */
 void mms_mailbox_stay_awake(struct mms_mailbox_sh *mailbox);
 
 /* Bytes between tail and head, and entries not yet passed (approximate for outsiders). */

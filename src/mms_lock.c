@@ -1,0 +1,164 @@
+/* Robust process-shared mutexes. The difficulty: a holder may be killed or stopped at any instruction. Killed, the
+ * kernel hands the mutex on (EOWNERDEAD); stopped, nobody can take it, so every wait has an end. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_mutex_clocklock */
+#endif
+#include "mms_lock.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "mms_clock.h"
+
+#define SPIN_TRIES 32
+#define PAUSES_PER_TRY 8
+#define NAP_NS 200000 /* between two tries where the C library has no monotonic wait */
+
+#if defined(__GLIBC__) && defined(__GLIBC_PREREQ) && !defined(MMS_LOCK_NAPS)
+#if __GLIBC_PREREQ(2, 30)
+#define HAVE_CLOCKLOCK 1
+#endif
+#endif
+
+static enum mms_lock_result outcome(pthread_mutex_t *mutex, int result);
+static enum mms_lock_result wait_until(pthread_mutex_t *mutex, struct mms_mono deadline);
+static enum mms_lock_result mark(enum mms_lock_result result, _Atomic uint32_t *stalled);
+static void pause_briefly(void);
+
+enum mms_status mms_lock_init(pthread_mutex_t *mutex, struct mms_error *error)
+{
+	pthread_mutexattr_t attributes;
+	int result = pthread_mutexattr_init(&attributes);
+
+	if (result == 0) {
+		result = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+		if (result == 0) {
+			result = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+		}
+		if (result == 0) {
+			result = pthread_mutex_init(mutex, &attributes);
+		}
+		pthread_mutexattr_destroy(&attributes);
+	}
+	if (result != 0) {
+		mms_error_set(error, "shared memory: robust mutex: %s", strerror(result));
+		return MMS_ERR_LOCAL;
+	}
+	return MMS_OK;
+}
+
+enum mms_lock_result mms_lock_try(pthread_mutex_t *mutex)
+{
+	return outcome(mutex, pthread_mutex_trylock(mutex));
+}
+
+/* A critical section takes less than a microsecond or two, a futex wait and its wake ten: look again a few times. */
+enum mms_lock_result mms_lock_spin(pthread_mutex_t *mutex)
+{
+	for (int try = 0; try < SPIN_TRIES; try++) {
+		enum mms_lock_result result = mms_lock_try(mutex);
+
+		if (result != MMS_LOCK_BUSY) {
+			return result;
+		}
+		pause_briefly();
+	}
+	return MMS_LOCK_BUSY;
+}
+
+enum mms_lock_result mms_lock_wait(pthread_mutex_t *mutex, unsigned wait_ms)
+{
+	enum mms_lock_result result = mms_lock_spin(mutex);
+	struct mms_mono deadline;
+
+	if (result != MMS_LOCK_BUSY || wait_ms == 0) {
+		return result;
+	}
+	deadline = mms_clock_mono();
+	deadline.us += (int64_t)wait_ms * 1000;
+	return wait_until(mutex, deadline);
+}
+
+void mms_lock_release(pthread_mutex_t *mutex)
+{
+	pthread_mutex_unlock(mutex);
+}
+
+enum mms_lock_result mms_lock_wait_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled,
+		unsigned wait_ms)
+{
+	if (atomic_load_explicit(stalled, memory_order_relaxed) != 0) {
+		return mark(mms_lock_try(mutex), stalled);
+	}
+	return mark(mms_lock_wait(mutex, wait_ms), stalled);
+}
+
+enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled)
+{
+	if (atomic_load_explicit(stalled, memory_order_relaxed) != 0) {
+		enum mms_lock_result result = mms_lock_try(mutex);
+
+		return result == MMS_LOCK_BUSY ? result : mark(result, stalled);
+	}
+	return mms_lock_spin(mutex);
+}
+
+static enum mms_lock_result outcome(pthread_mutex_t *mutex, int result)
+{
+	if (result == 0) {
+		return MMS_LOCK_TAKEN;
+	}
+	if (result == EOWNERDEAD && pthread_mutex_consistent(mutex) == 0) {
+		return MMS_LOCK_TAKEN_FROM_DEAD;
+	}
+	return MMS_LOCK_BUSY;
+}
+
+#ifdef HAVE_CLOCKLOCK
+static enum mms_lock_result wait_until(pthread_mutex_t *mutex, struct mms_mono deadline)
+{
+	struct timespec until;
+
+	until.tv_sec = (time_t)(deadline.us / 1000000);
+	until.tv_nsec = (long)(deadline.us % 1000000) * 1000;
+	return outcome(mutex, pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until));
+}
+#else
+/* pthread_mutex_timedlock waits by the wall clock, which may be set back by a day. */
+static enum mms_lock_result wait_until(pthread_mutex_t *mutex, struct mms_mono deadline)
+{
+	const struct timespec nap = { 0, NAP_NS };
+	enum mms_lock_result result = mms_lock_try(mutex);
+
+	while (result == MMS_LOCK_BUSY && mms_clock_left_us(mms_clock_mono(), deadline) > 0) {
+		nanosleep(&nap, NULL);
+		result = mms_lock_try(mutex);
+	}
+	return result;
+}
+#endif
+
+/* The flag is only a hint: set or cleared a moment too late it costs one trylock in vain or one wait. */
+static enum mms_lock_result mark(enum mms_lock_result result, _Atomic uint32_t *stalled)
+{
+	uint32_t should_be = result == MMS_LOCK_BUSY;
+
+	if (atomic_load_explicit(stalled, memory_order_relaxed) != should_be) {
+		atomic_store_explicit(stalled, should_be, memory_order_relaxed);
+	}
+	return result;
+}
+
+static void pause_briefly(void)
+{
+	for (int i = 0; i < PAUSES_PER_TRY; i++) {
+#if defined(__x86_64__) || defined(__i386__)
+		__builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+		__asm__ __volatile__("yield" ::: "memory");
+#else
+		__asm__ __volatile__("" ::: "memory");
+#endif
+	}
+}
