@@ -2,6 +2,9 @@
  * server, must order records exactly as mms_version_compare() does, and runs for every write. Numbers are unpacked into
  * parts below 2^53 (a Lua number holds no more), and strings are only ever compared for equality: `<` is strcoll there
  * and depends on the server's locale. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
 #include "mms_command.h"
 
 #include <stdio.h>

@@ -1,0 +1,546 @@
+/* One connection: socket, output queue, handshake, replies in order. The difficulty is what a lost connection means: a
+ * server that closed an idle one did nothing wrong, one that died within a reply did, one that never accepted is down,
+ * and a process without descriptors must not blame the node. System calls are most of the cost of a request, so the
+ * handshake goes out with the first command, a connect is found finished by sending, and a short read ends reading. */
+#include "mms_conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What one receive takes on the stack; more, from the heap, only while a longer string is arriving. */
+#define RECEIVE_LEN 16384
+#define RECEIVE_LONG_LEN 65536
+
+/* Reads in one call: a server that sends without end must not keep us from the other nodes. */
+#define READS_MAX 64
+
+#define OUTPUT_INITIAL 4096
+/* A larger output buffer is not kept once it is empty. */
+#define OUTPUT_KEEP 65536
+
+/* Longest array that we ask for, with room: a batch of a key scan. */
+#define REPLY_ELEMENTS_MAX 65536
+
+struct mms_conn {
+	struct mms_conn_options options;
+	struct mms_login login;
+	int fd;                             /* -1 when closed */
+	enum mms_conn_state state;
+	struct mms_reply_reader *reader;    /* made anew by every open */
+	char *output;                       /* queued: output[output_first .. output_end) */
+	size_t output_first, output_end, output_capacity;
+	bool blocked;                       /* the socket took less than it was given: only flush tries again */
+	uint32_t handshake_done, handshake_left; /* its replies */
+	uint32_t outstanding;               /* replies to commands that were not taken yet */
+	bool used;                          /* a whole reply came since open */
+	bool answered;                      /* a byte came since the first of the outstanding commands was sent */
+	enum mms_reply_class refusal;
+};
+
+static enum mms_status start_connect(struct mms_conn *conn, const struct sockaddr *address, socklen_t len,
+		struct mms_error *error);
+static void set_tcp_options(int fd);
+static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *error);
+static enum mms_status admit(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
+static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
+		struct mms_error *error);
+static size_t drop_sent_output(struct mms_conn *conn, size_t sent);
+static enum mms_status append(struct mms_conn *conn, const struct mms_command *command, size_t skip,
+		struct mms_error *error);
+static enum mms_status reserve_output(struct mms_conn *conn, size_t len, struct mms_error *error);
+static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error);
+static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size);
+static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error);
+static enum mms_status lost(struct mms_conn *conn, const char *what, int number, struct mms_error *error);
+static enum mms_status lost_sending(struct mms_conn *conn, int number, struct mms_error *error);
+static bool is_local_shortage(int number);
+static enum mms_status fail(struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error);
+
+struct mms_conn *mms_conn_new(const struct mms_conn_options *options)
+{
+	struct mms_conn *conn = calloc(1, sizeof(*conn));
+
+	if (conn == NULL) {
+		return NULL;
+	}
+	conn->options = *options;
+	conn->login.user = options->user;
+	conn->login.password = options->password;
+	conn->login.db = options->db;
+	conn->fd = -1;
+	conn->state = MMS_CONN_CLOSED;
+	return conn;
+}
+
+void mms_conn_free(struct mms_conn *conn)
+{
+	if (conn != NULL) {
+		mms_conn_close(conn);
+		free(conn->output);
+		free(conn);
+	}
+}
+
+enum mms_status mms_conn_open(struct mms_conn *conn, const struct sockaddr *address, socklen_t len,
+		struct mms_error *error)
+{
+	mms_conn_close(conn);
+	conn->refusal = MMS_CLASS_NONE;
+	conn->reader = mms_reply_reader_new(conn->options.max_reply_bytes, REPLY_ELEMENTS_MAX);
+	if (conn->reader == NULL) {
+		return fail(conn, MMS_ERR_MEMORY, "out of memory", error);
+	}
+	enum mms_status status = start_connect(conn, address, len, error);
+
+	return status == MMS_OK ? queue_handshake(conn, error) : status;
+}
+
+void mms_conn_close(struct mms_conn *conn)
+{
+	if (conn->fd >= 0) {
+		(void) close(conn->fd); /* never again after EINTR: Linux has released the descriptor */
+	}
+	conn->fd = -1;
+	conn->state = MMS_CONN_CLOSED;
+	mms_reply_reader_free(conn->reader);
+	conn->reader = NULL;
+	(void) drop_sent_output(conn, conn->output_end - conn->output_first);
+	conn->blocked = false;
+	conn->handshake_done = 0;
+	conn->handshake_left = 0;
+	conn->outstanding = 0;
+	conn->used = false;
+	conn->answered = false;
+}
+
+enum mms_conn_state mms_conn_state(const struct mms_conn *conn)
+{
+	return conn->state;
+}
+
+int mms_conn_fd(const struct mms_conn *conn)
+{
+	return conn->fd;
+}
+
+bool mms_conn_wants_write(const struct mms_conn *conn)
+{
+	return conn->state == MMS_CONN_CONNECTING || mms_conn_queued_bytes(conn) > 0;
+}
+
+uint32_t mms_conn_outstanding(const struct mms_conn *conn)
+{
+	return conn->outstanding;
+}
+
+bool mms_conn_was_used(const struct mms_conn *conn)
+{
+	return conn->used;
+}
+
+enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
+{
+	struct iovec parts[1 + MMS_COMMAND_PARTS];
+	size_t part_count = 0, sent = 0;
+	enum mms_status status = admit(conn, command, error);
+
+	if (status != MMS_OK || conn->blocked) {
+		return status != MMS_OK ? status : append(conn, command, 0, error);
+	}
+	if (mms_conn_queued_bytes(conn) > 0) {
+		parts[part_count].iov_base = conn->output + conn->output_first;
+		parts[part_count++].iov_len = mms_conn_queued_bytes(conn);
+	}
+	memcpy(parts + part_count, command->parts, command->part_count * sizeof(parts[0]));
+	status = transmit(conn, parts, part_count + command->part_count, &sent, error);
+	if (status != MMS_OK) {
+		return status;
+	}
+	return append(conn, command, drop_sent_output(conn, sent), error);
+}
+
+enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
+{
+	enum mms_status status = admit(conn, command, error);
+
+	return status == MMS_OK ? append(conn, command, 0, error) : status;
+}
+
+enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error)
+{
+	size_t sent = 0;
+
+	if (conn->state == MMS_CONN_CLOSED) {
+		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
+	}
+	conn->blocked = false;
+	if (mms_conn_queued_bytes(conn) == 0) {
+		return MMS_OK;
+	}
+	struct iovec part = {conn->output + conn->output_first, mms_conn_queued_bytes(conn)};
+	enum mms_status status = transmit(conn, &part, 1, &sent, error);
+
+	if (status == MMS_OK) {
+		(void) drop_sent_output(conn, sent);
+	}
+	return status;
+}
+
+size_t mms_conn_queued_bytes(const struct mms_conn *conn)
+{
+	return conn->output_end - conn->output_first;
+}
+
+enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
+{
+	size_t total = 0;
+
+	if (conn->state == MMS_CONN_CLOSED) {
+		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
+	}
+	enum mms_status status = read_socket(conn, &total, error);
+
+	if (status != MMS_OK) {
+		return status;
+	}
+	if (total > 0) {
+		status = check_handshake(conn, error);
+	}
+	if (status != MMS_OK || conn->handshake_left > 0) {
+		return status;
+	}
+	size_t ready = mms_reply_reader_ready(conn->reader);
+
+	if (ready > conn->outstanding || (ready == conn->outstanding && mms_reply_reader_partial(conn->reader))) {
+		return fail(conn, MMS_ERR_PROTOCOL, "receive: a reply that nobody asked for", error);
+	}
+	return MMS_OK;
+}
+
+enum mms_status mms_conn_take_reply(struct mms_conn *conn, struct mms_reply **reply, struct mms_error *error)
+{
+	*reply = NULL;
+	if (conn->state == MMS_CONN_CLOSED) {
+		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
+	}
+	/* mms_conn_receive() has judged the handshake and refused replies that nobody asked for. */
+	if (conn->handshake_left > 0 || conn->outstanding == 0) {
+		return MMS_OK;
+	}
+	enum mms_status status = mms_reply_reader_next(conn->reader, reply, error);
+
+	if (status == MMS_OK && *reply != NULL) {
+		conn->outstanding--;
+		conn->used = true;
+	}
+	return status;
+}
+
+enum mms_reply_class mms_conn_refusal(const struct mms_conn *conn)
+{
+	return conn->refusal;
+}
+
+static enum mms_status start_connect(struct mms_conn *conn, const struct sockaddr *address, socklen_t len,
+		struct mms_error *error)
+{
+	int result;
+
+	conn->state = MMS_CONN_CONNECTING;
+	conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (conn->fd < 0) {
+		return lost(conn, "socket", errno, error);
+	}
+	if (address->sa_family != AF_UNIX) {
+		set_tcp_options(conn->fd);
+	}
+	do {
+		result = connect(conn->fd, address, len);
+	} while (result < 0 && errno == EINTR && address->sa_family == AF_UNIX);
+
+	if (result == 0) {
+		conn->state = MMS_CONN_OPEN;
+	} else if (errno == EAGAIN && address->sa_family == AF_UNIX) {
+		return fail(conn, MMS_ERR_CONNECT, "connect: the listen queue is full, the server does not accept", error);
+	} else if (errno != EINPROGRESS && errno != EINTR) { /* TCP goes on connecting after EINTR */
+		return lost(conn, "connect", errno, error);
+	}
+	return MMS_OK;
+}
+
+/* Without them the connection works too: latency and the discovery of dead peers suffer. */
+static void set_tcp_options(int fd)
+{
+	int on = 1, idle_s = 60, interval_s = 10, count = 3;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
+static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *error)
+{
+	struct mms_command command;
+
+	mms_command_init(&command);
+	mms_command_handshake(&command, &conn->login);
+	if (command.overflow) {
+		return fail(conn, MMS_ERR_LOCAL, "user and password are too long", error);
+	}
+	conn->handshake_left = command.reply_count;
+	return append(conn, &command, 0, error);
+}
+
+/* Everything that must hold before a byte of the command may leave. */
+static enum mms_status admit(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
+{
+	if (conn->state == MMS_CONN_CLOSED) {
+		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
+	}
+	if (command->overflow) {
+		return fail(conn, MMS_ERR_LOCAL, "send: a command that does not fit its buffer", error);
+	}
+	if (conn->outstanding == 0) {
+		conn->answered = false;
+	}
+	conn->outstanding += command->reply_count;
+	return MMS_OK;
+}
+
+/* One sendmsg. Nothing sent is no error; a first byte taken, or room for it, ends a connect. */
+static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
+		struct mms_error *error)
+{
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = part_count};
+	size_t whole = 0;
+	ssize_t result;
+
+	for (size_t index = 0; index < part_count; index++) {
+		whole += parts[index].iov_len;
+	}
+	do {
+		result = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+	} while (result < 0 && errno == EINTR);
+
+	if (result < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+		return lost_sending(conn, errno, error);
+	}
+	if (result > 0) {
+		conn->state = MMS_CONN_OPEN;
+		*sent = (size_t) result;
+	}
+	conn->blocked = *sent < whole;
+	return MMS_OK;
+}
+
+/* Takes what was sent off the queue; returns how many bytes of it were not from the queue. */
+static size_t drop_sent_output(struct mms_conn *conn, size_t sent)
+{
+	size_t queued = mms_conn_queued_bytes(conn);
+
+	if (sent < queued) {
+		conn->output_first += sent;
+		return 0;
+	}
+	conn->output_first = conn->output_end = 0;
+	if (conn->output_capacity > OUTPUT_KEEP) {
+		free(conn->output);
+		conn->output = NULL;
+		conn->output_capacity = 0;
+	}
+	return sent - queued;
+}
+
+/* Copies the command, but for its first `skip` bytes, behind what is queued. */
+static enum mms_status append(struct mms_conn *conn, const struct mms_command *command, size_t skip,
+		struct mms_error *error)
+{
+	for (uint32_t index = 0; index < command->part_count; index++) {
+		const struct iovec *part = &command->parts[index];
+
+		if (skip >= part->iov_len) {
+			skip -= part->iov_len;
+			continue;
+		}
+		size_t len = part->iov_len - skip;
+		enum mms_status status = reserve_output(conn, len, error);
+
+		if (status != MMS_OK) {
+			return status;
+		}
+		memcpy(conn->output + conn->output_end, (const char *) part->iov_base + skip, len);
+		conn->output_end += len;
+		skip = 0;
+	}
+	return MMS_OK;
+}
+
+static enum mms_status reserve_output(struct mms_conn *conn, size_t len, struct mms_error *error)
+{
+	size_t queued = mms_conn_queued_bytes(conn);
+
+	/* The handshake goes in whatever the limit: without it there is no connection. */
+	if (conn->handshake_done + conn->outstanding > 0
+			&& (queued > conn->options.max_output_bytes || len > conn->options.max_output_bytes - queued)) {
+		return fail(conn, MMS_ERR_LOCAL, "send: more than max_output_bytes are waiting", error);
+	}
+	if (len <= conn->output_capacity - conn->output_end) {
+		return MMS_OK;
+	}
+	if (conn->output_first > 0) {
+		memmove(conn->output, conn->output + conn->output_first, queued);
+		conn->output_first = 0;
+		conn->output_end = queued;
+	}
+	if (len > conn->output_capacity - queued) {
+		size_t capacity = conn->output_capacity < OUTPUT_INITIAL ? OUTPUT_INITIAL : conn->output_capacity;
+
+		while (capacity - queued < len) {
+			capacity *= 2;
+		}
+		char *larger = realloc(conn->output, capacity);
+
+		if (larger == NULL) {
+			return fail(conn, MMS_ERR_MEMORY, "out of memory", error);
+		}
+		conn->output = larger;
+		conn->output_capacity = capacity;
+	}
+	return MMS_OK;
+}
+
+/* Feeds the parser until a short read. The end of the connection, met behind data or while replies wait to be taken, is
+ * left for the next call: the replies before it count. */
+static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error)
+{
+	char stack[RECEIVE_LEN];
+	char *buffer = stack, *longer = NULL;
+	size_t size = sizeof(stack);
+	enum mms_status status = MMS_OK;
+
+	for (unsigned round = 0; round < READS_MAX && status == MMS_OK; round++) {
+		if (longer == NULL && mms_reply_reader_missing(conn->reader) > sizeof(stack)) {
+			longer = malloc(RECEIVE_LONG_LEN);
+			buffer = longer != NULL ? longer : stack;
+			size = longer != NULL ? RECEIVE_LONG_LEN : sizeof(stack);
+		}
+		ssize_t result = read_once(conn, buffer, size);
+
+		if (result <= 0) {
+			bool ended = result == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+
+			if (ended && *total == 0 && mms_reply_reader_ready(conn->reader) == 0) {
+				status = lost(conn, "receive", result == 0 ? 0 : errno, error);
+			}
+			break;
+		}
+		struct mms_error cause;
+
+		*total += (size_t) result;
+		conn->answered = true;
+		status = mms_reply_reader_feed(conn->reader, buffer, (size_t) result, &cause);
+		if (status != MMS_OK) {
+			status = fail(conn, status, cause.text, error);
+		}
+		if ((size_t) result < size) {
+			break;
+		}
+	}
+	free(longer);
+	return status;
+}
+
+static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size)
+{
+	ssize_t result;
+
+	do {
+		result = recv(conn->fd, buffer, size, 0);
+	} while (result < 0 && errno == EINTR);
+
+	if (result >= 0) {
+		conn->state = MMS_CONN_OPEN;
+	}
+	return result;
+}
+
+static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error)
+{
+	while (conn->handshake_left > 0) {
+		struct mms_reply *reply;
+		struct mms_error cause;
+		enum mms_status status = mms_reply_reader_next(conn->reader, &reply, &cause);
+
+		if (status == MMS_OK && reply == NULL) {
+			return MMS_OK;
+		}
+		if (status == MMS_OK) {
+			status = mms_command_judge_handshake(&conn->login, conn->handshake_done, reply, &cause);
+			conn->refusal = status == MMS_ERR_REFUSED ? mms_reply_classify(reply) : MMS_CLASS_NONE;
+			mms_reply_free(reply);
+		}
+		if (status != MMS_OK) {
+			return fail(conn, status, cause.text, error);
+		}
+		conn->used = true;
+		conn->handshake_done++;
+		conn->handshake_left--;
+	}
+	return MMS_OK;
+}
+
+/* The connection is gone; number: errno, 0 for an orderly end. What that says about the node depends on the moment. */
+static enum mms_status lost(struct mms_conn *conn, const char *what, int number, struct mms_error *error)
+{
+	bool idle = conn->used && conn->handshake_left == 0 && (conn->outstanding == 0 || !conn->answered)
+			&& (number == 0 || number == ECONNRESET || number == EPIPE);
+	enum mms_status status = is_local_shortage(number) ? MMS_ERR_LOCAL
+			: conn->state == MMS_CONN_CONNECTING ? MMS_ERR_CONNECT
+			: idle ? MMS_ERR_CLOSED : MMS_ERR_RESET;
+	const char *cause = status == MMS_ERR_CLOSED ? "the server closed the idle connection"
+			: number == 0 ? "the server closed the connection" : strerror(number);
+	char text[160];
+
+	(void) snprintf(text, sizeof(text), "%s: %s", what, cause);
+	return fail(conn, status, text, error);
+}
+
+/* A server that refuses a connection says why before it closes, and we may have met the end first. */
+static enum mms_status lost_sending(struct mms_conn *conn, int number, struct mms_error *error)
+{
+	bool connecting = conn->state == MMS_CONN_CONNECTING;
+	bool was_answered = conn->answered;
+	size_t total = 0;
+
+	if (!connecting && conn->handshake_left > 0) {
+		enum mms_status status = read_socket(conn, &total, error);
+
+		if (status == MMS_OK) {
+			status = check_handshake(conn, error);
+		}
+		if (status != MMS_OK) {
+			return status;
+		}
+	}
+	conn->answered = was_answered || total > 0;
+	return lost(conn, connecting ? "connect" : "send", number, error);
+}
+
+static bool is_local_shortage(int number)
+{
+	return number == EMFILE || number == ENFILE || number == EADDRNOTAVAIL || number == ENOBUFS || number == ENOMEM;
+}
+
+static enum mms_status fail(struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error)
+{
+	mms_error_set(error, "node %s (%s): %s", conn->options.node_name, conn->options.node_address, text);
+	mms_conn_close(conn);
+	return status;
+}
