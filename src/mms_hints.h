@@ -15,24 +15,31 @@
 #include "mms_config.h"
 #include "mms_record.h"
 
+#define MMS_HINTS_MIN_CAPACITY 64u
+#define MMS_HINTS_WAIT_MS 20 /* longest wait for the lock */
+
+/* One entry. Its state stands apart, in a dense array of words at the table's start: probing and walking touch a few
+ * cache lines there and only the entries that count, and an almost empty table only a few pages. */
 struct mms_hint_sh {
-	_Atomic uint32_t state;   /* 0 free, 1 being written, 2 valid, 3 deleted; under the lock */
-	uint32_t key_len;
 	uint64_t missing_mask;    /* nodes that lack it; under the lock */
 	int64_t deadline_us;      /* monotonic: the record is dead everywhere after it; under the lock */
+	uint32_t key_len;
+	uint32_t reserved;
 	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* newest version known to be missed; a tombstone is itself */
 	char key[MMS_KEY_MAX];
 };
 
+/* The table: capacity words (2 bits of state: 0 free, 1 being written, 2 valid, 3 deleted; 30 bits of the key's hash),
+ * then capacity entries. All of it under the lock. */
 struct mms_hints_sh {
 	pthread_mutex_t lock;
 	uint32_t capacity;                 /* entries, power of two; set once */
-	uint32_t reserved;
+	_Atomic uint32_t stalled;          /* 1: a lock holder seems stopped, nobody waits for it; anyone */
 	uint64_t table_offset;             /* bytes from this struct to the table; set once */
 	_Atomic uint32_t used;             /* valid + deleted entries; under the lock */
 	_Atomic uint32_t node_count[MMS_NODES_MAX]; /* valid hints per node; under the lock, read by anyone */
 	_Atomic uint64_t overflow_mask;    /* nodes that missed more than fits; anyone sets, the replicator clears */
-	_Atomic uint64_t changed_count;    /* additions ever, so that the replicator sees new ones */
+	_Atomic uint64_t changed_count;    /* additions and overflows ever, so that the replicator sees new ones */
 };
 
 /* A copy of one hint, for the replicator. */
@@ -44,18 +51,23 @@ struct mms_hint {
 	unsigned char header[MMS_RECORD_HEADER_SIZE];
 };
 
-/* Prepares a zeroed struct and its table of capacity entries (rounded down to a power of two, at least 64). */
+/* Bytes of a table of capacity entries (rounded down to a power of two, at least 64). */
+uint64_t mms_hints_table_size(uint32_t capacity);
+
+/* Prepares a zeroed struct and its zeroed table of capacity entries (rounded as above), which lies behind the struct,
+ * aligned to 8 bytes. The table is not touched. */
 enum mms_status mms_hints_init(struct mms_hints_sh *hints, void *table, uint32_t capacity, struct mms_error *error);
 
 /* Notes that the nodes of missing_mask lack the version of `header`. An older hint for the key takes over the newer
- * header, the later deadline, and both masks. False when the table is full or locked: the nodes are in overflow_mask
- * then. Versions are compared by decoding the stored headers. */
+ * header, the later deadline, and both masks. False when the table is full or locked, or the header is none of this key: the nodes
+ * are in overflow_mask then. Versions are compared by decoding the stored headers. */
 bool mms_hints_add(struct mms_hints_sh *hints, struct mms_slice key, const unsigned char *header,
 		uint64_t missing_mask, struct mms_mono deadline, struct mms_mono now);
 
 /* Copies the next hint that `node` misses, from *cursor on (start with 0; it is advanced; at most 4096 entries are
  * walked per call). Returns false when none was found: *cursor is then 0 when the table's end was reached, and
- * non-zero when the walk should go on with another call. Expired hints are removed on the way. */
+ * non-zero when the walk should go on with another call (also when the lock can't be had now). Expired hints are removed
+ * on the way. */
 bool mms_hints_next(struct mms_hints_sh *hints, unsigned node, uint32_t *cursor, struct mms_mono now,
 		struct mms_hint *out);
 

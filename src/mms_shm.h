@@ -22,6 +22,7 @@
 #define MMS_SHM_LAYOUT 1
 #define MMS_ELECTION_SEATS 4
 #define MMS_HINT_CAPACITY 32768u
+#define MMS_SHM_CLUSTERS_MAX 64u
 
 /* One node as this host sees it. */
 struct mms_node_sh {
@@ -32,21 +33,22 @@ struct mms_node_sh {
 	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
-	_Atomic uint32_t address_sequence; /* seqlock of the two below: odd while the replicator writes */
-	uint32_t address_len;           /* 0 = host name not resolved yet */
-	struct sockaddr_storage address;
+	_Atomic uint32_t address_sequence; /* seqlock of the three below: odd while the replicator writes */
+	_Atomic uint32_t address_len;   /* 0 = host name not resolved yet */
+	_Atomic uint32_t address_check; /* CRC-32C of length and address: two replicators may write at once, or one die */
+	_Atomic uint64_t address[sizeof(struct sockaddr_storage) / 8]; /* through the two functions below only */
 };
 
 /* Who may be the replicator. The thread holds its seat's mutex for life; seat and epoch change together by CAS, so a
  * stopped owner can be succeeded without its mutex. */
 struct mms_election_sh {
 	pthread_mutex_t seats[MMS_ELECTION_SEATS]; /* robust */
-	pthread_mutex_t standby;                   /* robust; held by the one thread that waits to succeed */
-	_Atomic uint32_t seat;                     /* index of the seat in office */
+	pthread_mutex_t standby;                   /* robust; the one thread that waits to succeed holds it */
+	_Atomic uint32_t seat;                     /* index of the seat in office; who takes office, by CAS */
 	_Atomic int64_t beat_us;                   /* monotonic; last heartbeat of the owner */
 	_Atomic int64_t since_us;                  /* monotonic; when the owner took office */
 	_Atomic int32_t owner_pid;                 /* 0 = none; for people */
-	_Atomic uint32_t standby_pid;              /* 0 = none; for people and for the hand-over */
+	_Atomic int64_t standby_beat_us;           /* monotonic; last heartbeat of the thread that waits to succeed */
 };
 
 struct mms_cluster_sh {
@@ -71,21 +73,23 @@ struct mms_shm {
 	mms_hlc_word hlc;                /* any process, by CAS */
 	_Atomic uint64_t write_sequence; /* any process adds; below 2^48 */
 	_Atomic uint32_t slots_full_logged; /* 1: the log line about a missing slot was written */
+	_Atomic uint32_t slots_stalled;  /* 1: a holder of slots_lock seems stopped, nobody waits for it; anyone */
 	pthread_mutex_t slots_lock;      /* robust: only around the claim of a slot */
 };
 
-/* Makes the mapping with room for max_clusters clusters with mailbox_size bytes each (rounded up to a power of two)
- * and one eventfd per slot. NULL with an error on failure. Memory is reserved, not touched. */
+/* Makes the mapping with room for max_clusters clusters (1..MMS_SHM_CLUSTERS_MAX) with mailbox_size bytes each (rounded
+ * up to a power of two; MMS_MAILBOX_MIN_SIZE..MMS_MAILBOX_MAX_SIZE) and one eventfd per slot. NULL with an error on
+ * failure. Address space only: no page but one per slot is touched, the rest comes with its use. */
 struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct mms_error *error);
 
 /* Only for tests and for a start-up that fails halfway: closes the eventfds and unmaps. */
 void mms_shm_unmap(struct mms_shm *shm);
 
-/* Checks magic, layout and offsets (a corrupted mapping must not crash a worker). */
+/* Checks magic, layout, and the offsets, sizes and strings of all slots (a corrupted mapping must not crash a worker). */
 bool mms_shm_valid(const struct mms_shm *shm);
 
-/* The slot of this cluster, claimed on first use; settings are copied on that occasion. NULL when all slots belong to
- * other clusters or the claim lock can't be had in 20 ms. */
+/* The slot of this cluster, claimed on first use; settings are copied on that occasion. Takes no lock once the slot is
+ * claimed. NULL when all slots belong to other clusters or the claim lock can't be had in 20 ms. */
 struct mms_cluster_sh *mms_shm_cluster(struct mms_shm *shm, const struct mms_settings *settings,
 		uint64_t fingerprint);
 
@@ -94,12 +98,14 @@ struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index);
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
 
-/* Wakes the replicator if it sleeps; one system call at most. */
+/* Wakes the replicator if it sleeps; one system call at most. A caller killed before that call takes the wake-up with it
+ * (see mms_mailbox_must_wake). */
 void mms_shm_wake(struct mms_cluster_sh *cluster);
 /* Wakes it whether it sleeps or not (breaker opened, flush). */
 void mms_shm_kick(struct mms_cluster_sh *cluster);
 
-/* Address of a node as published by the replicator; false when it is not resolved yet. */
+/* Address of a node as published by the replicator; false when it is not resolved yet, or being written by one that
+ * was stopped or killed. A length of 0 takes it back. */
 bool mms_shm_node_address(const struct mms_node_sh *node, struct sockaddr_storage *out, uint32_t *len);
 void mms_shm_publish_address(struct mms_node_sh *node, const struct sockaddr *address, uint32_t len);
 

@@ -1,0 +1,412 @@
+/* The shared mapping. Its difficulty: it is made once, by a process that may be another than all that use it, and
+ * whoever writes to it may be killed in between. So slots are published by one store, one half claimed is claimed anew,
+ * and every offset is checked before it is followed. */
+#include "mms_shm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "mms_lock.h"
+
+#define PAGE_BYTES 4096u
+#define SLOTS_WAIT_MS 20
+#define FIRST_OWN_FD 3
+#define ADDRESS_TRIES 16
+#define ADDRESS_WORDS (sizeof(struct sockaddr_storage) / 8)
+#define SEQUENCE_MASK ((UINT64_C(1) << 48) - 1)
+
+/* Where things stand in a slot; all of it follows from the size of the mailbox. */
+struct layout {
+	uint64_t hints_offset, ring_offset, slot_size; /* bytes from the start of the slot */
+};
+
+_Static_assert(sizeof(struct sockaddr_storage) % 8 == 0, "addresses are copied in words of 8 bytes");
+_Static_assert(sizeof(struct mms_shm) <= PAGE_BYTES, "the first page is the mapping's own");
+
+static bool sizes_allowed(uint32_t max_clusters, uint64_t *mailbox_size, struct mms_error *error);
+static struct layout layout_for(uint64_t mailbox_size);
+static uint64_t mailbox_size_of(const struct mms_shm *shm);
+static uint64_t page_aligned(uint64_t size);
+static enum mms_status prepare_mapping(struct mms_shm *shm, struct mms_error *error);
+static int open_wake_fd(void);
+static struct mms_cluster_sh *slot_at(const struct mms_shm *shm, uint32_t index);
+static bool slot_is_sound(const struct mms_shm *shm, uint32_t index);
+static bool settings_are_sound(const struct mms_settings *settings);
+static bool is_terminated(const char *text, size_t size);
+static struct mms_cluster_sh *find_slot(const struct mms_shm *shm, uint64_t fingerprint, bool *none_free);
+static struct mms_cluster_sh *claim_slot_locked(struct mms_shm *shm, const struct mms_settings *settings,
+		uint64_t fingerprint);
+static bool prepare_slot_locked(struct mms_shm *shm, struct mms_cluster_sh *cluster,
+		const struct mms_settings *settings);
+static enum mms_status init_locks(struct mms_election_sh *election);
+static uint32_t address_check(const void *address, uint32_t len);
+
+struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct mms_error *error)
+{
+	struct mms_shm *shm;
+	struct layout layout;
+	uint64_t size;
+
+	if (!sizes_allowed(max_clusters, &mailbox_size, error)) {
+		return NULL;
+	}
+	layout = layout_for(mailbox_size);
+	size = PAGE_BYTES + max_clusters * layout.slot_size;
+	if (size > SIZE_MAX / 2) {
+		mms_error_set(error, "shared memory: %u clusters with %llu bytes of mailbox each exceed the address space",
+				max_clusters, (unsigned long long)mailbox_size);
+		return NULL;
+	}
+	shm = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (shm == MAP_FAILED) {
+		mms_error_set(error, "shared memory: %llu bytes: %s", (unsigned long long)size, strerror(errno));
+		return NULL;
+	}
+	shm->size = size;
+	shm->slot_offset = PAGE_BYTES;
+	shm->slot_size = layout.slot_size;
+	shm->slot_count = max_clusters;
+	if (prepare_mapping(shm, error) != MMS_OK) {
+		mms_shm_unmap(shm);
+		return NULL;
+	}
+	return shm;
+}
+
+void mms_shm_unmap(struct mms_shm *shm)
+{
+	if (shm == NULL) {
+		return;
+	}
+	for (uint32_t index = 0; index < shm->slot_count; index++) {
+		const int fd = atomic_load(&slot_at(shm, index)->wake_fd);
+
+		if (fd >= FIRST_OWN_FD) {
+			close(fd);
+		}
+	}
+	munmap(shm, (size_t)shm->size);
+}
+
+bool mms_shm_valid(const struct mms_shm *shm)
+{
+	if (shm->magic != MMS_SHM_MAGIC || shm->layout != MMS_SHM_LAYOUT || shm->slot_offset != PAGE_BYTES) {
+		return false;
+	}
+	if (shm->slot_count == 0 || shm->slot_count > MMS_SHM_CLUSTERS_MAX || mailbox_size_of(shm) == 0
+			|| shm->size != PAGE_BYTES + shm->slot_count * shm->slot_size) {
+		return false;
+	}
+	for (uint32_t index = 0; index < shm->slot_count; index++) {
+		if (!slot_is_sound(shm, index)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+struct mms_cluster_sh *mms_shm_cluster(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint)
+{
+	struct mms_cluster_sh *cluster;
+	bool none_free;
+
+	if (fingerprint == 0 || !settings_are_sound(settings)) {
+		return NULL;
+	}
+	cluster = find_slot(shm, fingerprint, &none_free);
+	if (cluster != NULL || none_free
+			|| mms_lock_wait_unless_stalled(&shm->slots_lock, &shm->slots_stalled, SLOTS_WAIT_MS) == MMS_LOCK_BUSY) {
+		return cluster;
+	}
+	cluster = find_slot(shm, fingerprint, &none_free);
+	if (cluster == NULL) {
+		cluster = claim_slot_locked(shm, settings, fingerprint);
+	}
+	mms_lock_release(&shm->slots_lock);
+	return cluster;
+}
+
+struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index)
+{
+	if (index >= shm->slot_count
+			|| atomic_load_explicit(&slot_at(shm, index)->fingerprint, memory_order_acquire) == 0) {
+		return NULL;
+	}
+	return slot_at(shm, index);
+}
+
+uint64_t mms_shm_next_sequence(struct mms_shm *shm)
+{
+	return (atomic_fetch_add_explicit(&shm->write_sequence, 1, memory_order_relaxed) + 1) & SEQUENCE_MASK;
+}
+
+void mms_shm_wake(struct mms_cluster_sh *cluster)
+{
+	if (mms_mailbox_must_wake(&cluster->mailbox)) {
+		mms_shm_kick(cluster);
+	}
+}
+
+/* A write that fails finds the counter full: whoever reads it is awake then. */
+void mms_shm_kick(struct mms_cluster_sh *cluster)
+{
+	const uint64_t one = 1;
+	const ssize_t written = write(atomic_load_explicit(&cluster->wake_fd, memory_order_relaxed), &one, sizeof(one));
+
+	(void)written;
+}
+
+/* No fence, because the thread sanitizer knows none: each acquiring load keeps those after it, each releasing store
+ * those before it in their places. */
+bool mms_shm_node_address(const struct mms_node_sh *node, struct sockaddr_storage *out, uint32_t *len)
+{
+	uint64_t words[ADDRESS_WORDS];
+
+	for (int try = 0; try < ADDRESS_TRIES; try++) {
+		const uint32_t before = atomic_load_explicit(&node->address_sequence, memory_order_acquire);
+		const uint32_t bytes = atomic_load_explicit(&node->address_len, memory_order_acquire);
+		const uint32_t check = atomic_load_explicit(&node->address_check, memory_order_acquire);
+
+		for (size_t word = 0; word < ADDRESS_WORDS; word++) {
+			words[word] = atomic_load_explicit(&node->address[word], memory_order_acquire);
+		}
+		if (before == atomic_load_explicit(&node->address_sequence, memory_order_relaxed) && before % 2 == 0
+				&& bytes <= sizeof(*out) && (bytes == 0 || check == address_check(words, bytes))) {
+			memcpy(out, words, sizeof(*out));
+			*len = bytes;
+			return bytes != 0;
+		}
+	}
+	return false;
+}
+
+void mms_shm_publish_address(struct mms_node_sh *node, const struct sockaddr *address, uint32_t len)
+{
+	/* One that died in between left an odd number: it stays odd and changes all the same. */
+	const uint32_t before = atomic_load_explicit(&node->address_sequence, memory_order_relaxed);
+	const uint32_t odd = before % 2 == 0 ? before + 1 : before + 2;
+	uint64_t words[ADDRESS_WORDS] = { 0 };
+
+	if (len > sizeof(words)) {
+		return;
+	}
+	if (len != 0) {
+		memcpy(words, address, len);
+	}
+	atomic_store_explicit(&node->address_sequence, odd, memory_order_relaxed);
+	atomic_store_explicit(&node->address_len, len, memory_order_release);
+	atomic_store_explicit(&node->address_check, address_check(words, len), memory_order_release);
+	for (size_t word = 0; word < ADDRESS_WORDS; word++) {
+		atomic_store_explicit(&node->address[word], words[word], memory_order_release);
+	}
+	atomic_store_explicit(&node->address_sequence, odd + 1, memory_order_release);
+}
+
+static bool sizes_allowed(uint32_t max_clusters, uint64_t *mailbox_size, struct mms_error *error)
+{
+	uint64_t rounded = MMS_MAILBOX_MIN_SIZE;
+
+	if (max_clusters == 0 || max_clusters > MMS_SHM_CLUSTERS_MAX) {
+		mms_error_set(error, "shared memory: room for %u clusters asked for, 1 to %u are possible", max_clusters,
+				MMS_SHM_CLUSTERS_MAX);
+		return false;
+	}
+	if (*mailbox_size < MMS_MAILBOX_MIN_SIZE || *mailbox_size > MMS_MAILBOX_MAX_SIZE) {
+		mms_error_set(error, "shared memory: a mailbox of %llu bytes asked for, %u to %llu are possible",
+				(unsigned long long)*mailbox_size, MMS_MAILBOX_MIN_SIZE, (unsigned long long)MMS_MAILBOX_MAX_SIZE);
+		return false;
+	}
+	while (rounded < *mailbox_size) {
+		rounded *= 2;
+	}
+	*mailbox_size = rounded;
+	return true;
+}
+
+static struct layout layout_for(uint64_t mailbox_size)
+{
+	struct layout layout;
+
+	layout.hints_offset = page_aligned(sizeof(struct mms_cluster_sh));
+	layout.ring_offset = page_aligned(layout.hints_offset + mms_hints_table_size(MMS_HINT_CAPACITY));
+	layout.slot_size = layout.ring_offset + mailbox_size;
+	return layout;
+}
+
+/* 0 when the slots' size can't be right. */
+static uint64_t mailbox_size_of(const struct mms_shm *shm)
+{
+	const uint64_t others = layout_for(0).slot_size;
+	const uint64_t size = shm->slot_size - others;
+
+	if (shm->slot_size < others || size < MMS_MAILBOX_MIN_SIZE || size > MMS_MAILBOX_MAX_SIZE
+			|| (size & (size - 1)) != 0) {
+		return 0;
+	}
+	return size;
+}
+
+static uint64_t page_aligned(uint64_t size)
+{
+	return (size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
+}
+
+static enum mms_status prepare_mapping(struct mms_shm *shm, struct mms_error *error)
+{
+	enum mms_status status = mms_lock_init(&shm->slots_lock, error);
+
+	for (uint32_t index = 0; index < shm->slot_count; index++) {
+		const int fd = status == MMS_OK ? open_wake_fd() : -1;
+
+		atomic_store(&slot_at(shm, index)->wake_fd, fd);
+		if (fd < 0 && status == MMS_OK) {
+			mms_error_set(error, "shared memory: eventfd: %s", strerror(errno));
+			status = MMS_ERR_LOCAL;
+		}
+	}
+	if (status == MMS_OK && mms_random_bytes(&shm->mapping_random, sizeof(shm->mapping_random)) != MMS_OK) {
+		mms_error_set(error, "shared memory: the kernel has no random bytes");
+		status = MMS_ERR_LOCAL;
+	}
+	if (shm->mapping_random == 0) {
+		shm->mapping_random = 1;
+	}
+	shm->layout = MMS_SHM_LAYOUT;
+	shm->magic = MMS_SHM_MAGIC;
+	return status;
+}
+
+/* Never one of the standard descriptors, even if the process was started without them: php-fpm puts its own in their
+ * places after MINIT. */
+static int open_wake_fd(void)
+{
+	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int moved;
+	int reason;
+
+	if (fd < 0 || fd >= FIRST_OWN_FD) {
+		return fd;
+	}
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_OWN_FD);
+	reason = errno;
+	close(fd);
+	errno = reason;
+	return moved;
+}
+
+static struct mms_cluster_sh *slot_at(const struct mms_shm *shm, uint32_t index)
+{
+	return (struct mms_cluster_sh *)((uintptr_t)shm + shm->slot_offset + index * shm->slot_size);
+}
+
+static bool slot_is_sound(const struct mms_shm *shm, uint32_t index)
+{
+	const struct mms_cluster_sh *cluster = slot_at(shm, index);
+	const struct layout layout = layout_for(mailbox_size_of(shm));
+
+	if (atomic_load_explicit(&cluster->wake_fd, memory_order_relaxed) < FIRST_OWN_FD) {
+		return false;
+	}
+	if (atomic_load_explicit(&cluster->fingerprint, memory_order_acquire) == 0) {
+		return true; /* free: all but the descriptor is written by the claim */
+	}
+	return settings_are_sound(&cluster->settings) && cluster->hints.capacity == MMS_HINT_CAPACITY
+			&& cluster->hints.table_offset == layout.hints_offset - offsetof(struct mms_cluster_sh, hints)
+			&& cluster->mailbox.size == mailbox_size_of(shm)
+			&& cluster->mailbox.ring_offset == layout.ring_offset - offsetof(struct mms_cluster_sh, mailbox);
+}
+
+static bool settings_are_sound(const struct mms_settings *settings)
+{
+	if (settings->node_count == 0 || settings->node_count > MMS_NODES_MAX
+			|| !is_terminated(settings->host_id, sizeof(settings->host_id))
+			|| !is_terminated(settings->prefix, sizeof(settings->prefix))
+			|| !is_terminated(settings->user, sizeof(settings->user))
+			|| !is_terminated(settings->password_file, sizeof(settings->password_file))) {
+		return false;
+	}
+	for (uint32_t index = 0; index < settings->node_count; index++) {
+		const struct mms_node_config *node = &settings->nodes[index];
+
+		if (!is_terminated(node->host, sizeof(node->host)) || !is_terminated(node->path, sizeof(node->path))
+				|| !is_terminated(node->name, sizeof(node->name))
+				|| !is_terminated(node->address, sizeof(node->address))) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_terminated(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+static struct mms_cluster_sh *find_slot(const struct mms_shm *shm, uint64_t fingerprint, bool *none_free)
+{
+	*none_free = true;
+	for (uint32_t index = 0; index < shm->slot_count; index++) {
+		const uint64_t found = atomic_load_explicit(&slot_at(shm, index)->fingerprint, memory_order_acquire);
+
+		if (found == fingerprint) {
+			return slot_at(shm, index);
+		}
+		*none_free = *none_free && found != 0;
+	}
+	return NULL;
+}
+
+static struct mms_cluster_sh *claim_slot_locked(struct mms_shm *shm, const struct mms_settings *settings,
+		uint64_t fingerprint)
+{
+	for (uint32_t index = 0; index < shm->slot_count; index++) {
+		struct mms_cluster_sh *cluster = slot_at(shm, index);
+
+		if (atomic_load_explicit(&cluster->fingerprint, memory_order_relaxed) == 0) {
+			if (!prepare_slot_locked(shm, cluster, settings)) {
+				return NULL;
+			}
+			MMS_TEST_POINT("claimed");
+			atomic_store_explicit(&cluster->fingerprint, fingerprint, memory_order_release);
+			return cluster;
+		}
+	}
+	return NULL;
+}
+
+/* Everything behind the descriptor is written, also over what a claimer left that was killed here. Its hints' table and
+ * ring are as the kernel gave them, for nobody uses a slot without fingerprint. */
+static bool prepare_slot_locked(struct mms_shm *shm, struct mms_cluster_sh *cluster,
+		const struct mms_settings *settings)
+{
+	const uint64_t mailbox_size = mailbox_size_of(shm);
+	const struct layout layout = layout_for(mailbox_size);
+	const size_t kept = offsetof(struct mms_cluster_sh, settings);
+	char *slot = (char *)cluster;
+
+	memset(slot + kept, 0, sizeof(*cluster) - kept);
+	memcpy(&cluster->settings, settings, sizeof(*settings));
+	MMS_TEST_POINT("claiming");
+	return init_locks(&cluster->election) == MMS_OK
+			&& mms_hints_init(&cluster->hints, slot + layout.hints_offset, MMS_HINT_CAPACITY, NULL) == MMS_OK
+			&& mms_mailbox_init(&cluster->mailbox, slot + layout.ring_offset, mailbox_size, NULL) == MMS_OK;
+}
+
+static enum mms_status init_locks(struct mms_election_sh *election)
+{
+	enum mms_status status = mms_lock_init(&election->standby, NULL);
+
+	for (int seat = 0; seat < MMS_ELECTION_SEATS && status == MMS_OK; seat++) {
+		status = mms_lock_init(&election->seats[seat], NULL);
+	}
+	return status;
+}
+
+static uint32_t address_check(const void *address, uint32_t len)
+{
+	return mms_crc32c(mms_crc32c(0, &len, sizeof(len)), address, len);
+}
