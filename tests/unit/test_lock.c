@@ -1,0 +1,265 @@
+/* Locks: bounded waits, holders that die or are stopped. */
+#include "processes.h"
+
+#include <pthread.h>
+
+#include "mms_lock.h"
+
+#define WAIT_MS 20
+#define SLACK_US 200000 /* a busy machine may not run us for so long */
+
+struct shared {
+	pthread_mutex_t lock;
+	_Atomic uint32_t stalled;
+	_Atomic uint32_t held;
+	_Atomic uint32_t let_go;
+	long counter;
+};
+
+static struct shared *shared_new(void)
+{
+	struct shared *shared = shared_pages(sizeof(*shared));
+
+	assert_int_equal(mms_lock_init(&shared->lock, NULL), MMS_OK);
+	return shared;
+}
+
+static void shared_free(struct shared *shared)
+{
+	munmap(shared, sizeof(*shared));
+}
+
+/* Takes the lock and holds it until told to let go. */
+static int hold(void *argument)
+{
+	struct shared *shared = argument;
+
+	if (mms_lock_wait(&shared->lock, 1000) == MMS_LOCK_BUSY) {
+		return 1;
+	}
+	atomic_store(&shared->held, 1);
+	while (atomic_load(&shared->let_go) == 0) {
+		nap_us(100);
+	}
+	mms_lock_release(&shared->lock);
+	return 0;
+}
+
+static pid_t spawn_holder(struct shared *shared)
+{
+	const int64_t until = now_us() + DEADLINE_US;
+	pid_t pid;
+
+	atomic_store(&shared->held, 0);
+	pid = spawn(hold, shared);
+	while (atomic_load(&shared->held) == 0) {
+		assert_true(now_us() < until);
+		nap_us(100);
+	}
+	return pid;
+}
+
+static void a_free_lock_is_taken_and_a_taken_one_is_busy(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder;
+
+	(void) state;
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	assert_int_equal(mms_lock_spin(&shared->lock), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	holder = spawn_holder(shared);
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_BUSY);
+	assert_int_equal(mms_lock_spin(&shared->lock), MMS_LOCK_BUSY);
+	assert_int_equal(mms_lock_wait(&shared->lock, 0), MMS_LOCK_BUSY);
+	atomic_store(&shared->let_go, 1);
+	assert_exits_with_0(holder);
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	shared_free(shared);
+}
+
+static void a_wait_ends_with_its_time(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared);
+	int64_t before = now_us();
+
+	(void) state;
+	assert_int_equal(mms_lock_wait(&shared->lock, WAIT_MS), MMS_LOCK_BUSY);
+	assert_in_range(now_us() - before, WAIT_MS * 1000, WAIT_MS * 1000 + SLACK_US);
+	atomic_store(&shared->let_go, 1);
+	assert_exits_with_0(holder);
+	shared_free(shared);
+}
+
+static void a_wait_ends_when_the_holder_lets_go(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared);
+
+	(void) state;
+	atomic_store(&shared->let_go, 1);
+	assert_int_equal(mms_lock_wait(&shared->lock, DEADLINE_US / 1000), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	assert_exits_with_0(holder);
+	shared_free(shared);
+}
+
+static void the_lock_of_a_killed_holder_is_taken_from_the_dead_once(void **state)
+{
+	struct shared *shared = shared_new();
+
+	(void) state;
+	kill_child(spawn_holder(shared));
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN_FROM_DEAD);
+	mms_lock_release(&shared->lock);
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	shared_free(shared);
+}
+
+static int kill_soon(void *argument)
+{
+	nap_us(20000);
+	return kill(*(pid_t *) argument, SIGKILL);
+}
+
+static void a_waiter_gets_the_lock_when_its_holder_is_killed(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared);
+	pid_t killer = spawn(kill_soon, &holder);
+
+	(void) state;
+	assert_int_equal(mms_lock_wait(&shared->lock, DEADLINE_US / 1000), MMS_LOCK_TAKEN_FROM_DEAD);
+	mms_lock_release(&shared->lock);
+	assert_exits_with_0(killer);
+	await_child(holder, 0);
+	shared_free(shared);
+}
+
+/* hold() takes it from the dead, and dies with it in the middle of the repair. */
+static void a_holder_that_dies_repairing_leaves_it_to_the_next(void **state)
+{
+	struct shared *shared = shared_new();
+
+	(void) state;
+	kill_child(spawn_holder(shared));
+	kill_child(spawn_holder(shared));
+	assert_int_equal(mms_lock_wait(&shared->lock, WAIT_MS), MMS_LOCK_TAKEN_FROM_DEAD);
+	mms_lock_release(&shared->lock);
+	shared_free(shared);
+}
+
+static void *take_and_end(void *argument)
+{
+	struct shared *shared = argument;
+
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
+	return NULL;
+}
+
+static void a_thread_that_ended_with_it_counts_as_dead(void **state)
+{
+	struct shared *shared = shared_new();
+	pthread_t thread;
+
+	(void) state;
+	assert_int_equal(pthread_create(&thread, NULL, take_and_end, shared), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(mms_lock_wait(&shared->lock, WAIT_MS), MMS_LOCK_TAKEN_FROM_DEAD);
+	mms_lock_release(&shared->lock);
+	shared_free(shared);
+}
+
+static void a_stopped_holder_costs_one_wait_and_not_one_per_call(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared);
+	int64_t before;
+
+	(void) state;
+	kill(holder, SIGSTOP);
+	assert_true(WIFSTOPPED(await_child(holder, WUNTRACED)));
+	assert_int_equal(mms_lock_wait_unless_stalled(&shared->lock, &shared->stalled, 500), MMS_LOCK_BUSY);
+	assert_int_equal(atomic_load(&shared->stalled), 1);
+	before = now_us();
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(mms_lock_wait_unless_stalled(&shared->lock, &shared->stalled, 500), MMS_LOCK_BUSY);
+		assert_int_equal(mms_lock_spin_unless_stalled(&shared->lock, &shared->stalled), MMS_LOCK_BUSY);
+	}
+	assert_true(now_us() - before < 400000);
+	atomic_store(&shared->let_go, 1);
+	kill(holder, SIGCONT);
+	assert_exits_with_0(holder);
+	assert_int_equal(mms_lock_wait_unless_stalled(&shared->lock, &shared->stalled, 500), MMS_LOCK_TAKEN);
+	assert_int_equal(atomic_load(&shared->stalled), 0);
+	mms_lock_release(&shared->lock);
+	shared_free(shared);
+}
+
+static void whoever_gets_a_stalled_lock_clears_the_flag(void **state)
+{
+	struct shared *shared = shared_new();
+
+	(void) state;
+	atomic_store(&shared->stalled, 1);
+	assert_int_equal(mms_lock_spin_unless_stalled(&shared->lock, &shared->stalled), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	assert_int_equal(atomic_load(&shared->stalled), 0);
+	assert_int_equal(mms_lock_spin_unless_stalled(&shared->lock, &shared->stalled), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	shared_free(shared);
+}
+
+#define COUNTERS 4
+#define COUNTS 5000
+
+static void *count_up(void *argument)
+{
+	struct shared *shared = argument;
+
+	for (int i = 0; i < COUNTS; i++) {
+		while (mms_lock_wait(&shared->lock, 1000) == MMS_LOCK_BUSY) {
+		}
+		shared->counter++;
+		mms_lock_release(&shared->lock);
+	}
+	return NULL;
+}
+
+static void threads_exclude_each_other(void **state)
+{
+	struct shared *shared = shared_new();
+	pthread_t threads[COUNTERS];
+
+	(void) state;
+	for (int i = 0; i < COUNTERS; i++) {
+		assert_int_equal(pthread_create(&threads[i], NULL, count_up, shared), 0);
+	}
+	for (int i = 0; i < COUNTERS; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	}
+	assert_int_equal(shared->counter, COUNTERS * COUNTS);
+	shared_free(shared);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_free_lock_is_taken_and_a_taken_one_is_busy),
+		cmocka_unit_test(a_wait_ends_with_its_time),
+		cmocka_unit_test(a_wait_ends_when_the_holder_lets_go),
+		cmocka_unit_test(the_lock_of_a_killed_holder_is_taken_from_the_dead_once),
+		cmocka_unit_test(a_waiter_gets_the_lock_when_its_holder_is_killed),
+		cmocka_unit_test(a_holder_that_dies_repairing_leaves_it_to_the_next),
+		cmocka_unit_test(a_thread_that_ended_with_it_counts_as_dead),
+		cmocka_unit_test(a_stopped_holder_costs_one_wait_and_not_one_per_call),
+		cmocka_unit_test(whoever_gets_a_stalled_lock_clears_the_flag),
+		cmocka_unit_test(threads_exclude_each_other),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
