@@ -77,8 +77,10 @@ def cluster():
         made.append(Cluster(*arguments, **options))
         return made[-1]
     yield make
+    crashes = [line for each in made for host in each.hosts for line in host.crashes()]
     for each in reversed(made):
         each.close()
+    assert not crashes
 
 
 @pytest.fixture
@@ -87,3 +89,12 @@ def new_id():
     tag = f"{random.getrandbits(48):012x}"
     numbers = iter(range(10 ** 9))
     return lambda: f"t{tag}x{next(numbers)}"
+
+
+@pytest.fixture
+def signs(tmp_path_factory):
+    """A folder where pages of all hosts may make and await files."""
+    folder = tmp_path_factory.mktemp("signs")
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o777)
+    return folder

@@ -8,7 +8,7 @@ A link forwards bytes until it is told otherwise by Link.set(...):
   reset="connect"       RST to each new connection
   reset="send"          RST at the first bytes that a client sends
   cut_reply=N, cut="reset" | "close" | "hold"
-                        after N bytes of replies on a connection
+                        after N bytes of replies on a connection, counted from now on
   limit=N               the faults above hit only the next N connections
   latency_ms, jitter    delays replies; jitter 0.5 means 50 to 150 % of it
   slice=True            replies in pieces of one byte
@@ -312,6 +312,7 @@ class _Front(asyncio.Protocol):
         self._emit()
 
     def faults_changed(self):
+        self._sent = 0
         if not self._held():
             self._process()
 

@@ -125,6 +125,14 @@ class Host:
         except FileNotFoundError:
             return ""
 
+    def log_lines(self, word="mmsession"):
+        return [line for line in self.log_text().splitlines() if word in line]
+
+    def crashes(self):
+        """Lines about workers that ended by a signal which only a bug sends."""
+        return [line for line in self.log_lines("exited on signal")
+                if any(f"({name}" in line for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"))]
+
     # Requests
 
     def get(self, page, cookie="", timeout=60.0, **query):
@@ -137,6 +145,15 @@ class Host:
         answer = reply.json
         answer["status"], answer["seconds"], answer["cookie"] = reply.status, reply.seconds, reply.cookie()
         return answer
+
+    def put(self, session_id, key, value):
+        """Writes one value; True when the write was acknowledged without a warning."""
+        answer = self.visit(session_id, f"start;set:{key}:{value};close")
+        return bool(answer["ok"].get("start") and answer["ok"].get("close") and not answer["warnings"])
+
+    def fetch(self, session_id, key):
+        """Reads one value as the next page would, without writing."""
+        return self.visit(session_id, f"read_and_close;get:{key}")["values"].get(key)
 
     def status(self):
         """mmsession_status() of a worker of this host."""

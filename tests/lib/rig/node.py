@@ -23,7 +23,7 @@ class Node:
         self.name, self.folder, self.host, self.port = name, folder, host, port
         self.socket = os.path.join(folder, "node.sock")
         self._namespace, self._program, self._settings = namespace, program, list(settings)
-        self._process = None
+        self._process, self._password = None, None
         os.makedirs(folder)
 
     @property
@@ -82,7 +82,17 @@ class Node:
     # A look inside
 
     def client(self, timeout=5.0):
-        return Client(self.socket, timeout)
+        client = Client(self.socket, timeout)
+        if self._password:
+            client.call("AUTH", self._password)
+        return client
+
+    def require_password(self, password):
+        """From now on; connections that stand are closed, as they would stay authenticated."""
+        with self.client() as client:
+            client.call("CONFIG", "SET", "requirepass", password)
+            client.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        self._password = password
 
     def call(self, *words):
         with self.client() as client:

@@ -60,6 +60,8 @@ def _start(command, in_namespace):
         if in_namespace:
             _mount_own_proc()
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # A job in the background of a script inherits SIGINT ignored; then nothing could ask it to end.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvp(command[0], command)
     except OSError as error:
         print(f"warden: {command[0]}: {error.strerror}", file=sys.stderr)

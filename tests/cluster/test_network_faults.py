@@ -1,0 +1,197 @@
+"""Connections that vanish, stall, break or lie."""
+import random
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from measure import BUDGET_US, Phases, allowed, ms, seconds
+from rig.results import add, bar
+from test_node_faults import control, no_harm
+
+WORKERS = 25
+
+
+def _swallow_connects(shop, node):
+    """From now on nobody gets an answer to a SYN; connections that stand are reset, so that all must connect."""
+    for link in shop.links_to(node):
+        link.set(syn_blackhole=True)
+        link.reset_all()
+
+
+@pytest.mark.row("F07")
+def test_connects_into_nothing_are_paid_once_per_host(cluster, full):
+    shop = cluster(3, 2, workers=WORKERS, proxied=True)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", seconds(full, 30, 4))
+        _swallow_connects(shop, 2)
+        phases.run("swallowed", seconds(full, 60, 5))
+        for link in shop.links_to(2):
+            link.clear()
+        phases.run("back", 2)
+    told = control(cluster, full, "F07", lambda other: _swallow_connects(other, 2), 3)
+    slow, flight = phases.slow("swallowed"), phases.in_flight_at("swallowed")
+    # What was already on its way when the first connect timed out waits for the same 50 ms.
+    window = phases.load.between(phases.span("swallowed")[0], phases.span("swallowed")[0] + 0.06)
+    limit = 2 * 1 + flight + len(window)
+    bar("F07", f"slow <= 1 per host + in flight until the first timeout (limit {limit})",
+        f"{len(slow)}, {flight} in flight at the fault", len(slow) <= limit, told)
+    extra = phases.p99("swallowed", skip=0.3) - phases.p99("healthy")
+    bar("F07", "others less than 1 ms extra (p99)", ms(extra), extra < allowed(1000, phases.p99("healthy"), 0.5))
+    no_harm("F07", shop, phases, ["healthy", "swallowed", "back"])
+    bar("F07", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
+
+
+@pytest.mark.row("blackholed-peer")
+def test_a_blackholed_peer_slows_only_requests_in_flight(cluster, full):
+    shop = cluster(3, 2, workers=WORKERS, proxied=True)
+    turns, length = (6, 20) if full else (4, 2)
+    with Phases(shop, full) as phases:
+        for turn in range(turns):
+            phases.run(f"healthy {turn}", length)
+            for link in shop.links_to(2):
+                link.set(blackhole=True)
+            phases.run(f"blackholed {turn}", length)
+            for link in shop.links_to(2):
+                link.clear()
+            # The peer must be in use again before the next turn can hurt.
+            phases.run(f"back {turn}", 2)
+        healthy = statistics.median(phases.p50(f"healthy {turn}") for turn in range(turns))
+        later = statistics.median(phases.p50(f"blackholed {turn}", skip=0.5) for turn in range(turns))
+    slow = [len(phases.slow(f"blackholed {turn}", skip=0.5)) for turn in range(turns)]
+    usual = sum(len(phases.slow(f"healthy {turn}")) for turn in range(turns))
+    first = [sample.session_us for turn in range(turns)
+             for sample in phases.load.between(*phases.span(f"blackholed {turn}"))]
+    noise = max(phases.slowest_us(f"healthy {turn}") for turn in range(turns))
+    other = cluster(3, 2, handler="phpredis", workers=WORKERS, proxied=True)
+    with Phases(other, full) as contrast:
+        contrast.run("healthy", 1)
+        for link in other.links_to(2):
+            link.set(blackhole=True)
+        contrast.run("blackholed", 3)
+    told = f"phpredis {len(contrast.slow('blackholed'))} slow, slowest {ms(contrast.slowest_us('blackholed'))}"
+    bar("blackholed-peer", "later requests within 5 % of healthy (p50)",
+        f"{later / healthy - 1:+.1%} ({ms(later)}, healthy {ms(healthy)})", later <= 1.05 * healthy, told)
+    bar("blackholed-peer", "only requests in flight are slow (none after 0.5 s)", f"{slow}, healthy {usual}",
+        sum(slow) <= usual)
+    bar("blackholed-peer", "each within budget_ms", f"{ms(max(first))}, healthy {ms(noise)}",
+        max(first) <= BUDGET_US + noise)
+    names = [f"{name} {turn}" for turn in range(turns) for name in ("healthy", "blackholed", "back")]
+    no_harm("blackholed-peer", shop, phases, names)
+
+
+class Mirrors:
+    """Sessions that each hold their own id, and readers that count what belongs to somebody else."""
+
+    def __init__(self, shop, new_id, count):
+        self.shop, self.ids = shop, [new_id() for _ in range(count)]
+        for number, session in enumerate(self.ids):
+            answer = shop.hosts[0].visit(
+                session, f"start;set:own:{session};fill:filler:{50 + 37 * (number % 90)}:{session};close")
+            assert answer["ok"]["close"], answer
+        shop.wait_equal(10)
+
+    def read_many(self, count, threads, steps="read_and_close;get:own"):
+        """(reads, of somebody else, missing, failed, slowest in us)"""
+        def read(number):
+            chance = random.Random(f"{count}.{number}")
+            outcome = [0, [], 0, 0, 0]
+            for turn in range(count // threads):
+                session = chance.choice(self.ids)
+                answer = self.shop.hosts[chance.randrange(len(self.shop.hosts))].visit(session, steps)
+                seen = answer["values"].get("own")
+                outcome[0] += 1
+                if seen not in (session, None):
+                    outcome[1].append((session, seen))
+                outcome[2] += seen is None and not answer["warnings"]
+                outcome[3] += bool(answer["warnings"])
+                outcome[4] = max(outcome[4], answer["session_us"])
+            return outcome
+        with ThreadPoolExecutor(threads) as pool:
+            outcomes = list(pool.map(read, range(threads)))
+        return (sum(each[0] for each in outcomes), [pair for each in outcomes for pair in each[1]],
+                sum(each[2] for each in outcomes), sum(each[3] for each in outcomes),
+                max(each[4] for each in outcomes))
+
+
+@pytest.mark.row("F08")
+def test_a_reply_cut_short_never_becomes_the_answer_to_another_request(cluster, new_id, full):
+    shop = cluster(3, 2, workers=8, proxied=True, proxied_local=True)
+    mirrors = Mirrors(shop, new_id, 100)
+    rounds, chance, reads, wrong, failed, slowest, hits = (1000 if full else 60), random.Random(8), 0, [], 0, 0, 0
+    links = [shop.link(host, node) for host in range(2) for node in range(3)]
+    for number in range(rounds):
+        link = links[number % len(links)]
+        link.set(cut_reply=chance.randrange(1, 900), cut="hold", limit=1)
+        outcome = mirrors.read_many(100, 5)
+        reads, wrong, failed, slowest = (reads + outcome[0], wrong + outcome[1], failed + outcome[3],
+                                         max(slowest, outcome[4]))
+        hits += link.counts()["hit"] > 0
+        link.clear()
+    bar("F08", f"0 reads of another session in {reads}", f"{len(wrong)} {wrong[:2]}, {hits} links struck",
+        not wrong and hits >= min(rounds, len(links)) // 2)
+    bar("F08", "0 failed, each within budget", f"{failed} failed, slowest {ms(slowest)}",
+        failed == 0 and slowest <= BUDGET_US + 50000)
+
+
+@pytest.mark.row("F09")
+@pytest.mark.parametrize("faults", [{"reset": "connect"}, {"reset": "send"}, {"cut_reply": 1, "cut": "reset"}],
+                         ids=["at-connect", "during-send", "during-reply"])
+@pytest.mark.parametrize("node", [0, 2], ids=["local", "peer"])
+def test_a_reset_connection_fails_no_request(cluster, new_id, full, faults, node):
+    shop = cluster(3, 1, workers=8, proxied=True, proxied_local=True)
+    link = shop.link(0, node)
+    failed, sessions = [], [new_id() for _ in range(20)]
+    for session in sessions:
+        assert shop.hosts[0].put(session, "n", "before")
+    for number in range(100 if full else 15):
+        link.set(**faults, limit=3)
+        if faults.get("reset") == "connect":
+            link.reset_all()
+        for session in sessions:
+            answer = shop.hosts[0].visit(session, f"start;get:n;set:n:{number};close")
+            expected = "before" if number == 0 else str(number - 1)
+            if answer["warnings"] or answer["values"]["n"] != expected:
+                failed.append((number, answer["values"], answer["warnings"]))
+        link.clear()
+    where = f"{next(iter(faults.values()))}, {'local node' if node == 0 else 'peer'}"
+    bar("F09", f"0 failed or old reads ({where})", f"{len(failed)} {failed[:2]}, {link.counts()['hit']} resets",
+        not failed and link.counts()["hit"] > 0)
+    shop.wait_equal(10)
+
+
+@pytest.mark.row("desync")
+def test_late_doubled_and_missing_replies_never_show_another_session(cluster, new_id, full):
+    shop = cluster(3, 2, workers=4, proxied=True, proxied_local=True)
+    mirrors = Mirrors(shop, new_id, 200)
+    links = [shop.link(host, node) for host in range(2) for node in range(3)]
+    # Few enough that breakers stay closed most of the time: a node that is left alone proves nothing.
+    rules = [{"verb": "*", "do": "delay", "delay_ms": 130, "share": 0.0008},
+             {"verb": "*", "do": "delay", "delay_ms": 30, "share": 0.0008},
+             {"verb": "*", "do": "twice", "share": 0.002},
+             {"verb": "*", "do": "swallow", "share": 0.0008}]
+    for link in links:
+        link.set(rules=rules)
+    reads, wrong, missing, failed, slowest = mirrors.read_many(100000 if full else 8000, 8,
+                                                               "start;get:own;close")
+    hits = sum(link.counts()["hit"] for link in links)
+    for link in links:
+        link.clear()
+    bar("desync", f"0 bytes of another session in {reads} reads by 8 at once",
+        f"{len(wrong)} {wrong[:2]}; {hits} replies tampered with, {missing} read as empty, {failed} failed",
+        not wrong and hits > reads / 500)
+    bar("desync", "each within budget", ms(slowest), slowest <= 2 * BUDGET_US)
+    add("desync", "sessions read as empty although a copy exists", missing, "", missing == 0)
+    assert missing == 0
+
+
+@pytest.mark.row("desync")
+def test_doubled_replies_alone_never_shift_the_answers(cluster, new_id, full):
+    shop = cluster(3, 2, workers=4, proxied=True, proxied_local=True)
+    mirrors = Mirrors(shop, new_id, 100)
+    links = [shop.link(host, node) for host in range(2) for node in range(3)]
+    for link in links:
+        link.set(rules=[{"verb": "*", "do": "twice", "share": 0.02}])
+    reads, wrong, missing, failed, _slowest = mirrors.read_many(20000 if full else 2000, 8)
+    bar("desync", f"doubled replies: 0 bytes of another session, none read as empty in {reads} reads",
+        f"{len(wrong)} {wrong[:2]}; {missing} empty, {failed} failed", not wrong and missing == 0)

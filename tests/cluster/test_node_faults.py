@@ -1,0 +1,298 @@
+"""A node that dies, hangs, is emptied or refuses: visitors must not notice."""
+import os
+import time
+
+import pytest
+
+from measure import BUDGET_US, Phases, allowed, ms, seconds
+from rig.process import until
+from rig.results import add, bar
+
+WORKERS = 25
+
+
+def no_harm(row, shop, phases, names, reader=0):
+    """The universal bars after a fault: nothing failed, stale or lost, and the log is quiet."""
+    failed = [sample.failed for name in names for sample in phases.failed(name)]
+    bar(row, "0 failed requests", f"{len(failed)} {failed[:2]}", not failed)
+    bar(row, "0 stale reads", f"{len(phases.load.stale)} {phases.load.stale[:2]}", not phases.load.stale)
+    lost = phases.load.lost(shop.hosts[reader])
+    bar(row, "0 acknowledged writes lost", f"{len(lost)} {lost[:2]}", not lost)
+    # One line when a node goes and one when it comes, at most one of a kind per minute and node.
+    most = max(len(host.log_lines()) for host in shop.hosts)
+    limit = 2 * len(shop.nodes) * (1 + int(phases.load.now() / 60))
+    bar(row, "at most one log line per event, minute and node", f"{most}, limit {limit}", most <= limit)
+
+
+def control(cluster, full, row, fault, length):
+    """The same fault under phpredis with the nodes as host list: printed for contrast, no bar."""
+    shop = cluster(3, 2, handler="phpredis", workers=WORKERS, proxied=True)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 1)
+        fault(shop)
+        phases.run("fault", length)
+    text = (f"{len(phases.slow('fault'))} slow, {len(phases.failed('fault'))} failed of "
+            f"{len(phases.load.between(*phases.span('fault')))}, slowest {ms(phases.slowest_us('fault'))}, "
+            f"{len(phases.load.stale)} stale")
+    add(row, "control: phpredis, host list, timeout 1 s", "", text)
+    return text
+
+
+@pytest.mark.row("F01")
+def test_a_killed_local_node_costs_only_requests_in_flight(cluster, full):
+    shop = cluster(3, 2, workers=WORKERS)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", seconds(full, 15, 3))
+        shop.nodes[0].kill()
+        phases.run("dead", seconds(full, 60, 5))
+    told = control(cluster, full, "F01", lambda other: other.nodes[0].kill(), 3)
+    slow, healthy = phases.slow("dead"), phases.p99("healthy")
+    bar("F01", "at most 25 slow requests in total", len(slow), len(slow) <= 25, told)
+    after = phases.p99("dead", skip=0.1)
+    bar("F01", "p99 below 5 ms from 100 ms on", f"{ms(after)}, healthy {ms(healthy)}", after < allowed(5000, healthy))
+    no_harm("F01", shop, phases, ["healthy", "dead"])
+    shop.wait_equal(10, only=shop.nodes[1:])
+
+
+@pytest.mark.row("F02")
+def test_a_killed_peer_changes_nothing_for_visitors(cluster, full):
+    shop = cluster(3, 2, workers=WORKERS)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", seconds(full, 30, 4))
+        shop.nodes[2].kill()
+        phases.run("dead", seconds(full, 60, 5))
+    change = phases.p99("dead", skip=0.1) - phases.p99("healthy")
+    bar("F02", "p99 changes by less than 1 ms", ms(change), change < allowed(1000, phases.p99("healthy"), 0.5))
+    no_harm("F02", shop, phases, ["healthy", "dead"])
+    shop.wait_equal(10, only=shop.nodes[:2])
+
+
+@pytest.mark.row("F02")
+def test_hints_count_the_distinct_sessions_that_a_peer_missed(cluster, new_id):
+    shop = cluster(3, 2)
+    for host in shop.hosts:
+        assert host.put(new_id(), "a", "b") and host.flush()
+    shop.nodes[2].kill()
+    missed = [new_id() for _ in range(50)]
+    for round_number in range(3):
+        assert all(shop.hosts[0].put(session, "round", round_number) for session in missed)
+    assert shop.hosts[0].flush()
+    counts = [host.node_status("web3")["hints"] for host in shop.hosts]
+    bar("F02", "hints = distinct missed ids exactly", counts, counts == [len(missed), 0])
+    shop.nodes[2].restart(empty=True)
+    until(lambda: shop.hosts[0].node_status("web3")["hints"] == 0, 10, "hints delivered")
+    found = shop.nodes[2].raw_records()
+    bar("F02", "the returned peer holds all of them", f"{len(set(missed) & set(found))} of {len(missed)}",
+        set(missed) <= set(found))
+
+
+@pytest.mark.row("F04")
+def test_a_stopped_local_node_slows_only_the_first_requests(cluster, full):
+    shop = cluster(3, 2, workers=WORKERS)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", seconds(full, 15, 3))
+        shop.nodes[0].stop()
+        phases.run("stopped", seconds(full, 30, 4))
+        shop.nodes[0].cont()
+        phases.run("back", seconds(full, 15, 3))
+    slow, flight = phases.slow("stopped"), phases.in_flight_at("stopped")
+    bar("F04", "slow <= 3 + workers of that host", f"{len(slow)}, {flight} in flight at the stop", len(slow) <= 3 + WORKERS)
+    slowest, noise = phases.slowest_us("stopped"), phases.slowest_us("healthy")
+    bar("F04", "nothing above 250 ms", f"{ms(slowest)}, healthy {ms(noise)}", slowest <= BUDGET_US + noise)
+    no_harm("F04", shop, phases, ["healthy", "stopped", "back"])
+    bar("F04", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
+
+
+@pytest.mark.row("F05")
+def test_a_stopped_peer_slows_only_the_first_requests(cluster, full):
+    shop = cluster(3, 2, workers=WORKERS)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", seconds(full, 15, 3))
+        shop.nodes[2].stop()
+        phases.run("stopped", seconds(full, 30, 4))
+        shop.nodes[2].cont()
+        phases.run("back", seconds(full, 15, 3))
+    slow, flight = phases.slow("stopped"), phases.in_flight_at("stopped")
+    limit = 2 * 3 + 2 * WORKERS
+    bar("F05", f"slow <= 3 + in flight, per host (limit {limit})", f"{len(slow)}, {flight} in flight at the stop",
+        len(slow) <= limit)
+    slowest, noise = phases.slowest_us("stopped"), phases.slowest_us("healthy")
+    bar("F05", "each <= read_timeout_ms (100 ms)", f"{ms(slowest)}, healthy {ms(noise)}", slowest <= 100000 + noise)
+    settled, healthy = phases.p50("stopped", skip=1), phases.p50("healthy")
+    bar("F05", "base afterwards", f"p50 {ms(settled)}, healthy {ms(healthy)}", settled <= 1.25 * healthy)
+    no_harm("F05", shop, phases, ["healthy", "stopped", "back"])
+    bar("F05", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
+
+
+@pytest.mark.row("F10")
+def test_an_idle_connection_closed_by_the_node_is_no_fault(cluster, new_id):
+    shop = cluster(3, 2, workers=4)
+    ids = [new_id() for _ in range(40)]
+
+    def everybody():
+        answers = [shop.hosts[number % 2].put(session, "n", "1") for number, session in enumerate(ids)]
+        return answers.count(False)
+    failed = everybody()
+    for node in shop.nodes:
+        node.call("CONFIG", "SET", "timeout", "1")
+    before = [host.status()["counters"] for host in shop.hosts]
+    until(lambda: all(node.connections() <= len(shop.hosts) for node in shop.nodes), 15, "idle connections closed")
+    failed += everybody()
+    for node in shop.nodes:
+        node.call("CONFIG", "SET", "timeout", "0")
+        node.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    failed += everybody()
+    states = {node["state"] for host in shop.hosts for node in host.status()["nodes"]}
+    after = [host.status()["counters"] for host in shop.hosts]
+    failovers = sum(now["failovers"] - then["failovers"] for now, then in zip(after, before))
+    bar("F10", "breakers closed, 0 errors, no failover", f"{states}, {failed} failed, {failovers} failovers",
+        states == {"closed"} and failed == 0 and failovers == 0)
+
+
+@pytest.mark.row("F10")
+def test_a_quick_restart_of_a_node_fails_no_request(cluster, full):
+    shop = cluster(3, 2, workers=8)
+    with Phases(shop, full) as phases:
+        for turn in range(seconds(full, 10, 3)):
+            shop.nodes[turn % 3].save()
+            shop.nodes[turn % 3].restart(empty=False)
+            phases.run(f"turn {turn}", 1.5)
+    no_harm("F10", shop, phases, [f"turn {turn}" for turn in range(seconds(full, 10, 3))])
+
+
+@pytest.mark.row("F15")
+def test_a_loading_local_node_is_left_alone(cluster, full):
+    shop = cluster(3, 2, workers=WORKERS, proxied_local=True)
+    link = shop.link(0, 0)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 2)
+        hits = link.counts()["hit"]
+        link.set(rules=[{"verb": "*", "do": "answer", "reply": "-LOADING Redis is loading the dataset in memory"}])
+        phases.run("loading", 1)
+        first = link.counts()["hit"] - hits
+        phases.run("still loading", seconds(full, 29, 3))
+        later = link.counts()["hit"] - hits - first
+        link.clear()
+        phases.run("loaded", 3)
+        until(lambda: shop.hosts[0].node_status("web1")["state"] == "closed", 10, "the breaker closes")
+    requests = len(phases.load.between(*phases.span("still loading")))
+    bar("F15", "at most one LOADING per worker, then only probes",
+        f"{first} commands in the first second, {later} afterwards during {requests} requests",
+        first <= 8 * (WORKERS + 8) and later <= 8 * (3 + seconds(full, 29, 3)))
+    no_harm("F15", shop, phases, ["healthy", "loading", "still loading", "loaded"])
+    shop.wait_equal(10)
+
+
+@pytest.mark.row("F18")
+def test_a_read_only_local_node_is_read_and_not_written(cluster, full, new_id):
+    shop = cluster(3, 2, workers=8)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 2)
+        # A replica of nobody: refuses writes, goes on serving what it has.
+        shop.nodes[0].call("REPLICAOF", "127.0.0.1", "1")
+        phases.run("read-only", seconds(full, 30, 3))
+        status = shop.hosts[0].node_status("web1")
+        shop.nodes[0].call("REPLICAOF", "NO", "ONE")
+        phases.run("writable", 3)
+    bar("F18", "readable, not writable, and the reason named",
+        f"state {status['state']}, writable {status['writable']}, {status['last_error']}",
+        status["state"] == "closed" and status["writable"] is False and "READONLY" in str(status["last_error"]))
+    until(lambda: shop.hosts[0].node_status("web1")["writable"], 10, "web1 writable again")
+    no_harm("F18", shop, phases, ["healthy", "read-only", "writable"])
+    bar("F18", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
+
+
+def _refuse_password(shop):
+    shop.nodes[0].require_password("secret-of-the-test")
+
+
+def _refuse_scripts(shop):
+    shop.nodes[0].call("ACL", "SETUSER", "default", "-evalsha", "-eval", "-script")
+
+
+@pytest.mark.row("F20")
+@pytest.mark.parametrize("cause, refuse", [("NOAUTH", _refuse_password), ("NOPERM", _refuse_scripts)])
+def test_a_node_that_refuses_is_named_with_the_cause(cluster, full, cause, refuse):
+    shop = cluster(3, 2, workers=8)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 1)
+        refuse(shop)
+        phases.run("refused", seconds(full, 30, 3))
+        statuses = [host.node_status("web1") for host in shop.hosts]
+    texts = [str(status["last_error"]) for status in statuses]
+    logged = [line for host in shop.hosts for line in host.log_lines("web1") if cause in line]
+    bar("F20", f"{cause}: message names node and cause, also in the log", f"{texts}, log {logged[:1]}",
+        any(cause in text and "web1" in text for text in texts) and bool(logged))
+    bar("F20", f"{cause}: the password is nowhere in the log", "searched",
+        not any("secret-of-the-test" in host.log_text() for host in shop.hosts))
+    no_harm("F20", shop, phases, ["healthy", "refused"])
+
+
+@pytest.mark.row("F20")
+def test_a_wrong_password_is_named_with_the_node(cluster, new_id):
+    shop = cluster(3, 0)
+    for node, password in zip(shop.nodes, ("another", "right-one", "right-one")):
+        node.require_password(password)
+    file = os.path.join(shop.folder, "password")
+    with open(file, "w") as password:
+        password.write("right-one\n")
+    os.chmod(file, 0o644)
+    host = shop.add_host(0, mmsession={"password_file": file})
+    failed = sum(1 for _ in range(50) if not host.put(new_id(), "a", "b"))
+    text = str(host.node_status("web1")["last_error"])
+    bar("F20", "WRONGPASS: 0 failed with peers up, message names node and cause", f"{failed} failed, {text}",
+        failed == 0 and "web1" in text and "WRONGPASS" in text)
+    others = [host.node_status(name)["state"] for name in ("web2", "web3")]
+    bar("F20", "nodes with the right password serve", others, others == ["closed", "closed"])
+
+
+@pytest.mark.row("F21")
+def test_scripts_that_vanish_from_a_node_are_loaded_again(cluster, full):
+    shop = cluster(3, 2, workers=8)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 2)
+        loads = _script_loads(shop)
+        rounds = seconds(full, 100, 10)
+        for number in range(rounds):
+            for node in shop.nodes:
+                node.call("SCRIPT", "FLUSH")
+            phases.run(f"flushed {number}", 0.3)
+        loads = _script_loads(shop) - loads
+    workers = 2 * 8 + 2
+    bar("F21", "at most one reload per worker and flush", f"{loads} loads, {rounds} flushes of 3 nodes",
+        loads <= 3 * rounds * 3 * workers)
+    no_harm("F21", shop, phases, ["healthy", *(f"flushed {number}" for number in range(rounds))])
+    shop.wait_equal(10)
+
+
+def _script_loads(shop):
+    return sum(node.command_calls().get("script|load", 0) + node.command_calls().get("eval", 0) for node in shop.nodes)
+
+
+@pytest.mark.row("F37")
+def test_with_all_nodes_down_requests_fail_fast_and_recover_soon(cluster, new_id, full):
+    shop = cluster(3, 2, workers=8)
+    for host in shop.hosts:
+        assert all(host.put(new_id(), "a", "b") for _ in range(30))
+    healthy = [shop.hosts[0].visit(new_id(), "start;set:a:b;close")["session_us"] for _ in range(200)]
+    for node in shop.nodes:
+        node.kill()
+    answers, deadline = [], time.monotonic() + seconds(full, 60, 3)
+    while time.monotonic() < deadline:
+        for host in shop.hosts:
+            answers.append(host.visit(new_id(), "start;set:a:b;close;sleep:5"))
+    slowest = max(answer["session_us"] for answer in answers)
+    bar("F37", "each request below 30 ms", f"{ms(slowest)} of {len(answers)}, healthy at most {ms(max(healthy))}",
+        slowest < allowed(30000, max(healthy)))
+    warned = sum(1 for answer in answers if answer["warnings"])
+    bar("F37", "PHP is told every time", f"{warned} of {len(answers)} warned", warned == len(answers))
+    lines = max(len(host.log_lines("mmsession")) for host in shop.hosts)
+    minutes = 1 + seconds(full, 60, 3) // 60
+    bar("F37", "one log line per node and minute", f"{lines} on one host", lines <= 3 * minutes + 1)
+    shop.nodes[1].restart(empty=True)
+    back = time.monotonic()
+    took = []
+    for host in shop.hosts:
+        until(lambda: host.put(new_id(), "a", "b"), 10, f"{host.name} serves again")
+        took.append(time.monotonic() - back)
+    bar("F37", "recovers within 1.2 s of a node's return", [f"{each:.2f} s" for each in took], max(took) <= 1.2)

@@ -1,0 +1,394 @@
+"""Workers, masters and scripts that end at any moment: what was acknowledged reaches all nodes."""
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from measure import BUDGET_US, Phases, ms, seconds
+from rig.host import php_environment, php_program, write_ini
+from rig.process import Late, alive, end, free_port, open_files, spawn, until
+from rig.results import bar
+
+SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGQUIT": signal.SIGQUIT, "SIGUSR2": signal.SIGUSR2}
+
+
+def holders(shop, session):
+    """Names of the nodes that have the session."""
+    return [node.name for node in shop.nodes if node.call("EXISTS", f"mms:{session}")]
+
+
+def missing_on_peers(shop, sessions, limit=3):
+    """What is not on all nodes when `limit` seconds have passed."""
+    wanted = set(sessions)
+
+    def missing():
+        return {node.name: len(wanted - set(node.raw_records())) for node in shop.nodes}
+    try:
+        until(lambda: not any(missing().values()), limit, "all writes on all nodes", every=0.05)
+    except Late:
+        pass
+    return {name: count for name, count in missing().items() if count}
+
+
+def write_sessions(host, sessions, threads=4):
+    """Ids of those that were acknowledged."""
+    def write(session):
+        try:
+            return session if host.put(session, "n", "1") else None
+        except OSError:
+            return None
+    with ThreadPoolExecutor(threads) as pool:
+        return [session for session in pool.map(write, sessions) if session]
+
+
+# F41
+
+_TRACER_READY_SECONDS = 10
+
+
+def _strace(pid, position, log):
+    """Kills the main thread's process when it enters its system call number `position` from now on."""
+    tracer = spawn(["strace", "-o", log, "-e", "trace=all", "-e", f"inject=all:signal=SIGKILL:when={position}",
+                    "-p", str(pid)])
+
+    def attached():
+        with open(f"/proc/{pid}/status") as status:
+            return any(line == f"TracerPid:\t{tracer.pid}\n" for line in status)
+    until(attached, _TRACER_READY_SECONDS, "strace is attached", every=0.005)
+    return tracer
+
+
+@pytest.mark.row("F41")
+def test_a_worker_killed_at_any_system_call_leaves_its_write_on_all_nodes_or_none(cluster, new_id, full):
+    shop = cluster(3, 1, workers=1)
+    host = shop.hosts[0]
+    half, unkept, position, survived, kills = [], [], 0, 0, 0
+    while survived < 3 and position < (400 if full else 250):
+        position += 1
+        until(lambda: host.put(new_id(), "a", "b"), 10, "a fresh worker serves")
+        worker, session, acknowledged = host.workers()[0], new_id(), False
+        tracer = _strace(worker, position, os.path.join(shop.folder, "strace.log"))
+        try:
+            acknowledged = host.put(session, "n", str(position))
+        except (OSError, AssertionError):
+            pass
+        end(tracer, signal.SIGTERM)
+        died = not alive(worker)
+        survived = 0 if died else survived + 1
+        kills += died
+        if died:
+            # The replicator died with the only worker: the next one takes over what is in the mailbox.
+            until(lambda: host.put(new_id(), "a", "b"), 10, "a fresh worker serves")
+        try:
+            until(lambda: len(holders(shop, session)) in (0, 3), 3, "on all nodes or on none")
+        except Late:
+            half.append((position, holders(shop, session)))
+        if acknowledged and len(holders(shop, session)) != 3:
+            unkept.append((position, holders(shop, session)))
+    bar("F41", f"killed at each of {kills} system calls: on all nodes within 3 s, or on none",
+        f"{len(half)} half {half[:3]}, {len(unkept)} acknowledged and not everywhere", kills > 20 and not half and not unkept)
+
+
+@pytest.mark.row("F41")
+def test_workers_killed_at_random_under_load_leave_nothing_half_done(cluster, new_id, full):
+    shop = cluster(3, 1, workers=6)
+    host, chance, tried, kept = shop.hosts[0], random.Random(41), [], []
+    stopping = threading.Event()
+
+    def write():
+        while not stopping.is_set():
+            session = new_id()
+            tried.append(session)
+            try:
+                if host.put(session, "n", "1"):
+                    kept.append(session)
+            except (OSError, AssertionError):
+                pass
+    threads = [threading.Thread(target=write, daemon=True) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(1000 if full else 60):
+        before = len(tried)
+        until(lambda: len(tried) > before + chance.randrange(1, 12), 10, "writes go on", every=0.001)
+        for victim in host.workers()[:1 + chance.randrange(2)]:
+            try:
+                os.kill(victim, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    stopping.set()
+    for thread in threads:
+        thread.join(30)
+    until(lambda: host.put(new_id(), "a", "b"), 10, "host serves")
+    missing = missing_on_peers(shop, kept)
+    counts = {session: len(holders(shop, session)) for session in set(tried) - set(kept)}
+    half = [session for session, count in counts.items() if count not in (0, 3)]
+    bar("F41", f"{len(kept)} acknowledged writes on all nodes within 3 s", f"missing {missing}", not missing)
+    bar("F41", f"{len(counts)} writes of killed workers on all nodes or on none", f"{len(half)} half done", not half)
+
+
+# F42
+
+@pytest.mark.row("F42")
+def test_others_go_on_when_workers_and_replicators_are_killed(cluster, full):
+    shop = cluster(3, 2, workers=8)
+    host, chance = shop.hosts[0], random.Random(42)
+    with Phases(shop, full, hosts=shop.hosts) as phases:
+        phases.run("healthy", 2)
+        for _ in range(200 if full else 25):
+            victims = [host.status()["replicator"]["pid"] or 0] if chance.random() < 0.5 else host.workers()
+            victim = chance.choice(victims)
+            if victim in host.workers():
+                os.kill(victim, signal.SIGKILL)
+            phases.run("kills", 0.1)
+    begin = phases.span("healthy")[1]
+    # A killed worker's own request fails with it, and only that one.
+    warned = phases.load.warnings
+    slowest = max(sample.session_us for sample in phases.load.between(begin, 1e9))
+    bar("F42", "no other request is told of it, each within budget", f"{len(warned)} warned {warned[:2]}, slowest {ms(slowest)}",
+        not warned and slowest <= BUDGET_US)
+    bar("F42", "0 stale reads", f"{len(phases.load.stale)} {phases.load.stale[:2]}", not phases.load.stale)
+    assert host.flush(3000)
+    lost = phases.load.lost(shop.hosts[1])
+    bar("F42", "0 acknowledged writes lost, all nodes equal", f"{len(lost)}, equal after {shop.wait_equal(10):.1f} s", not lost)
+
+
+@pytest.mark.row("F42")
+def test_others_go_on_when_the_replicator_is_stopped(cluster, new_id, full):
+    shop = cluster(3, 1, workers=6)
+    host = shop.hosts[0]
+    slowest, missing, taken = 0, {}, []
+    for _ in range(20 if full else 3):
+        assert host.put(new_id(), "a", "b")
+        owner = until(lambda: host.status()["replicator"]["pid"], 5, "a replicator")
+        os.kill(owner, signal.SIGSTOP)
+        stopped = time.monotonic()
+        try:
+            written = []
+            while time.monotonic() - stopped < 2.5:
+                session = new_id()
+                try:
+                    answer = host.visit(session, "start;set:n:1;close", timeout=0.5)
+                except OSError:
+                    continue  # php-fpm gave the request to the stopped worker
+                assert not answer["warnings"], answer
+                slowest = max(slowest, answer["session_us"])
+                written.append(session)
+            missing.update(missing_on_peers(shop, written))
+            taken.append(until(lambda: host.get("status.php", timeout=0.5).json["replicator"]["pid"], 5, "status") != owner)
+        finally:
+            os.kill(owner, signal.SIGCONT)
+        until(lambda: host.put(new_id(), "a", "b"), 10, "host serves")
+    bar("F42", "another takes over, writes reach all nodes", f"taken over {taken}, missing {missing}",
+        all(taken) and not missing)
+    bar("F42", "no other request waits", ms(slowest), slowest <= BUDGET_US)
+
+
+# F43
+
+@pytest.mark.row("F43")
+@pytest.mark.parametrize("daemonize", [False, True], ids=["foreground", "daemon"])
+@pytest.mark.parametrize("patience", ["0", "10s"])
+@pytest.mark.parametrize("name", SIGNALS)
+def test_what_was_written_before_a_signal_reaches_stopped_peers_later(cluster, new_id, full, name, patience, daemonize):
+    shop = cluster(3, 1, workers=6, fpm={"daemonize": daemonize, "fpm_global": [f"process_control_timeout = {patience}"]})
+    host, written = shop.hosts[0], []
+    for hold in (0.3, 3.0) if full else (0.3,):
+        written += write_sessions(host, [new_id() for _ in range(40)])
+        for node in shop.nodes[1:]:
+            node.stop()
+        written += write_sessions(host, [new_id() for _ in range(40)])
+        _signal_while_peers_are_stopped(shop, host, name, hold)
+    missing = missing_on_peers(shop, written, 10)
+    bar("F43", f"{name}, process_control_timeout {patience}, {'-D' if daemonize else 'foreground'}: "
+        f"nothing missing of {len(written)}", missing or "0 missing", not missing)
+
+
+def _signal_while_peers_are_stopped(shop, host, name, hold):
+    victims = [host.master, *host.workers()]
+    waiter = threading.Timer(hold, lambda: [node.cont() for node in shop.nodes[1:]])
+    waiter.start()
+    if name == "SIGUSR2":
+        host.reload()
+    else:
+        host.send_signal(SIGNALS[name])
+        until(lambda: not any(alive(pid) for pid in victims), 20, "php-fpm is gone")
+        host.start()
+    waiter.join()
+
+
+@pytest.mark.row("F43")
+def test_a_graceful_reload_under_load_fails_nothing(cluster, full):
+    shop = cluster(3, 2, workers=8, fpm={"fpm_global": ["process_control_timeout = 10s"]})
+    with Phases(shop, full) as phases:
+        for number in range(20 if full else 4):
+            phases.run(f"turn {number}", 0.7)
+            shop.hosts[number % 2].reload()
+        phases.run("end", 1)
+    # php-fpm itself may cut a request that it has accepted and not begun; what was acknowledged counts here.
+    warned = phases.load.warnings
+    bar("F43", "reload under load: no request is told of it", f"{len(warned)} warned {warned[:2]}", not warned)
+    bar("F43", "reload under load: 0 stale reads", f"{len(phases.load.stale)} {phases.load.stale[:2]}", not phases.load.stale)
+    lost = phases.load.lost(shop.hosts[0])
+    bar("F43", "reload under load: 0 lost, nodes equal", f"{len(lost)}, {shop.wait_equal(10):.1f} s", not lost)
+
+
+@pytest.mark.row("F43")
+@pytest.mark.parametrize("pool", [["pm.max_requests = 1"], ["pm = ondemand", "pm.process_idle_timeout = 1s"]],
+                         ids=["max_requests=1", "ondemand"])
+def test_short_lived_workers_lose_no_write(cluster, new_id, full, pool):
+    shop = cluster(3, 1, workers=4, fpm={"pool": pool})
+    host, sessions = shop.hosts[0], [new_id() for _ in range(3000 if full else 300)]
+    kept = write_sessions(host, sessions)
+    bar("F43", f"{pool[0]}: 0 failed", f"{len(sessions) - len(kept)} of {len(sessions)}", len(kept) == len(sessions))
+    missing = missing_on_peers(shop, kept)
+    bar("F43", f"{pool[0]}: every write on all nodes within 3 s", missing or "0 missing", not missing)
+    if "ondemand" in pool[0]:
+        until(lambda: not host.workers(), 10, "idle workers gone")
+        more = write_sessions(host, [new_id() for _ in range(20)])
+        until(lambda: not host.workers(), 10, "idle workers gone again")
+        missing = missing_on_peers(shop, more)
+        bar("F43", "ondemand: the last worker leaves nothing behind", missing or "0 missing", len(more) == 20 and not missing)
+
+
+@pytest.mark.row("F43")
+def test_request_terminate_timeout_takes_nothing_of_others_along(cluster, new_id, full):
+    shop = cluster(3, 1, workers=4, fpm={"pool": ["request_terminate_timeout = 1s"]})
+    host = shop.hosts[0]
+    sessions, turns = [], 10 if full else 2
+    for _ in range(turns):
+        with ThreadPoolExecutor(2) as doomed:
+            victims = [doomed.submit(host.visit, new_id(), "start;set:n:1;sleep:8000;close") for _ in range(2)]
+            while not all(victim.done() for victim in victims):
+                sessions += write_sessions(host, [new_id() for _ in range(10)], 1)
+            assert all(victim.exception() for victim in victims)
+    missing = missing_on_peers(shop, sessions)
+    bar("F43", f"request_terminate_timeout: {len(sessions)} writes of others on all nodes", missing or "0 missing", not missing)
+
+
+@pytest.mark.row("F43")
+def test_no_file_descriptor_leaks(cluster, new_id, full):
+    shop = cluster(3, 1, workers=4, fpm={"fpm_global": ["process_control_timeout = 10s"]})
+    host = shop.hosts[0]
+    ids = [new_id() for _ in range(50)]
+
+    def requests(count):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: host.put(ids[number % 50], "n", number), range(count)))
+        return {pid: open_files(pid) for pid in host.workers()}
+    before = requests(400)
+    after = requests(10000 if full else 2500)
+    grown = {pid: (before[pid], count) for pid, count in after.items() if count > before.get(pid, 0) + 2}
+    bar("F43", "no descriptors leak in workers", f"{sorted(before.values())} -> {sorted(after.values())}", not grown)
+    host.reload()
+    first = open_files(host.master)
+    for _ in range(10 if full else 4):
+        host.reload()
+        host.put(ids[0], "n", "reload")
+    bar("F43", "no descriptors leak over reloads of the master", f"{first} -> {open_files(host.master)}",
+        open_files(host.master) <= first)
+
+
+# Scripts
+
+class Php:
+    """PHP on the command line with the settings of a host whose local node is node 0."""
+
+    def __init__(self, shop):
+        self._folder = os.path.join(shop.folder, "cli")
+        os.makedirs(self._folder)
+        self.ini = os.path.join(self._folder, "php.ini")
+        extensions, settings = shop.settings(0)
+        write_ini(self.ini, extensions, {**settings, "display_errors": "stderr"})
+        self.www = os.path.join(os.path.dirname(os.path.abspath(__file__)), "www")
+
+    def run(self, script, *arguments):
+        return subprocess.run([php_program(), "-c", self.ini, os.path.join(self.www, script), *map(str, arguments)],
+                              capture_output=True, text=True, env=php_environment(), timeout=60)
+
+
+@pytest.mark.row("cli")
+def test_a_script_that_exits_at_once_leaves_its_writes_on_all_nodes(cluster, new_id, full):
+    shop = cluster(3, 0)
+    php, written, bad, took = Php(shop), [], [], []
+    for number in range(200 if full else 20):
+        session = new_id()
+        began = time.monotonic()
+        result = php.run("cli_write.php", session, number)
+        took.append(time.monotonic() - began)
+        if result.returncode or result.stderr:
+            bad.append((result.returncode, result.stderr[:200]))
+        written.append(session)
+    missing = missing_on_peers(shop, written, 0)
+    bar("cli", f"{len(written)} scripts end well, their writes are on all nodes when they have ended",
+        f"{bad[:2]}, {missing or '0 missing'}, slowest {max(took):.2f} s", not bad and not missing)
+
+
+@pytest.mark.row("cli")
+def test_a_script_ends_soon_when_a_peer_is_down_or_stopped(cluster, new_id):
+    shop = cluster(3, 0)
+    php = Php(shop)
+    plain = min(_timed(php, new_id()) for _ in range(3))
+    shop.nodes[1].kill()
+    shop.nodes[2].stop()
+    slow = max(_timed(php, new_id()) for _ in range(3))
+    shop.nodes[2].cont()
+    bar("cli", "a dead and a stopped peer hold a script's end up by shutdown_drain_ms (1000) at most",
+        f"{slow:.2f} s, healthy {plain:.2f} s", slow - plain < 1.0 + 0.25 + 0.3)
+
+
+def _timed(php, session):
+    began = time.monotonic()
+    result = php.run("cli_write.php", session, "1")
+    assert result.returncode == 0, result.stderr
+    return time.monotonic() - began
+
+
+@pytest.mark.row("fork")
+def test_forked_children_and_their_parent_use_sessions_side_by_side(cluster, new_id, full):
+    shop = cluster(3, 0)
+    children, tag = (200 if full else 25), new_id()
+    result = Php(shop).run("cli_fork.php", tag, children)
+    assert result.returncode == 0 and result.stdout, (result.returncode, result.stdout, result.stderr)
+    answer = json.loads(result.stdout)
+    bar("fork", f"{children} children end well, the parent reads its own values",
+        f"wrong {answer['wrong'][:2]}, exits {sorted(set(answer['exits']))}, {result.stderr[:200]}",
+        not answer["wrong"] and set(answer["exits"]) == {0} and answer["last"] == f"turn {children - 1}" and not result.stderr)
+    written = [f"{tag}parent"] + [f"{tag}{kind}{number}" for number in range(children) for kind in ("child", "open")]
+    missing = missing_on_peers(shop, written)
+    bar("fork", "writes of parent and children are on all nodes", missing or "0 missing", not missing)
+
+
+@pytest.mark.row("cli-server")
+def test_the_built_in_server_with_workers_mirrors_its_writes(cluster, new_id, full):
+    shop = cluster(3, 0)
+    php, port = Php(shop), free_port()
+    server = spawn([php_program(), "-c", php.ini, "-S", f"127.0.0.1:{port}", "-t", php.www],
+                   log=os.path.join(shop.folder, "server.log"), env={**php_environment(), "PHP_CLI_SERVER_WORKERS": "4"})
+
+    def put(session):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", "/session.php?do=start;set:n:1;close", headers={"Cookie": f"PHPSESSID={session}"})
+            answer = json.loads(connection.getresponse().read())
+            return session if answer["ok"]["close"] and not answer["warnings"] else None
+        except OSError:
+            return None
+        finally:
+            connection.close()
+    try:
+        until(lambda: put(new_id()), 10, "the built-in server answers")
+        with ThreadPoolExecutor(4) as pool:
+            sessions = [new_id() for _ in range(2000 if full else 200)]
+            kept = [session for session in pool.map(put, sessions) if session]
+        missing = missing_on_peers(shop, kept)
+        bar("cli-server", f"{len(sessions)} writes acknowledged and on all nodes within 3 s",
+            f"{len(kept)} acknowledged, {missing or '0 missing'}", len(kept) == len(sessions) and not missing)
+    finally:
+        end(server, signal.SIGTERM)
