@@ -26,6 +26,13 @@ mmsession needs pkg-config and libevent 2.1 or newer.
 Debian, Ubuntu: apt-get install pkg-config libevent-dev
 Others: the package is called libevent-devel or libevent.])])
 
+  PKG_CHECK_MODULES([LIBISAL], [libisal],, [AC_MSG_ERROR([
+mmsession needs pkg-config and ISA-L (CRC-32C).
+Debian, Ubuntu: apt-get install pkg-config libisal-dev
+Others: the package is called isa-l-devel or isa-l.])])
+
+  PHP_EVAL_INCLINE([$LIBISAL_CFLAGS])
+  PHP_EVAL_LIBLINE([$LIBISAL_LIBS], [MMSESSION_SHARED_LIBADD])
   PHP_EVAL_INCLINE([$HIREDIS_CFLAGS])
   PHP_EVAL_INCLINE([$LIBEVENT_CFLAGS])
   PHP_EVAL_LIBLINE([$HIREDIS_LIBS], [MMSESSION_SHARED_LIBADD])
@@ -36,7 +43,7 @@ Others: the package is called libevent-devel or libevent.])])
   MMSESSION_SHARED_LIBADD="$MMSESSION_SHARED_LIBADD -pthread -Wl,-z,nodelete"
   PHP_SUBST([MMSESSION_SHARED_LIBADD])
 
-  MMSESSION_CFLAGS="-std=gnu11 -pthread -fvisibility=hidden -I@ext_srcdir@/src -I@ext_srcdir@/ext"
+  MMSESSION_CFLAGS="-std=gnu11 -D_GNU_SOURCE -pthread -fvisibility=hidden -I@ext_srcdir@/src -I@ext_srcdir@/ext"
   MMSESSION_EXT_WARNINGS=
   MMSESSION_SRC_WARNINGS=
   if test "$PHP_MMSESSION_DEV" != "no"; then
@@ -46,11 +53,39 @@ Others: the package is called libevent-devel or libevent.])])
 
   mmsession_ext_sources="
     ext/mmsession.c
-    ext/mod_mmsession.c"
+    ext/mod_mmsession.c
+    ext/settings.c
+    ext/status.c"
 
   mmsession_src_sources="
+    src/mms_address.c
     src/mms_base.c
-    src/mms_store.c"
+    src/mms_breaker.c
+    src/mms_client.c
+    src/mms_clock.c
+    src/mms_command.c
+    src/mms_config.c
+    src/mms_conn.c
+    src/mms_delivery.c
+    src/mms_descriptors.c
+    src/mms_fanout.c
+    src/mms_hints.c
+    src/mms_hlc.c
+    src/mms_identity.c
+    src/mms_link.c
+    src/mms_lock.c
+    src/mms_mailbox.c
+    src/mms_marker.c
+    src/mms_metrics.c
+    src/mms_mirror.c
+    src/mms_process.c
+    src/mms_read.c
+    src/mms_record.c
+    src/mms_replicator.c
+    src/mms_reply.c
+    src/mms_shm.c
+    src/mms_store.c
+    src/mms_write.c"
 
   PHP_NEW_EXTENSION([mmsession], [$mmsession_ext_sources], [$ext_shared],,
     [$MMSESSION_CFLAGS $MMSESSION_EXT_WARNINGS])

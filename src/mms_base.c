@@ -3,7 +3,6 @@
 #include "mms_base.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -51,6 +50,75 @@ struct mms_slice mms_slice_of(const char *text)
 	struct mms_slice slice = {text, text == NULL ? 0 : strlen(text)};
 
 	return slice;
+}
+
+struct mms_slice mms_slice_part(struct mms_slice text, size_t from, size_t to)
+{
+	struct mms_slice part = {text.ptr, 0};
+
+	if (to > text.len) {
+		to = text.len;
+	}
+	if (from > to) {
+		from = to;
+	}
+	/* Adding even 0 to NULL is undefined. */
+	if (from > 0) {
+		part.ptr += from;
+	}
+	part.len = to - from;
+	return part;
+}
+
+size_t mms_slice_find(struct mms_slice text, char byte)
+{
+	const char *found = text.len == 0 ? NULL : memchr(text.ptr, byte, text.len);
+
+	return found == NULL ? text.len : (size_t) (found - text.ptr);
+}
+
+bool mms_slice_is(struct mms_slice text, const char *word)
+{
+	return text.len == strlen(word) && mms_slice_starts_with(text, word);
+}
+
+bool mms_slice_starts_with(struct mms_slice text, const char *word)
+{
+	const size_t len = strlen(word);
+
+	if (text.len < len) {
+		return false;
+	}
+	for (size_t index = 0; index < len; index++) {
+		if (mms_byte_lower(text.ptr[index]) != word[index]) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool mms_slice_decimal(struct mms_slice text, uint64_t max, uint64_t *value)
+{
+	uint64_t number = 0;
+
+	for (size_t index = 0; index < text.len; index++) {
+		const unsigned digit = (unsigned) (text.ptr[index] - '0');
+
+		if (digit > 9 || number > max / 10 || number * 10 > max - digit) {
+			return false;
+		}
+		number = number * 10 + digit;
+	}
+	if (text.len == 0) {
+		return false;
+	}
+	*value = number;
+	return true;
+}
+
+char mms_byte_lower(char byte)
+{
+	return byte >= 'A' && byte <= 'Z' ? (char) (byte + ('a' - 'A')) : byte;
 }
 
 int mms_slice_equal_constant_time(struct mms_slice a, struct mms_slice b)

@@ -3,6 +3,7 @@
 #define MMS_BASE_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,22 @@ void mms_text_copy(char *out, size_t size, struct mms_slice text);
 
 /* A NUL-terminated string as a slice; text may be NULL (empty slice). */
 struct mms_slice mms_slice_of(const char *text);
+
+/* The bytes from offset `from` to before `to`; what lies beyond the end is cut. Borrows from text. */
+struct mms_slice mms_slice_part(struct mms_slice text, size_t from, size_t to);
+
+/* Offset of the first such byte; text.len when there is none. */
+size_t mms_slice_find(struct mms_slice text, char byte);
+
+/* Equal to / starting with word, which is in lower case; ASCII letters of either case are the same in text. */
+bool mms_slice_is(struct mms_slice text, const char *word);
+bool mms_slice_starts_with(struct mms_slice text, const char *word);
+
+/* Decimal digits alone, of a number up to max. */
+bool mms_slice_decimal(struct mms_slice text, uint64_t max, uint64_t *value);
+
+/* ASCII alone: the locale belongs to the host process. */
+char mms_byte_lower(char byte);
 
 /* Byte equality in time that depends on the lengths only. */
 int mms_slice_equal_constant_time(struct mms_slice a, struct mms_slice b);

@@ -63,6 +63,11 @@ int mms_version_compare(const struct mms_version *a, const struct mms_version *b
 	return compare_numbers(a->sequence, b->sequence);
 }
 
+bool mms_record_is_tombstone(const unsigned char *header_bytes)
+{
+	return (header_bytes[4] & 1) != 0;
+}
+
 void mms_record_describe(struct mms_record_header *header, struct mms_slice payload)
 {
 	assert(payload.len <= UINT32_MAX);

@@ -18,6 +18,9 @@
 #define MMS_RECORD_HEADER_SIZE 80
 #define MMS_RECORD_FORMAT 1
 
+/* Tombstones outlive what they bury by so much. */
+#define MMS_TOMBSTONE_GRACE_MS (3600 * 1000)
+
 /* What orders records; "newer" always means the whole of it. */
 struct mms_version {
 	uint64_t incarnation; /* HLC of the tombstone it was opened on; 0 = first */
@@ -44,6 +47,9 @@ enum mms_record_verdict {
 
 /* Merge order (incarnation, not blind, tombstone, HLC, writer, sequence): <0, 0, >0 as a is older, equal, newer. */
 int mms_version_compare(const struct mms_version *a, const struct mms_version *b);
+
+/* True when 80 header bytes carry the tombstone flag; nothing else is looked at. */
+bool mms_record_is_tombstone(const unsigned char *header_bytes);
 
 /* Fills payload_len and payload_crc from the payload. */
 void mms_record_describe(struct mms_record_header *header, struct mms_slice payload);

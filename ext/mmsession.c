@@ -1,0 +1,136 @@
+/* Module entry, INI and life cycle. The shared mapping is made in MINIT, before any fork; threads and sockets never are.
+ * Nothing per session is freed in RSHUTDOWN: it runs before the session's last write. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "php_mmsession.h"
+
+#include "ext/session/php_session.h"
+#include "ext/standard/info.h"
+#include "php_ini.h"
+
+#include "mmsession_arginfo.h"
+
+ZEND_DECLARE_MODULE_GLOBALS(mmsession)
+
+extern const ps_module ps_mod_mmsession;
+
+/* One per process, ZTS or not: written in MINIT and MSHUTDOWN only. */
+static struct mms_process *mmsession_process;
+
+struct mms_process *php_mmsession_process(void)
+{
+	return mmsession_process;
+}
+
+#define MMS_TEXT(name, default_value, where) \
+	STD_PHP_INI_ENTRY("mmsession." #name, default_value, where, php_mmsession_on_text, name, \
+			zend_mmsession_globals, mmsession_globals)
+#define MMS_NUMBER(name, default_value, where) \
+	STD_PHP_INI_ENTRY("mmsession." #name, default_value, where, php_mmsession_on_number, name, \
+			zend_mmsession_globals, mmsession_globals)
+
+PHP_INI_BEGIN()
+	MMS_TEXT(nodes, "", PHP_INI_ALL)
+	MMS_TEXT(user, "", PHP_INI_SYSTEM)
+	MMS_TEXT(password_file, "", PHP_INI_SYSTEM)
+	MMS_TEXT(prefix, "mms:", PHP_INI_ALL)
+	MMS_TEXT(host_id, "", PHP_INI_SYSTEM)
+	MMS_TEXT(read, "newest", PHP_INI_ALL)
+	MMS_TEXT(write_acks, "1", PHP_INI_ALL)
+	MMS_NUMBER(lifetime, "0", PHP_INI_ALL)
+	MMS_NUMBER(connect_timeout_ms, "50", PHP_INI_ALL)
+	MMS_NUMBER(read_timeout_ms, "100", PHP_INI_ALL)
+	MMS_NUMBER(budget_ms, "250", PHP_INI_ALL)
+	MMS_NUMBER(touch_interval, "60", PHP_INI_ALL)
+	MMS_NUMBER(max_clock_drift_ms, "500", PHP_INI_ALL)
+	MMS_NUMBER(max_session_size, "16M", PHP_INI_ALL)
+	MMS_NUMBER(mailbox_size, "32M", PHP_INI_SYSTEM)
+	MMS_NUMBER(max_clusters, "8", PHP_INI_SYSTEM)
+	MMS_NUMBER(shutdown_drain_ms, "1000", PHP_INI_SYSTEM)
+PHP_INI_END()
+
+static PHP_GINIT_FUNCTION(mmsession)
+{
+#if defined(COMPILE_DL_MMSESSION) && defined(ZTS)
+	ZEND_TSRMLS_CACHE_UPDATE();
+#endif
+	memset(mmsession_globals, 0, sizeof *mmsession_globals);
+}
+
+static PHP_GSHUTDOWN_FUNCTION(mmsession)
+{
+	php_mmsession_forget(mmsession_globals);
+}
+
+static PHP_MINIT_FUNCTION(mmsession)
+{
+	struct mms_error error;
+
+	(void)type;
+	REGISTER_INI_ENTRIES();
+	mmsession_process = mms_process_new((uint32_t)MMSG(max_clusters), (uint64_t)MMSG(mailbox_size), &error);
+	if (mmsession_process == NULL) {
+		zend_error(E_CORE_WARNING, "mmsession: %s", error.text);
+		return FAILURE;
+	}
+	return php_session_register_module(&ps_mod_mmsession) == 0 ? SUCCESS : FAILURE;
+}
+
+static PHP_MSHUTDOWN_FUNCTION(mmsession)
+{
+	struct mms_process *process = mmsession_process;
+
+	(void)type;
+	mmsession_process = NULL;
+	mms_process_end(process, (uint32_t)MMSG(shutdown_drain_ms));
+	UNREGISTER_INI_ENTRIES();
+	return SUCCESS;
+}
+
+static PHP_RINIT_FUNCTION(mmsession)
+{
+	(void)type;
+	(void)module_number;
+#if defined(COMPILE_DL_MMSESSION) && defined(ZTS)
+	ZEND_TSRMLS_CACHE_UPDATE();
+#endif
+	return SUCCESS;
+}
+
+static PHP_MINFO_FUNCTION(mmsession)
+{
+	(void)zend_module;
+	php_mmsession_print_info();
+	DISPLAY_INI_ENTRIES();
+}
+
+static const zend_module_dep mmsession_deps[] = {
+	ZEND_MOD_REQUIRED("session")
+	ZEND_MOD_END
+};
+
+zend_module_entry mmsession_module_entry = {
+	STANDARD_MODULE_HEADER_EX, NULL, mmsession_deps,
+	"mmsession",
+	ext_functions,
+	PHP_MINIT(mmsession),
+	PHP_MSHUTDOWN(mmsession),
+	PHP_RINIT(mmsession),
+	NULL,
+	PHP_MINFO(mmsession),
+	PHP_MMSESSION_VERSION,
+	PHP_MODULE_GLOBALS(mmsession),
+	PHP_GINIT(mmsession),
+	PHP_GSHUTDOWN(mmsession),
+	NULL,
+	STANDARD_MODULE_PROPERTIES_EX
+};
+
+#ifdef COMPILE_DL_MMSESSION
+#ifdef ZTS
+ZEND_TSRMLS_CACHE_DEFINE()
+#endif
+ZEND_GET_MODULE(mmsession)
+#endif

@@ -1,0 +1,232 @@
+/* The nine save handler functions. What PHP demands of each is noted beside it; the rules of sessions are in src/. One
+ * handler struct lives from open to close and remembers the bytes that read returned, so that unchanged data is
+ * recognised also when it comes back through a plain write (every SessionHandler wrapper does that). */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "php_mmsession.h"
+
+#include "ext/session/php_session.h"
+#include "php_ini.h"
+
+#include "../src/mms_store.h"
+
+#define CREATE_TRIES 3
+
+struct handler {
+	struct mms_store *store;
+	struct mms_client *client;
+	zend_string *read_id;   /* what read_data belongs to */
+	zend_string *read_data; /* as stored on the nodes now, NULL = unknown */
+};
+
+PS_FUNCS_UPDATE_TIMESTAMP(mmsession);
+
+const ps_module ps_mod_mmsession = { PS_MOD_UPDATE_TIMESTAMP(mmsession) };
+
+static struct mms_slice slice_of(const zend_string *text)
+{
+	return (struct mms_slice){ ZSTR_VAL(text), ZSTR_LEN(text) };
+}
+
+static void remember(struct handler *handler, zend_string *id, zend_string *data)
+{
+	if (id != NULL) {
+		zend_string_addref(id);
+	}
+	if (data != NULL) {
+		zend_string_addref(data);
+	}
+	if (handler->read_id != NULL) {
+		zend_string_release(handler->read_id);
+	}
+	if (handler->read_data != NULL) {
+		zend_string_release(handler->read_data);
+	}
+	handler->read_id = id;
+	handler->read_data = data;
+}
+
+static bool is_unchanged(const struct handler *handler, zend_string *id, zend_string *data)
+{
+	return handler->read_data != NULL && zend_string_equals(handler->read_id, id)
+			&& zend_string_equals(handler->read_data, data);
+}
+
+static void close_handler(void **mod_data)
+{
+	struct handler *handler = *mod_data;
+
+	*mod_data = NULL;
+	if (handler == NULL) {
+		return;
+	}
+	remember(handler, NULL, NULL);
+	php_mmsession_log_events(handler->client);
+	mms_store_free(handler->store);
+	efree(handler);
+}
+
+/* Strict mode keeps the visitor's id even while his session is empty; otherwise an empty new session needs no key. */
+static bool needs_no_key(struct handler *handler, zend_string *id, zend_string *data)
+{
+	return ZSTR_LEN(data) == 0 && mms_store_is_new(handler->store, slice_of(id))
+			&& !zend_ini_long("session.use_strict_mode", sizeof "session.use_strict_mode" - 1, 0);
+}
+
+static int store_data(struct handler *handler, zend_string *id, zend_string *data, zend_long lifetime)
+{
+	struct mms_error error = { "" };
+	enum mms_status status;
+
+	if (handler == NULL || !mms_store_id_valid(slice_of(id))) {
+		return FAILURE;
+	}
+	if (needs_no_key(handler, id, data)) {
+		return SUCCESS;
+	}
+	if (is_unchanged(handler, id, data)) {
+		status = mms_store_touch(handler->store, slice_of(id), slice_of(data), lifetime, &error);
+	} else {
+		status = mms_store_write(handler->store, slice_of(id), slice_of(data), lifetime, &error);
+	}
+	if (status != MMS_OK) {
+		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
+		return FAILURE;
+	}
+	remember(handler, id, data);
+	return SUCCESS;
+}
+
+/* No network here. May find mod_data set (session_reset()): that one is closed first. */
+PS_OPEN_FUNC(mmsession)
+{
+	struct mms_error error = { "" };
+	struct handler *handler;
+	struct mms_client *client;
+#if PHP_VERSION_ID >= 80600
+	const char *path = save_path != NULL ? ZSTR_VAL(save_path) : "";
+#else
+	const char *path = save_path;
+#endif
+
+	(void)session_name;
+	close_handler(mod_data);
+	client = php_mmsession_client(path, &error);
+	if (client == NULL) {
+		php_error_docref(NULL, E_WARNING, "mmsession: %s", error.text);
+		return FAILURE;
+	}
+	handler = ecalloc(1, sizeof *handler);
+	handler->client = client;
+	handler->store = mms_store_new(client);
+	if (handler->store == NULL) {
+		efree(handler);
+		php_error_docref(NULL, E_WARNING, "mmsession: out of memory");
+		return FAILURE;
+	}
+	*mod_data = handler;
+	if (!client->without_mailbox) {
+		mms_process_tend(php_mmsession_process(), client->cluster, php_mmsession_cpu_allowance_ms());
+	}
+	return SUCCESS;
+}
+
+/* Never fails; also called after a failed open or read. */
+PS_CLOSE_FUNC(mmsession)
+{
+	close_handler(mod_data);
+	return SUCCESS;
+}
+
+/* An unknown session is an empty string; on failure *val is left alone. */
+PS_READ_FUNC(mmsession)
+{
+	struct handler *handler = *mod_data;
+	struct mms_error error = { "" };
+	struct mms_slice payload;
+	bool exists;
+
+	(void)maxlifetime;
+	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
+		return FAILURE;
+	}
+	remember(handler, NULL, NULL);
+	if (mms_store_read(handler->store, slice_of(key), &payload, &exists, &error) != MMS_OK) {
+		php_error_docref(NULL, E_WARNING, "mmsession: session not read: %s", error.text);
+		return FAILURE;
+	}
+	*val = payload.len == 0 ? ZSTR_EMPTY_ALLOC() : zend_string_init(payload.ptr, payload.len, 0);
+	if (exists) {
+		remember(handler, key, *val);
+	}
+	return SUCCESS;
+}
+
+PS_WRITE_FUNC(mmsession)
+{
+	return store_data(*mod_data, key, val, maxlifetime);
+}
+
+/* Called with the unchanged data (lazy_write). Should it differ after all, it is stored. */
+PS_UPDATE_TIMESTAMP_FUNC(mmsession)
+{
+	return store_data(*mod_data, key, val, maxlifetime);
+}
+
+PS_DESTROY_FUNC(mmsession)
+{
+	struct handler *handler = *mod_data;
+	struct mms_error error = { "" };
+	zend_long lifetime = zend_ini_long("session.gc_maxlifetime", sizeof "session.gc_maxlifetime" - 1, 0);
+
+	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
+		return FAILURE;
+	}
+	remember(handler, NULL, NULL);
+	if (mms_store_destroy(handler->store, slice_of(key), lifetime, &error) != MMS_OK) {
+		php_error_docref(NULL, E_WARNING, "mmsession: session not destroyed: %s", error.text);
+		return FAILURE;
+	}
+	return SUCCESS;
+}
+
+/* Keys expire on the nodes by themselves. */
+PS_GC_FUNC(mmsession)
+{
+	(void)mod_data;
+	(void)maxlifetime;
+	*nrdels = 0;
+	return 0;
+}
+
+/* mod_data may be NULL (SessionHandler). The collision check fetches what the read after it needs: one round trip. */
+PS_CREATE_SID_FUNC(mmsession)
+{
+	struct handler *handler = *mod_data;
+
+	for (int tries = 1;; tries++) {
+		zend_string *id = php_session_create_id(mod_data);
+
+		if (handler == NULL || id == NULL || tries >= CREATE_TRIES || !mms_store_id_valid(slice_of(id))
+				|| mms_store_created(handler->store, slice_of(id))) {
+			return id;
+		}
+		zend_string_release(id);
+	}
+}
+
+/* FAILURE means a new id, that is a logout: only for ids that are known not to exist. */
+PS_VALIDATE_SID_FUNC(mmsession)
+{
+	struct handler *handler = *mod_data;
+
+	if (!mms_store_id_valid(slice_of(key))) {
+		return FAILURE;
+	}
+	if (handler == NULL) {
+		return SUCCESS;
+	}
+	return mms_store_exists(handler->store, slice_of(key)) == MMS_ID_UNKNOWN ? FAILURE : SUCCESS;
+}

@@ -1,0 +1,61 @@
+/* What the glue's files share: the module's globals and the way from INI settings to a client. */
+#ifndef PHP_MMSESSION_H
+#define PHP_MMSESSION_H
+
+#include "php.h"
+
+#include "../src/mms_client.h"
+#include "../src/mms_config.h"
+#include "../src/mms_process.h"
+
+#define PHP_MMSESSION_VERSION "0.1.0"
+#define PHP_MMSESSION_CLIENTS_MAX 16 /* clusters that one thread keeps connections to */
+
+extern zend_module_entry mmsession_module_entry;
+#define phpext_mmsession_ptr &mmsession_module_entry
+
+ZEND_BEGIN_MODULE_GLOBALS(mmsession)
+	/* INI, as given */
+	char *nodes, *user, *password_file, *prefix, *host_id, *read, *write_acks;
+	zend_long lifetime, connect_timeout_ms, read_timeout_ms, budget_ms, touch_interval, max_clock_drift_ms;
+	zend_long max_session_size, mailbox_size, max_clusters, shutdown_drain_ms;
+	/* settings made of them: good while neither INI nor save_path have changed */
+	uint32_t ini_changes;             /* counts changes of any entry above */
+	uint32_t settings_of_change;
+	char *settings_of_path;           /* malloc; NULL = none made yet */
+	struct mms_settings *settings;    /* malloc */
+	uint64_t fingerprint;
+	/* connections of this thread, most recently used first */
+	struct mms_client *clients[PHP_MMSESSION_CLIENTS_MAX];
+	uint32_t generation;              /* of the process, when the connections were made */
+ZEND_END_MODULE_GLOBALS(mmsession)
+
+ZEND_EXTERN_MODULE_GLOBALS(mmsession)
+#define MMSG(v) ZEND_MODULE_GLOBALS_ACCESSOR(mmsession, v)
+
+#if defined(ZTS) && defined(COMPILE_DL_MMSESSION)
+ZEND_TSRMLS_CACHE_EXTERN()
+#endif
+
+/* The process-wide part, made in MINIT; NULL when that failed. */
+struct mms_process *php_mmsession_process(void);
+
+/* The client for the settings in force and this session.save_path; NULL with an error. No I/O but for the password file,
+ * and that only on a thread's first use of a cluster. */
+struct mms_client *php_mmsession_client(const char *save_path, struct mms_error *error);
+
+/* Frees a thread's connections and settings. */
+void php_mmsession_forget(zend_mmsession_globals *globals);
+
+/* Writes one log line for each node that went down since the last look of any worker (at most one a minute and node). */
+void php_mmsession_log_events(struct mms_client *client);
+
+/* Milliseconds of CPU that the replicator's thread may use beside a request of this process; 0 = any. */
+uint32_t php_mmsession_cpu_allowance_ms(void);
+
+/* INI handlers (settings.c) and what phpinfo() shows (status.c). */
+ZEND_INI_MH(php_mmsession_on_text);
+ZEND_INI_MH(php_mmsession_on_number);
+void php_mmsession_print_info(void);
+
+#endif

@@ -1,0 +1,272 @@
+/* From INI entries to mms_settings to a client. Settings are made anew only when an entry or save_path has changed. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "php_mmsession.h"
+
+#include <unistd.h>
+
+#include "php_ini.h"
+#include "php_main.h"
+
+struct number_range {
+	const char *name;
+	uint64_t min, max;
+};
+
+static const struct number_range ranges[] = {
+	{ "mmsession.lifetime", 0, 0x7fffffff },
+	{ "mmsession.connect_timeout_ms", 1, 10000 },
+	{ "mmsession.read_timeout_ms", 1, 10000 },
+	{ "mmsession.budget_ms", 1, 60000 },
+	{ "mmsession.touch_interval", 0, 86400 },
+	{ "mmsession.max_clock_drift_ms", 1, 3600000 },
+	{ "mmsession.max_session_size", 1024, 512ull << 20 },
+	{ "mmsession.mailbox_size", 65536, 4ull << 30 },
+	{ "mmsession.max_clusters", 1, 64 },
+	{ "mmsession.shutdown_drain_ms", 0, 60000 },
+};
+
+static char *ini_base(zend_ini_entry *entry, void *mh_arg1, void *mh_arg2)
+{
+	(void)entry;
+	(void)mh_arg1;
+#ifdef ZTS
+	return (char *)ts_resource(*((int *)mh_arg2));
+#else
+	return (char *)mh_arg2;
+#endif
+}
+
+static void refuse(int stage, const char *name, const char *why)
+{
+	int level = stage == ZEND_INI_STAGE_STARTUP ? E_CORE_WARNING : E_WARNING;
+
+	zend_error(level, "mmsession: %s: %s; %s", name, why,
+			stage == ZEND_INI_STAGE_STARTUP ? "the default is used" : "the old value stays");
+}
+
+/* Text entries are checked as far as they can be checked alone; the node list is when a session opens. */
+ZEND_INI_MH(php_mmsession_on_text)
+{
+	char **field = (char **)(ini_base(entry, mh_arg1, mh_arg2) + (size_t)mh_arg1);
+	struct mms_slice text = { new_value ? ZSTR_VAL(new_value) : "", new_value ? ZSTR_LEN(new_value) : 0 };
+	const char *name = ZSTR_VAL(entry->name);
+	struct mms_error error = { "" };
+	enum mms_status status = MMS_OK;
+	uint32_t value;
+
+	(void)mh_arg3;
+	if (strcmp(name, "mmsession.read") == 0) {
+		status = mms_config_parse_read_mode(text, &value, &error);
+	} else if (strcmp(name, "mmsession.write_acks") == 0) {
+		status = mms_config_parse_write_acks(text, &value, &error);
+	} else if (strcmp(name, "mmsession.prefix") == 0) {
+		status = mms_config_check_prefix(text, &error);
+	} else if (strcmp(name, "mmsession.host_id") == 0 && text.len > 0) {
+		status = mms_config_check_host_id(text, &error);
+	} else if (strcmp(name, "mmsession.user") == 0 && text.len >= sizeof(((struct mms_settings *)0)->user)) {
+		mms_error_set(&error, "longer than 63 bytes");
+		status = MMS_ERR_CONFIG;
+	} else if (strcmp(name, "mmsession.password_file") == 0 && text.len >= MMS_PATH_MAX) {
+		mms_error_set(&error, "path longer than %d bytes", MMS_PATH_MAX - 1);
+		status = MMS_ERR_CONFIG;
+	}
+	if (status != MMS_OK) {
+		refuse(stage, name, error.text);
+		return FAILURE;
+	}
+	*field = new_value ? ZSTR_VAL(new_value) : NULL;
+	((zend_mmsession_globals *)ini_base(entry, mh_arg1, mh_arg2))->ini_changes++;
+	return SUCCESS;
+}
+
+ZEND_INI_MH(php_mmsession_on_number)
+{
+	zend_long *field = (zend_long *)(ini_base(entry, mh_arg1, mh_arg2) + (size_t)mh_arg1);
+	struct mms_slice text = { new_value ? ZSTR_VAL(new_value) : "", new_value ? ZSTR_LEN(new_value) : 0 };
+	struct mms_error error = { "" };
+	uint64_t value = 0;
+
+	(void)mh_arg3;
+	for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+		if (strcmp(ranges[i].name, ZSTR_VAL(entry->name)) != 0) {
+			continue;
+		}
+		if (mms_config_parse_number(text, ranges[i].name, ranges[i].min, ranges[i].max, &value, &error) != MMS_OK) {
+			refuse(stage, ranges[i].name, error.text);
+			return FAILURE;
+		}
+	}
+	*field = (zend_long)value;
+	((zend_mmsession_globals *)ini_base(entry, mh_arg1, mh_arg2))->ini_changes++;
+	return SUCCESS;
+}
+
+static enum mms_status fill_texts(struct mms_settings *settings, struct mms_error *error)
+{
+	struct mms_slice read_mode = mms_slice_of(MMSG(read)), acks = mms_slice_of(MMSG(write_acks));
+	enum mms_status status = mms_config_parse_read_mode(read_mode, &settings->read_mode, error);
+
+	if (status == MMS_OK) {
+		status = mms_config_parse_write_acks(acks, &settings->write_acks, error);
+	}
+	snprintf(settings->prefix, sizeof settings->prefix, "%s", MMSG(prefix) ? MMSG(prefix) : "");
+	snprintf(settings->user, sizeof settings->user, "%s", MMSG(user) ? MMSG(user) : "");
+	snprintf(settings->password_file, sizeof settings->password_file, "%s",
+			MMSG(password_file) ? MMSG(password_file) : "");
+	if (MMSG(host_id) != NULL && MMSG(host_id)[0] != '\0') {
+		snprintf(settings->host_id, sizeof settings->host_id, "%s", MMSG(host_id));
+	} else if (gethostname(settings->host_id, sizeof settings->host_id - 1) != 0 || settings->host_id[0] == '\0') {
+		snprintf(settings->host_id, sizeof settings->host_id, "localhost");
+	}
+	settings->host_hash = mms_crc32c(0, settings->host_id, strlen(settings->host_id));
+	return status;
+}
+
+static enum mms_status make_settings(const char *save_path, struct mms_settings *settings, struct mms_error *error)
+{
+	const char *list = MMSG(nodes) != NULL && MMSG(nodes)[0] != '\0' ? MMSG(nodes) : save_path;
+	enum mms_status status;
+
+	memset(settings, 0, sizeof *settings);
+	status = mms_config_parse_nodes(mms_slice_of(list), settings, error);
+	if (status == MMS_OK) {
+		status = fill_texts(settings, error);
+	}
+	settings->lifetime_s = (uint32_t)MMSG(lifetime);
+	settings->connect_timeout_ms = (uint32_t)MMSG(connect_timeout_ms);
+	settings->read_timeout_ms = (uint32_t)MMSG(read_timeout_ms);
+	settings->budget_ms = (uint32_t)MMSG(budget_ms);
+	settings->touch_interval_s = (uint32_t)MMSG(touch_interval);
+	settings->max_clock_drift_ms = (uint32_t)MMSG(max_clock_drift_ms);
+	settings->max_session_size = (uint32_t)MMSG(max_session_size);
+	settings->shutdown_drain_ms = (uint32_t)MMSG(shutdown_drain_ms);
+	return status;
+}
+
+static enum mms_status refresh_settings(const char *save_path, struct mms_error *error)
+{
+	enum mms_status status;
+
+	if (MMSG(settings_of_path) != NULL && MMSG(settings_of_change) == MMSG(ini_changes)
+			&& strcmp(MMSG(settings_of_path), save_path) == 0) {
+		return MMS_OK;
+	}
+	free(MMSG(settings_of_path));
+	MMSG(settings_of_path) = NULL;
+	if (MMSG(settings) == NULL) {
+		MMSG(settings) = malloc(sizeof *MMSG(settings));
+	}
+	if (MMSG(settings) == NULL) {
+		mms_error_set(error, "out of memory");
+		return MMS_ERR_MEMORY;
+	}
+	status = make_settings(save_path, MMSG(settings), error);
+	if (status == MMS_OK) {
+		MMSG(fingerprint) = mms_config_fingerprint(MMSG(settings));
+		MMSG(settings_of_change) = MMSG(ini_changes);
+		MMSG(settings_of_path) = strdup(save_path);
+	}
+	return status;
+}
+
+/* After a fork in this process: what the parent opened is closed here, without a byte on the wire. */
+static void notice_fork(void)
+{
+	uint32_t generation = mms_process_generation(php_mmsession_process());
+
+	if (generation == MMSG(generation)) {
+		return;
+	}
+	MMSG(generation) = generation;
+	for (unsigned i = 0; i < PHP_MMSESSION_CLIENTS_MAX && MMSG(clients)[i] != NULL; i++) {
+		mms_client_drop_connections(MMSG(clients)[i]);
+	}
+}
+
+static struct mms_client *find_client(uint64_t fingerprint)
+{
+	for (unsigned i = 0; i < PHP_MMSESSION_CLIENTS_MAX && MMSG(clients)[i] != NULL; i++) {
+		struct mms_client *client = MMSG(clients)[i];
+
+		if (client->fingerprint == fingerprint) {
+			memmove(&MMSG(clients)[1], &MMSG(clients)[0], i * sizeof MMSG(clients)[0]);
+			MMSG(clients)[0] = client;
+			return client;
+		}
+	}
+	return NULL;
+}
+
+struct mms_client *php_mmsession_client(const char *save_path, struct mms_error *error)
+{
+	struct mms_client *client;
+	bool same;
+
+	if (php_mmsession_process() == NULL) {
+		mms_error_set(error, "start-up of mmsession failed, see the log of PHP's start");
+		return NULL;
+	}
+	notice_fork();
+	same = MMSG(settings_of_path) != NULL && MMSG(settings_of_change) == MMSG(ini_changes);
+	if (refresh_settings(save_path != NULL ? save_path : "", error) != MMS_OK) {
+		return NULL;
+	}
+	client = find_client(MMSG(fingerprint));
+	if (client != NULL) {
+		if (!same) { /* same cluster, but time-outs or modes may be others */
+			client->settings = *MMSG(settings);
+		}
+		return client;
+	}
+	client = mms_client_new(mms_process_shm(php_mmsession_process()), MMSG(settings), MMSG(fingerprint), error);
+	if (client != NULL) {
+		mms_client_free(MMSG(clients)[PHP_MMSESSION_CLIENTS_MAX - 1]);
+		memmove(&MMSG(clients)[1], &MMSG(clients)[0], (PHP_MMSESSION_CLIENTS_MAX - 1) * sizeof MMSG(clients)[0]);
+		MMSG(clients)[0] = client;
+	}
+	return client;
+}
+
+void php_mmsession_forget(zend_mmsession_globals *globals)
+{
+	for (unsigned i = 0; i < PHP_MMSESSION_CLIENTS_MAX; i++) {
+		mms_client_free(globals->clients[i]);
+		globals->clients[i] = NULL;
+	}
+	free(globals->settings_of_path);
+	free(globals->settings);
+	globals->settings_of_path = NULL;
+	globals->settings = NULL;
+}
+
+void php_mmsession_log_events(struct mms_client *client)
+{
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		struct mms_breaker_sh *breaker = &client->cluster->nodes[i].breaker;
+		char text[MMS_BREAKER_TEXT_SIZE], line[MMS_BREAKER_TEXT_SIZE + 128];
+
+		if (atomic_load_explicit(&breaker->opened_count, memory_order_relaxed)
+				== atomic_load_explicit(&breaker->logged_count, memory_order_relaxed)
+				|| !mms_breaker_take_event(breaker, mms_clock_mono()) || !PG(log_errors)) {
+			continue;
+		}
+		(void)mms_breaker_last_error(breaker, text, sizeof text);
+		snprintf(line, sizeof line, "mmsession: %s; sessions are served by the other nodes until it is back", text);
+		php_log_err(line);
+	}
+}
+
+uint32_t php_mmsession_cpu_allowance_ms(void)
+{
+#ifdef ZTS
+	return 0; /* max_execution_time counts each thread's own CPU time there, or wall time */
+#else
+	zend_long limit_s = EG(timeout_seconds);
+
+	/* A tenth of max_execution_time, of which the request beside the thread would be robbed at most. */
+	return limit_s > 0 && limit_s < 1000000 ? (uint32_t)limit_s * 100 : 0;
+#endif
+}

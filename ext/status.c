@@ -1,0 +1,195 @@
+/* mmsession_status(), mmsession_flush() and phpinfo(): what shared memory knows, copied out for people. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "php_mmsession.h"
+
+#include <event2/event.h>
+#include <inttypes.h>
+
+#include "ext/standard/info.h"
+#include "php_ini.h"
+
+#include "../src/mms_reply.h"
+
+static const char *state_name(const struct mms_breaker_sh *breaker)
+{
+	switch (atomic_load(&breaker->state)) {
+	case MMS_BREAKER_CLOSED:
+		return "closed";
+	case MMS_BREAKER_OPEN:
+		return "open";
+	default:
+		return "half-open";
+	}
+}
+
+static void add_node(zval *list, struct mms_client *client, unsigned index)
+{
+	const struct mms_node_config *config = &client->settings.nodes[index];
+	struct mms_node_sh *shared = &client->cluster->nodes[index];
+	char text[MMS_BREAKER_TEXT_SIZE], id[17];
+	struct mms_wall at = mms_breaker_last_error(&shared->breaker, text, sizeof text);
+	bool hints = !client->without_mailbox;
+	zval node;
+
+	array_init(&node);
+	snprintf(id, sizeof id, "%016" PRIx64, atomic_load(&shared->node_id));
+	add_assoc_string(&node, "name", config->name);
+	add_assoc_string(&node, "address", config->address);
+	add_assoc_string(&node, "role", index == 0 ? "local" : "peer");
+	add_assoc_string(&node, "state", state_name(&shared->breaker));
+	add_assoc_bool(&node, "writable", mms_breaker_allows_write(&shared->breaker));
+	add_assoc_bool(&node, "complete", atomic_load(&shared->complete) != 0);
+	if (atomic_load(&shared->node_id) != 0) {
+		add_assoc_string(&node, "node_id", id);
+	} else {
+		add_assoc_null(&node, "node_id");
+	}
+	add_assoc_long(&node, "lag_ms", (zend_long)(atomic_load(&shared->lag_us) / 1000));
+	add_assoc_long(&node, "hints", hints ? (zend_long)mms_hints_count(&client->cluster->hints, index) : 0);
+	add_assoc_bool(&node, "behind", atomic_load(&shared->behind) != 0
+			|| (hints && mms_hints_overflowed(&client->cluster->hints, index)));
+	if (at.ms != 0) {
+		add_assoc_string(&node, "last_error", text);
+		add_assoc_double(&node, "last_error_at", (double)at.ms / 1000.0);
+	} else {
+		add_assoc_null(&node, "last_error");
+		add_assoc_null(&node, "last_error_at");
+	}
+	add_assoc_long(&node, "latency_us", (zend_long)atomic_load(&shared->breaker.latency_us));
+	add_next_index_zval(list, &node);
+}
+
+static void add_mailbox(zval *status, struct mms_client *client)
+{
+	struct mms_mailbox_sh *mailbox = &client->cluster->mailbox;
+	bool there = !client->without_mailbox;
+	zval list;
+
+	array_init(&list);
+	add_assoc_long(&list, "used", there ? (zend_long)mms_mailbox_used(mailbox) : 0);
+	add_assoc_long(&list, "size", there ? (zend_long)mailbox->size : 0);
+	add_assoc_long(&list, "entries", there ? (zend_long)mms_mailbox_entries(mailbox) : 0);
+	add_assoc_bool(&list, "stalled", there && atomic_load(&mailbox->stalled) != 0);
+	add_assoc_zval(status, "mailbox", &list);
+}
+
+static zend_long age_ms(int64_t since_us)
+{
+	return since_us == 0 ? -1 : (zend_long)((mms_clock_mono().us - since_us) / 1000);
+}
+
+static void add_replicator(zval *status, struct mms_client *client)
+{
+	struct mms_election_sh *election = &client->cluster->election;
+	zval list;
+
+	array_init(&list);
+	add_assoc_long(&list, "pid", atomic_load(&election->owner_pid));
+	add_assoc_long(&list, "age_ms", age_ms(atomic_load(&election->since_us)));
+	add_assoc_long(&list, "beat_ms", age_ms(atomic_load(&election->beat_us)));
+	add_assoc_long(&list, "epoch", (zend_long)(atomic_load(&client->cluster->mailbox.tail) >> 56));
+	add_assoc_zval(status, "replicator", &list);
+}
+
+static struct mms_client *current_client(struct mms_error *error)
+{
+	return php_mmsession_client(zend_ini_string("session.save_path", sizeof "session.save_path" - 1, 0), error);
+}
+
+PHP_FUNCTION(mmsession_status)
+{
+	struct mms_error error = { "" };
+	struct mms_client *client;
+	char fingerprint[17];
+	zval nodes, counters;
+
+	ZEND_PARSE_PARAMETERS_NONE();
+	client = current_client(&error);
+	array_init(return_value);
+	add_assoc_string(return_value, "version", PHP_MMSESSION_VERSION);
+	if (client == NULL) {
+		add_assoc_string(return_value, "error", error.text);
+		return;
+	}
+	snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, client->fingerprint);
+	add_assoc_string(return_value, "host_id", client->settings.host_id);
+	add_assoc_string(return_value, "cluster", fingerprint);
+	array_init(&nodes);
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		add_node(&nodes, client, i);
+	}
+	add_assoc_zval(return_value, "nodes", &nodes);
+	add_mailbox(return_value, client);
+	add_replicator(return_value, client);
+	array_init(&counters);
+	for (unsigned i = 0; i < MMS_METRIC_COUNT; i++) {
+		add_assoc_long(&counters, mms_metrics_name((enum mms_metric)i),
+				(zend_long)mms_metrics_get(&client->cluster->metrics, (enum mms_metric)i));
+	}
+	add_assoc_zval(return_value, "counters", &counters);
+}
+
+PHP_FUNCTION(mmsession_flush)
+{
+	struct mms_error error = { "" };
+	struct mms_client *client;
+	zend_long timeout_ms = 1000;
+
+	ZEND_PARSE_PARAMETERS_START(0, 1)
+		Z_PARAM_OPTIONAL
+		Z_PARAM_LONG(timeout_ms)
+	ZEND_PARSE_PARAMETERS_END();
+	if (timeout_ms < 0 || timeout_ms > 3600000) {
+		zend_argument_value_error(1, "must be between 0 and 3600000");
+		RETURN_THROWS();
+	}
+	client = current_client(&error);
+	if (client == NULL) {
+		php_error_docref(NULL, E_WARNING, "mmsession: %s", error.text);
+		RETURN_FALSE;
+	}
+	RETURN_BOOL(client->without_mailbox
+			|| mms_process_flush(php_mmsession_process(), client->cluster, (uint32_t)timeout_ms));
+}
+
+void php_mmsession_print_info(void)
+{
+	struct mms_error error = { "" };
+	struct mms_client *client;
+
+	php_info_print_table_start();
+	php_info_print_table_row(2, "mmsession", PHP_MMSESSION_VERSION);
+	php_info_print_table_row(2, "hiredis", mms_reply_library_version());
+	php_info_print_table_row(2, "libevent", event_get_version());
+	client = current_client(&error);
+	if (client == NULL) {
+		php_info_print_table_row(2, "configuration", error.text);
+		php_info_print_table_end();
+		return;
+	}
+	php_info_print_table_row(2, "host id", client->settings.host_id);
+	php_info_print_table_end();
+	php_info_print_table_start();
+	php_info_print_table_header(5, "node", "address", "role", "state", "lag ms");
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		struct mms_node_sh *shared = &client->cluster->nodes[i];
+		char lag[32];
+
+		snprintf(lag, sizeof lag, "%" PRId64, atomic_load(&shared->lag_us) / 1000);
+		php_info_print_table_row(5, client->settings.nodes[i].name, client->settings.nodes[i].address,
+				i == 0 ? "local" : "peer", state_name(&shared->breaker), lag);
+	}
+	php_info_print_table_end();
+	php_info_print_table_start();
+	php_info_print_table_header(2, "counter", "value");
+	for (unsigned i = 0; i < MMS_METRIC_COUNT; i++) {
+		char value[32];
+
+		snprintf(value, sizeof value, "%" PRIu64, mms_metrics_get(&client->cluster->metrics, (enum mms_metric)i));
+		php_info_print_table_row(2, mms_metrics_name((enum mms_metric)i), value);
+	}
+	php_info_print_table_end();
+}

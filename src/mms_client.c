@@ -1,0 +1,252 @@
+/* Connections and faults of a request thread. The difficulty is to blame the right one: an error of this process
+ * (out of descriptors) or an idle connection closed by the server says nothing about the node. */
+#include "mms_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "mms_address.h"
+
+static bool prepare_connections(struct mms_client *client);
+static bool private_cluster(struct mms_client *client);
+static void probe_by_request(struct mms_client *client, unsigned node);
+
+struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint,
+		struct mms_error *error)
+{
+	struct mms_client *client = calloc(1, sizeof *client);
+
+	if (client == NULL) {
+		mms_error_set(error, "out of memory for a cluster's connections");
+		return NULL;
+	}
+	client->shm = shm;
+	client->scratch = calloc(1, MMS_CLIENT_SCRATCH);
+	client->settings = *settings;
+	client->fingerprint = fingerprint;
+	if (mms_random_bytes(&client->random_state, sizeof client->random_state) != MMS_OK
+			|| client->random_state == 0) {
+		client->random_state = (uint32_t)mms_clock_mono().us | 1u;
+	}
+	if (client->scratch == NULL) {
+		mms_error_set(error, "out of memory for a cluster's connections");
+		goto failed;
+	}
+	if (mms_config_read_password(settings->password_file, client->password, error) != MMS_OK) {
+		goto failed;
+	}
+	client->cluster = mms_shm_cluster(shm, settings, fingerprint);
+	if ((client->cluster == NULL && !private_cluster(client)) || !prepare_connections(client)) {
+		mms_error_set(error, "out of memory for a cluster's connections");
+		goto failed;
+	}
+	return client;
+failed:
+	mms_client_free(client);
+	return NULL;
+}
+
+void mms_client_free(struct mms_client *client)
+{
+	if (client == NULL) {
+		return;
+	}
+	for (unsigned i = 0; i < MMS_NODES_MAX; i++) {
+		mms_conn_free(client->conns[i]);
+	}
+	if (client->without_mailbox && client->cluster != NULL) {
+		munmap(client->cluster, sizeof *client->cluster);
+	}
+	free(client->scratch);
+	explicit_bzero(client->password, sizeof client->password);
+	free(client);
+}
+
+void mms_client_drop_connections(struct mms_client *client)
+{
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		mms_conn_close(client->conns[i]);
+	}
+}
+
+bool mms_client_can_read(struct mms_client *client, unsigned node)
+{
+	probe_by_request(client, node);
+	return mms_breaker_allows_read(&client->cluster->nodes[node].breaker);
+}
+
+bool mms_client_can_write(struct mms_client *client, unsigned node)
+{
+	probe_by_request(client, node);
+	return mms_breaker_allows_write(&client->cluster->nodes[node].breaker);
+}
+
+struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
+		struct mms_error *error)
+{
+	struct mms_conn *conn = client->conns[node];
+	struct sockaddr_storage address;
+	socklen_t len = 0;
+
+	*status = MMS_OK;
+	client->fresh[node] = false;
+	if (mms_conn_state(conn) != MMS_CONN_CLOSED && mms_conn_outstanding(conn) == 0) {
+		return conn;
+	}
+	/* Outstanding replies belong to an operation that gave up: this connection must not answer another one. */
+	mms_conn_close(conn);
+	if (!mms_address_current(&client->settings.nodes[node], &client->cluster->nodes[node], &address, &len)) {
+		*status = MMS_ERR_LOCAL;
+		mms_error_set(error, "node %s (%s): host name is not resolved yet", client->settings.nodes[node].name,
+				client->settings.nodes[node].address);
+		return NULL;
+	}
+	client->fresh[node] = true;
+	*status = mms_conn_open(conn, (const struct sockaddr *)&address, len, error);
+	return *status == MMS_OK ? conn : NULL;
+}
+
+void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status status,
+		enum mms_reply_class refusal, const struct mms_error *error)
+{
+	struct mms_breaker_sh *breaker = &client->cluster->nodes[node].breaker;
+	enum mms_fault fault = MMS_FAULT_SOFT;
+
+	mms_conn_close(client->conns[node]);
+	switch (status) {
+	case MMS_ERR_CONNECT:
+	case MMS_ERR_PROTOCOL:
+		fault = MMS_FAULT_HARD;
+		break;
+	case MMS_ERR_REFUSED:
+		if (!mms_reply_class_fault(refusal, &fault)) {
+			return;
+		}
+		break;
+	case MMS_ERR_LOCAL:
+	case MMS_ERR_MEMORY:
+		return;
+	default:
+		break;
+	}
+	if (mms_breaker_fault(breaker, fault, error->text, mms_clock_mono(), mms_clock_wall(), mms_client_random(client))
+			&& !client->without_mailbox) {
+		mms_shm_kick(client->cluster);
+	}
+}
+
+void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply_class refusal, const char *text)
+{
+	const struct mms_node_config *config = &client->settings.nodes[node];
+	enum mms_fault fault;
+	struct mms_error error;
+
+	if (!mms_reply_class_fault(refusal, &fault)) {
+		return;
+	}
+	mms_error_set(&error, "node %s (%s): server answered: %s", config->name, config->address, text);
+	if (mms_breaker_fault(&client->cluster->nodes[node].breaker, fault, error.text, mms_clock_mono(),
+			mms_clock_wall(), mms_client_random(client)) && !client->without_mailbox) {
+		mms_shm_kick(client->cluster);
+	}
+}
+
+void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_us)
+{
+	uint32_t counted = 0;
+
+	if (!client->fresh[node] && latency_us > 0 && latency_us < INT32_MAX) {
+		counted = (uint32_t)latency_us;
+	}
+	mms_breaker_good(&client->cluster->nodes[node].breaker, counted);
+}
+
+size_t mms_client_tmp_key(struct mms_client *client, char out[MMS_TMP_KEY_MAX])
+{
+	int len = snprintf(out, MMS_TMP_KEY_MAX, "%s:tmp:%08x%08x%010llx", client->settings.prefix,
+			client->settings.host_hash, client->shm->mapping_random,
+			(unsigned long long)mms_shm_next_sequence(client->shm));
+
+	return (size_t)len;
+}
+
+void mms_client_count(struct mms_client *client, enum mms_metric metric)
+{
+	mms_metrics_add(&client->cluster->metrics, metric, 1);
+}
+
+uint32_t mms_client_random(struct mms_client *client)
+{
+	/* xorshift32 (Marsaglia 2003): jitter only. */
+	uint32_t x = client->random_state;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	client->random_state = x;
+	return x;
+}
+
+uint64_t mms_client_all_mask(const struct mms_client *client)
+{
+	return client->settings.node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << client->settings.node_count) - 1;
+}
+
+/* Without a replicator the request itself is the probe: after the wait, the breaker is closed on trial; a fault opens it
+ * again, with a longer wait. */
+static void probe_by_request(struct mms_client *client, unsigned node)
+{
+	struct mms_breaker_sh *breaker = &client->cluster->nodes[node].breaker;
+	struct mms_mono now;
+
+	if (!client->without_mailbox || mms_breaker_allows_write(breaker)) {
+		return;
+	}
+	now = mms_clock_mono();
+	if (mms_breaker_probe_due(breaker, now)) {
+		for (unsigned i = 0; i < MMS_BREAKER_PROBES_TO_CLOSE; i++) {
+			mms_breaker_probe_begin(breaker);
+			(void)mms_breaker_probe_result(breaker, true, now, mms_client_random(client));
+		}
+	}
+}
+
+/* One cluster more than mmsession.max_clusters: its breakers and counters live in this thread alone, and without a
+ * mailbox every write goes to all nodes before PHP gets its answer. */
+static bool private_cluster(struct mms_client *client)
+{
+	void *memory = mmap(NULL, sizeof *client->cluster, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED) {
+		return false;
+	}
+	client->cluster = memory;
+	client->cluster->settings = client->settings;
+	client->without_mailbox = true;
+	return true;
+}
+
+static bool prepare_connections(struct mms_client *client)
+{
+	const struct mms_settings *settings = &client->settings;
+
+	for (unsigned i = 0; i < settings->node_count; i++) {
+		struct mms_conn_options options = {
+			.node_name = settings->nodes[i].name,
+			.node_address = settings->nodes[i].address,
+			.user = mms_slice_of(settings->user),
+			.password = mms_slice_of(client->password),
+			.db = settings->nodes[i].db,
+			.max_reply_bytes = (size_t)settings->max_session_size + 65536,
+			.max_output_bytes = (size_t)settings->max_session_size + 65536,
+		};
+
+		client->conns[i] = mms_conn_new(&options);
+		if (client->conns[i] == NULL) {
+			return false;
+		}
+	}
+	return true;
+}

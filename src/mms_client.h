@@ -1,0 +1,63 @@
+/* A request thread's side of one cluster: its own connection to every node, what a fault on one of them means to the
+ * breaker that all workers share. One per thread and cluster; lives as long as the thread. */
+#ifndef MMS_CLIENT_H
+#define MMS_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_base.h"
+#include "mms_clock.h"
+#include "mms_config.h"
+#include "mms_conn.h"
+#include "mms_shm.h"
+
+#define MMS_CLIENT_SCRATCH 32768
+
+struct mms_client {
+	struct mms_shm *shm;                 /* borrowed */
+	struct mms_cluster_sh *cluster;      /* borrowed; shared, or private to this client when no slot was free */
+	bool without_mailbox;                /* no slot: writes go to every node before the answer */
+	struct mms_settings settings;        /* own copy */
+	uint64_t fingerprint;
+	uint32_t random_state;               /* jitter; not for secrets */
+	char password[MMS_SECRET_MAX + 1];
+	struct mms_conn *conns[MMS_NODES_MAX];
+	void *scratch;                       /* MMS_CLIENT_SCRATCH bytes for the operation under way: no allocation per request */
+	bool fresh[MMS_NODES_MAX];           /* opened in this operation: its first answer is no measure of latency */
+};
+
+/* Reads the password file and prepares closed connections; nothing is sent. NULL with an error. */
+struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint,
+		struct mms_error *error);
+/* Closes all sockets without a byte on the wire; NULL is fine. */
+void mms_client_free(struct mms_client *client);
+/* After a fork: closes the inherited sockets. */
+void mms_client_drop_connections(struct mms_client *client);
+
+/* May this node be read or written now (breaker, name resolved)? */
+bool mms_client_can_read(struct mms_client *client, unsigned node);
+bool mms_client_can_write(struct mms_client *client, unsigned node);
+
+/* Connection to the node, opening it if need be; NULL with status and error set. */
+struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
+		struct mms_error *error);
+
+/* Tells the breaker; closes the connection. refusal: class of a server error, MMS_CLASS_NONE otherwise. */
+void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status status,
+		enum mms_reply_class refusal, const struct mms_error *error);
+/* A server error that leaves the connection in order (OOM, READONLY, LOADING, ...): tells the breaker. */
+void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply_class refusal, const char *text);
+void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_us);
+
+/* A key that no other write uses, within the prefix; at most MMS_TMP_KEY_MAX bytes, not NUL-terminated. */
+#define MMS_TMP_KEY_MAX (MMS_PREFIX_MAX + 48)
+size_t mms_client_tmp_key(struct mms_client *client, char out[MMS_TMP_KEY_MAX]);
+
+void mms_client_count(struct mms_client *client, enum mms_metric metric);
+uint32_t mms_client_random(struct mms_client *client);
+
+/* Bits of all configured nodes. */
+uint64_t mms_client_all_mask(const struct mms_client *client);
+
+#endif

@@ -1,0 +1,233 @@
+/* The poll loop of the request thread. One poll for all nodes; a reply is parsed when its socket has bytes. The
+ * difficulty is time: each node's wait, the connect timeout and the common deadline are separate bounds, and running into
+ * the first two is that node's fault, running into the last one is not. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* ppoll */
+#endif
+
+#include "mms_fanout.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status status, struct mms_error *error);
+static bool send_to(struct mms_fanout *fanout, unsigned node);
+static void collect(struct mms_fanout *fanout, unsigned node);
+static void give_up_late(struct mms_fanout *fanout, struct mms_mono now);
+static int poll_once(struct mms_fanout *fanout, struct mms_mono now);
+
+void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, struct mms_mono deadline)
+{
+	fanout->client = client;
+	fanout->deadline = deadline;
+	fanout->waiting_mask = 0;
+	fanout->asked_mask = 0;
+	fanout->error.text[0] = '\0';
+	memset(fanout->slots, 0, client->settings.node_count * sizeof fanout->slots[0]);
+}
+
+bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_command *command, int64_t wait_us)
+{
+	struct mms_fanout_slot *slot = &fanout->slots[node];
+	struct mms_mono now = mms_clock_mono();
+
+	for (unsigned i = 0; i < MMS_FANOUT_REPLIES; i++) {
+		mms_reply_free(slot->replies[i]);
+	}
+	*slot = (struct mms_fanout_slot){
+		.state = MMS_FANOUT_WAITING,
+		.replies_wanted = command->reply_count,
+		.asked_at = now,
+		.give_up_at = { now.us + wait_us },
+		.command = command,
+	};
+	if (slot->give_up_at.us > fanout->deadline.us) {
+		slot->give_up_at = fanout->deadline;
+	}
+	fanout->asked_mask |= UINT64_C(1) << node;
+	fanout->waiting_mask |= UINT64_C(1) << node;
+	return send_to(fanout, node);
+}
+
+void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask)
+{
+	while ((fanout->waiting_mask & mask) != 0) {
+		struct mms_mono now = mms_clock_mono();
+
+		give_up_late(fanout, now);
+		if ((fanout->waiting_mask & mask) == 0 || poll_once(fanout, now) < 0) {
+			return;
+		}
+	}
+}
+
+void mms_fanout_end(struct mms_fanout *fanout)
+{
+	for (unsigned i = 0; i < fanout->client->settings.node_count; i++) {
+		struct mms_fanout_slot *slot = &fanout->slots[i];
+
+		if (slot->state == MMS_FANOUT_WAITING) {
+			mms_conn_close(fanout->client->conns[i]);
+		}
+		for (unsigned k = 0; k < MMS_FANOUT_REPLIES; k++) {
+			mms_reply_free(slot->replies[k]);
+			slot->replies[k] = NULL;
+		}
+		slot->state = MMS_FANOUT_IDLE;
+	}
+	fanout->waiting_mask = 0;
+}
+
+struct mms_reply *mms_fanout_take_reply(struct mms_fanout *fanout, unsigned node, unsigned index)
+{
+	struct mms_reply *reply = fanout->slots[node].replies[index];
+
+	fanout->slots[node].replies[index] = NULL;
+	return reply;
+}
+
+static bool send_to(struct mms_fanout *fanout, unsigned node)
+{
+	struct mms_client *client = fanout->client;
+	enum mms_status status;
+	struct mms_error error;
+	struct mms_conn *conn = mms_client_connect(client, node, &status, &error);
+
+	if (conn != NULL) {
+		status = mms_conn_send(conn, fanout->slots[node].command, &error);
+	}
+	if (status == MMS_ERR_CLOSED && !fanout->slots[node].retried) {
+		fanout->slots[node].retried = true;
+		return send_to(fanout, node);
+	}
+	if (status != MMS_OK) {
+		fail(fanout, node, status, &error);
+		return false;
+	}
+	return true;
+}
+
+static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status status, struct mms_error *error)
+{
+	struct mms_fanout_slot *slot = &fanout->slots[node];
+
+	slot->state = MMS_FANOUT_FAILED;
+	slot->status = status;
+	fanout->waiting_mask &= ~(UINT64_C(1) << node);
+	fanout->error = *error;
+	mms_client_fault(fanout->client, node, status, mms_conn_refusal(fanout->client->conns[node]), error);
+}
+
+static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
+{
+	const struct mms_settings *settings = &fanout->client->settings;
+
+	for (unsigned i = 0; i < settings->node_count; i++) {
+		struct mms_fanout_slot *slot = &fanout->slots[i];
+		bool connecting = mms_conn_state(fanout->client->conns[i]) == MMS_CONN_CONNECTING;
+		int64_t connect_limit = slot->asked_at.us + (int64_t)settings->connect_timeout_ms * 1000;
+		int64_t limit = slot->give_up_at.us;
+		struct mms_error error;
+
+		if (slot->state != MMS_FANOUT_WAITING) {
+			continue;
+		}
+		if (connecting && connect_limit < limit) {
+			limit = connect_limit;
+		}
+		if (now.us < limit) {
+			continue;
+		}
+		mms_error_set(&error, "node %s (%s): %s within %lld ms", settings->nodes[i].name,
+				settings->nodes[i].address, connecting ? "connect: no answer" : "no answer",
+				(long long)((now.us - slot->asked_at.us) / 1000));
+		/* Its recent latency says nothing any more: the next wait is the full one, or a node that became slow for
+		 * good would be given up for ever. */
+		atomic_store_explicit(&fanout->client->cluster->nodes[i].breaker.latency_us, 0, memory_order_relaxed);
+		fail(fanout, i, connecting ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
+	}
+}
+
+/* 0 after progress or a time-out of poll, -1 when poll itself is refused. */
+static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
+{
+	const struct mms_settings *settings = &fanout->client->settings;
+	struct pollfd fds[MMS_NODES_MAX];
+	unsigned nodes[MMS_NODES_MAX];
+	nfds_t count = 0;
+	int64_t until = fanout->deadline.us;
+	struct timespec wait;
+	int ready;
+
+	for (unsigned i = 0; i < settings->node_count; i++) {
+		const struct mms_fanout_slot *slot = &fanout->slots[i];
+		const struct mms_conn *conn = fanout->client->conns[i];
+
+		if (slot->state != MMS_FANOUT_WAITING) {
+			continue;
+		}
+		fds[count].fd = mms_conn_fd(conn);
+		fds[count].events = (short)(POLLIN | (mms_conn_wants_write(conn) ? POLLOUT : 0));
+		fds[count].revents = 0;
+		nodes[count++] = i;
+		if (slot->give_up_at.us < until) {
+			until = slot->give_up_at.us;
+		}
+		if (mms_conn_state(conn) == MMS_CONN_CONNECTING
+				&& slot->asked_at.us + (int64_t)settings->connect_timeout_ms * 1000 < until) {
+			until = slot->asked_at.us + (int64_t)settings->connect_timeout_ms * 1000;
+		}
+	}
+	until = mms_clock_left_us(now, (struct mms_mono){ until });
+	wait.tv_sec = until / 1000000;
+	wait.tv_nsec = (until % 1000000) * 1000;
+	ready = ppoll(fds, count, &wait, NULL);
+	if (ready < 0 && errno != EINTR) {
+		return -1;
+	}
+	for (nfds_t k = 0; k < count && ready > 0; k++) {
+		if (fds[k].revents != 0) {
+			collect(fanout, nodes[k]);
+		}
+	}
+	return 0;
+}
+
+static void collect(struct mms_fanout *fanout, unsigned node)
+{
+	struct mms_fanout_slot *slot = &fanout->slots[node];
+	struct mms_conn *conn = fanout->client->conns[node];
+	enum mms_status status = MMS_OK;
+	struct mms_error error;
+
+	if (mms_conn_wants_write(conn)) {
+		status = mms_conn_flush(conn, &error);
+	}
+	if (status == MMS_OK) {
+		status = mms_conn_receive(conn, &error);
+	}
+	while (status == MMS_OK && slot->replies_got < slot->replies_wanted) {
+		struct mms_reply *reply = NULL;
+
+		status = mms_conn_take_reply(conn, &reply, &error);
+		if (reply == NULL) {
+			break;
+		}
+		slot->replies[slot->replies_got++] = reply;
+	}
+	if (status == MMS_ERR_CLOSED && !slot->retried) {
+		slot->retried = true;
+		(void)send_to(fanout, node);
+		return;
+	}
+	if (status != MMS_OK) {
+		fail(fanout, node, status, &error);
+		return;
+	}
+	if (slot->replies_got == slot->replies_wanted) {
+		slot->state = MMS_FANOUT_ANSWERED;
+		fanout->waiting_mask &= ~(UINT64_C(1) << node);
+		mms_client_good(fanout->client, node, mms_clock_mono().us - slot->asked_at.us);
+	}
+}

@@ -1,0 +1,63 @@
+/* One question to several nodes at once, on the request thread: every node has its own wait, all share one deadline.
+ * No node is asked twice, but for a connection that the server had closed while it was idle.
+ *
+ *   mms_fanout_begin(&fanout, client, deadline);
+ *   mms_fanout_ask(&fanout, node, &command, wait_us);     for each node
+ *   mms_fanout_wait(&fanout, mask);                        until none of mask is waiting
+ *   ... fanout.slots[node].state, .replies ...
+ *   mms_fanout_end(&fanout);                               frees replies, drops connections that still owe one
+ */
+#ifndef MMS_FANOUT_H
+#define MMS_FANOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_client.h"
+#include "mms_command.h"
+
+#define MMS_FANOUT_REPLIES 2 /* most replies that one command of ours has */
+
+enum mms_fanout_state {
+	MMS_FANOUT_IDLE,     /* not asked */
+	MMS_FANOUT_WAITING,
+	MMS_FANOUT_ANSWERED, /* replies are there; they may be errors of the server */
+	MMS_FANOUT_FAILED    /* status and error say why; the breaker has been told */
+};
+
+struct mms_fanout_slot {
+	enum mms_fanout_state state;
+	enum mms_status status;
+	uint32_t replies_wanted, replies_got;
+	bool retried;
+	struct mms_mono asked_at, give_up_at;
+	const struct mms_command *command;               /* borrowed until the answer is there */
+	struct mms_reply *replies[MMS_FANOUT_REPLIES];
+};
+
+struct mms_fanout {
+	struct mms_client *client;
+	struct mms_mono deadline;
+	uint64_t waiting_mask;
+	uint64_t asked_mask;
+	struct mms_error error;                          /* of the last node that failed */
+	struct mms_fanout_slot slots[MMS_NODES_MAX];
+};
+
+/* Only the first node_count slots are touched. */
+void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, struct mms_mono deadline);
+
+/* Sends the command; the answer is waited for at most wait_us (bounded by the deadline). command must stay alive until
+ * the node is no longer waiting. False when it failed at once. A slot that answered before is reused. */
+bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_command *command, int64_t wait_us);
+
+/* Waits until no node of mask is waiting any more; other nodes make progress meanwhile. */
+void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask);
+
+/* Frees the replies; connections with outstanding replies are closed. */
+void mms_fanout_end(struct mms_fanout *fanout);
+
+/* Takes a reply out of a slot (the caller frees it). */
+struct mms_reply *mms_fanout_take_reply(struct mms_fanout *fanout, unsigned node, unsigned index);
+
+#endif

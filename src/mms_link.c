@@ -1,0 +1,353 @@
+/* Pipelined connection of the replicator. Requests are answered in order, so a queue of callbacks is all the bookkeeping
+ * there is; progress on the oldest request is what keeps the connection alive (a batch may take long on a slow line, a
+ * silent node may not). The difficulty is re-entrance: a callback may fail its own link, so whoever walks a link looks
+ * at its state again after every callback. */
+#include "mms_link.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mms_address.h"
+
+/* Mirrors wait longer than requests: nobody is held up by them, but a silent node must become hints soon. */
+#define PROGRESS_FACTOR 4
+#define RETRY_FIRST_US 20000
+
+static void on_readable(evutil_socket_t fd, short what, void *argument);
+static void on_writable(evutil_socket_t fd, short what, void *argument);
+static void watch(struct mms_link *link);
+static void unwatch(struct mms_link *link);
+static void answer_lost(struct mms_link *link);
+static void push_deadline(struct mms_link *link);
+
+enum mms_status mms_link_init(struct mms_link *link, struct mms_office *office, unsigned index,
+		struct mms_error *error)
+{
+	const struct mms_settings *settings = office->settings;
+	struct mms_conn_options options = {
+		.node_name = settings->nodes[index].name,
+		.node_address = settings->nodes[index].address,
+		.user = mms_slice_of(settings->user),
+		.password = mms_slice_of(office->password),
+		.db = settings->nodes[index].db,
+		.max_reply_bytes = (size_t)settings->max_session_size + 65536,
+		.max_output_bytes = (size_t)settings->max_session_size + 4u * MMS_LINK_WINDOW_BYTES,
+	};
+
+	memset(link, 0, sizeof *link);
+	link->office = office;
+	link->index = index;
+	link->conn = mms_conn_new(&options);
+	if (link->conn == NULL) {
+		mms_error_set(error, "out of memory for the replicator");
+		return MMS_ERR_MEMORY;
+	}
+	return MMS_OK;
+}
+
+void mms_link_fini(struct mms_link *link)
+{
+	if (link->office != NULL) {
+		mms_link_drop(link);
+	}
+	mms_conn_free(link->conn);
+	link->conn = NULL;
+}
+
+void mms_link_connect(struct mms_link *link)
+{
+	struct mms_office *office = link->office;
+	const struct mms_settings *settings = office->settings;
+	struct sockaddr_storage address;
+	struct mms_error error;
+	socklen_t len = 0;
+	enum mms_status status;
+
+	if (!mms_address_current(&settings->nodes[link->index], mms_link_node(link), &address, &len)) {
+		link->retry_at.us = office->now.us + RETRY_FIRST_US;
+		return;
+	}
+	link->state = MMS_LINK_CONNECTING;
+	link->deadline.us = office->now.us
+			+ ((int64_t)settings->connect_timeout_ms + settings->read_timeout_ms) * 1000;
+	status = mms_conn_open(link->conn, (const struct sockaddr *)&address, len, &error);
+	if (status != MMS_OK) {
+		mms_link_fail(link, status, &error);
+		return;
+	}
+	mms_descriptors_add(office->descriptors, mms_conn_fd(link->conn));
+	link->readable = event_new(office->base, mms_conn_fd(link->conn), EV_READ | EV_PERSIST, on_readable, link);
+	link->writable = event_new(office->base, mms_conn_fd(link->conn), EV_WRITE, on_writable, link);
+	if (link->readable == NULL || link->writable == NULL || event_add(link->readable, NULL) != 0) {
+		mms_error_set(&error, "out of memory for the replicator");
+		mms_link_fail(link, MMS_ERR_MEMORY, &error);
+		return;
+	}
+	watch(link);
+}
+
+void mms_link_fail(struct mms_link *link, enum mms_status status, const struct mms_error *error)
+{
+	struct mms_office *office = link->office;
+	struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
+	enum mms_fault fault = status == MMS_ERR_CLOSED || status == MMS_ERR_RESET ? MMS_FAULT_SOFT : MMS_FAULT_HARD;
+	bool blame = status != MMS_ERR_LOCAL && status != MMS_ERR_MEMORY;
+	bool was_ready = link->state == MMS_LINK_READY;
+
+	if (status == MMS_ERR_REFUSED && mms_conn_refusal(link->conn) != MMS_CLASS_NONE) {
+		blame = mms_reply_class_fault(mms_conn_refusal(link->conn), &fault) || blame;
+		fault = fault == MMS_FAULT_WRITE_ONLY ? MMS_FAULT_HARD : fault;
+	}
+	/* A server that closed an idle connection (restart, `timeout`) gets one free attempt. */
+	link->retry_at.us = office->now.us + (was_ready ? 0 : RETRY_FIRST_US);
+	mms_link_drop(link);
+	if (blame && !(status == MMS_ERR_CLOSED && was_ready)) {
+		(void)mms_breaker_fault(breaker, fault, error->text, office->now, mms_clock_wall(),
+				mms_link_random(office));
+		if (link->probing) {
+			(void)mms_breaker_probe_result(breaker, false, office->now, mms_link_random(office));
+		}
+	}
+	link->probing = false;
+	link->probe_sent = false;
+}
+
+void mms_link_drop(struct mms_link *link)
+{
+	unwatch(link);
+	if (mms_conn_state(link->conn) != MMS_CONN_CLOSED) {
+		mms_descriptors_remove(link->office->descriptors, mms_conn_fd(link->conn));
+		mms_conn_close(link->conn);
+	}
+	link->state = MMS_LINK_DOWN;
+	link->send_position = link->ack_position;
+	link->marker_asked_mask = 0;
+	answer_lost(link);
+}
+
+bool mms_link_request(struct mms_link *link, const struct mms_command *command, mms_link_reply_fn reply_fn,
+		void *context, uint64_t token)
+{
+	struct mms_error error;
+	enum mms_status status;
+
+	if (link->state == MMS_LINK_DOWN || link->request_count >= MMS_LINK_WINDOW) {
+		return false;
+	}
+	status = mms_conn_queue(link->conn, command, &error);
+	if (status != MMS_OK) {
+		mms_link_fail(link, status, &error);
+		return false;
+	}
+	if (link->request_count == 0 && link->state == MMS_LINK_READY) {
+		push_deadline(link);
+	}
+	link->requests[(link->request_head + link->request_count) % MMS_LINK_WINDOW] = (struct mms_link_request){
+		.reply_fn = reply_fn, .context = context, .token = token, .reply_count = command->reply_count,
+	};
+	link->request_count++;
+	return true;
+}
+
+bool mms_link_has_room(const struct mms_link *link, uint32_t requests)
+{
+	bool usable = link->state == MMS_LINK_READY
+			|| (link->office->last_words && mms_conn_state(link->conn) == MMS_CONN_OPEN);
+
+	return usable && link->request_count + requests <= MMS_LINK_WINDOW
+			&& mms_conn_queued_bytes(link->conn) < MMS_LINK_WINDOW_BYTES;
+}
+
+void mms_link_flush(struct mms_link *link)
+{
+	struct mms_error error;
+	enum mms_status status;
+
+	if (link->state == MMS_LINK_DOWN || !mms_conn_wants_write(link->conn)
+			|| mms_conn_state(link->conn) == MMS_CONN_CONNECTING) {
+		return;
+	}
+	status = mms_conn_flush(link->conn, &error);
+	if (status != MMS_OK) {
+		mms_link_fail(link, status, &error);
+		return;
+	}
+	watch(link);
+}
+
+void mms_link_check_deadline(struct mms_link *link)
+{
+	const struct mms_settings *settings = link->office->settings;
+	const struct mms_node_config *config = &settings->nodes[link->index];
+	bool connecting = link->state == MMS_LINK_CONNECTING;
+	struct mms_error error;
+
+	if (link->state == MMS_LINK_DOWN || (!connecting && link->request_count == 0)
+			|| link->office->now.us < link->deadline.us) {
+		return;
+	}
+	mms_error_set(&error, "node %s (%s): %s", config->name, config->address,
+			connecting ? "connect: no answer in time" : "no answer to mirrored writes in time");
+	mms_link_fail(link, connecting ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
+}
+
+bool mms_link_ready(const struct mms_link *link)
+{
+	return link->state == MMS_LINK_READY;
+}
+
+uint64_t mms_link_ready_mask(const struct mms_office *office)
+{
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		mask |= mms_link_ready(&office->links[i]) ? UINT64_C(1) << i : 0;
+	}
+	return mask;
+}
+
+struct mms_node_sh *mms_link_node(const struct mms_link *link)
+{
+	return &link->office->cluster->nodes[link->index];
+}
+
+uint32_t mms_link_random(struct mms_office *office)
+{
+	/* xorshift32 (Marsaglia 2003): jitter only. */
+	office->random_state ^= office->random_state << 13;
+	office->random_state ^= office->random_state >> 17;
+	office->random_state ^= office->random_state << 5;
+	return office->random_state;
+}
+
+void mms_link_count(struct mms_office *office, enum mms_metric metric)
+{
+	mms_metrics_add(&office->cluster->metrics, metric, 1);
+}
+
+size_t mms_link_tmp_key(struct mms_office *office, char *out, size_t size)
+{
+	int len = snprintf(out, size, "%s:tmp:%08x%08xr%02x%010llx", office->settings->prefix,
+			office->settings->host_hash, office->shm->mapping_random, office->epoch,
+			(unsigned long long)++office->tmp_sequence);
+
+	return (size_t)len;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *argument)
+{
+	struct mms_link *link = argument;
+	struct mms_error error;
+	enum mms_status status;
+
+	(void)fd;
+	(void)what;
+	link->office->busy = true;
+	status = mms_conn_flush(link->conn, &error);
+	if (status != MMS_OK) {
+		mms_link_fail(link, status, &error);
+		return;
+	}
+	watch(link);
+}
+
+/* Hands one whole answer to its request; false when the link is gone or nothing more is complete. */
+static bool answer_one(struct mms_link *link)
+{
+	struct mms_link_request *request = &link->requests[link->request_head];
+	struct mms_reply *reply = NULL;
+	struct mms_error error;
+	enum mms_status status = mms_conn_take_reply(link->conn, &reply, &error);
+
+	if (status != MMS_OK) {
+		mms_link_fail(link, status, &error);
+		return false;
+	}
+	if (reply == NULL) {
+		return false;
+	}
+	link->replies[link->replies_got++] = reply;
+	if (link->replies_got == request->reply_count) {
+		struct mms_link_request done = *request;
+		struct mms_reply *replies[MMS_LINK_REPLIES];
+
+		memcpy(replies, link->replies, sizeof replies);
+		memset(link->replies, 0, sizeof link->replies);
+		link->replies_got = 0;
+		link->request_head = (link->request_head + 1) % MMS_LINK_WINDOW;
+		link->request_count--;
+		push_deadline(link);
+		done.reply_fn(link, done.context, done.token, replies);
+		for (unsigned i = 0; i < MMS_LINK_REPLIES; i++) {
+			mms_reply_free(replies[i]);
+		}
+	}
+	return link->state != MMS_LINK_DOWN;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *argument)
+{
+	struct mms_link *link = argument;
+	struct mms_error error;
+	enum mms_status status;
+
+	(void)fd;
+	(void)what;
+	link->office->busy = true;
+	status = mms_conn_receive(link->conn, &error);
+	if (status != MMS_OK) {
+		mms_link_fail(link, status, &error);
+		return;
+	}
+	while (answer_one(link)) {
+		/* Bounded by what one receive brought. */
+	}
+}
+
+/* Asks libevent for writability only while something waits to be written. */
+static void watch(struct mms_link *link)
+{
+	if (link->writable != NULL && mms_conn_wants_write(link->conn)) {
+		(void)event_add(link->writable, NULL);
+	}
+}
+
+static void unwatch(struct mms_link *link)
+{
+	if (link->readable != NULL) {
+		event_free(link->readable);
+		link->readable = NULL;
+	}
+	if (link->writable != NULL) {
+		event_free(link->writable);
+		link->writable = NULL;
+	}
+}
+
+static void push_deadline(struct mms_link *link)
+{
+	const struct mms_settings *settings = link->office->settings;
+
+	if (link->state == MMS_LINK_READY) {
+		link->deadline.us = link->office->now.us + (int64_t)settings->read_timeout_ms * PROGRESS_FACTOR * 1000;
+	}
+}
+
+static void answer_lost(struct mms_link *link)
+{
+	/* Bounded by the window: a callback may queue nothing on a link that is down. */
+	while (link->request_count > 0) {
+		struct mms_link_request lost = link->requests[link->request_head];
+
+		link->request_head = (link->request_head + 1) % MMS_LINK_WINDOW;
+		link->request_count--;
+		lost.reply_fn(link, lost.context, lost.token, NULL);
+	}
+	for (unsigned i = 0; i < MMS_LINK_REPLIES; i++) {
+		mms_reply_free(link->replies[i]);
+		link->replies[i] = NULL;
+	}
+	link->replies_got = 0;
+}

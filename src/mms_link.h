@@ -1,0 +1,128 @@
+/* The replicator's side of one node: one pipelined connection, a queue of requests in flight with their callbacks, and
+ * where this node stands in the mailbox. Only the replicator's thread touches any of this. */
+#ifndef MMS_LINK_H
+#define MMS_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_base.h"
+#include "mms_clock.h"
+#include "mms_command.h"
+#include "mms_config.h"
+#include "mms_conn.h"
+#include "mms_descriptors.h"
+#include "mms_reply.h"
+#include "mms_shm.h"
+
+struct event;
+struct event_base;
+struct mms_link;
+
+#define MMS_LINK_WINDOW 1024              /* requests in flight per node */
+#define MMS_LINK_WINDOW_BYTES (1u << 20)  /* queued bytes beyond which no further mirror is added */
+#define MMS_LINK_REPLIES 2
+
+/* Called once per request, in order. replies: as many as the command has; NULL when the connection was lost first (the
+ * node may or may not have executed it). Replies stay the link's. */
+typedef void (*mms_link_reply_fn)(struct mms_link *link, void *context, uint64_t token,
+		struct mms_reply *const *replies);
+
+struct mms_link_request {
+	mms_link_reply_fn reply_fn;
+	void *context;
+	uint64_t token;
+	uint32_t reply_count;
+};
+
+enum mms_link_state {
+	MMS_LINK_DOWN,        /* no connection */
+	MMS_LINK_CONNECTING,  /* connect and handshake under way; commands may be queued already */
+	MMS_LINK_READY        /* identified: mirrors and hints may go out */
+};
+
+/* The replicator in office: everything that its parts share. */
+struct mms_office {
+	struct mms_shm *shm;
+	struct mms_cluster_sh *cluster;
+	const struct mms_settings *settings;    /* the copy in shared memory */
+	struct mms_descriptors *descriptors;
+	struct event_base *base;
+	uint8_t epoch;                          /* of the mailbox; stale = fenced off */
+	uint32_t node_count;
+	uint32_t random_state;
+	uint64_t tmp_sequence;
+	struct mms_mono now;                    /* of this round of the loop */
+	char password[MMS_SECRET_MAX + 1];
+	struct mms_link *links;                 /* node_count of them */
+	struct mms_delivery *delivery;
+	bool last_words;                        /* the mapping is about to die: send to silent nodes too, no more hints */
+	bool busy;                              /* something happened in this round: stay awake */
+};
+
+struct mms_link {
+	struct mms_office *office;
+	unsigned index;
+	enum mms_link_state state;
+	struct mms_conn *conn;
+	struct event *readable, *writable;
+	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
+	struct mms_mono retry_at;               /* DOWN: no connect before */
+	struct mms_mono ready_since;
+	bool probing;                           /* this connect or ping is a breaker's probe */
+	bool probe_sent;
+	bool spoken;                            /* last words: the one attempt to connect was made */
+	struct mms_link_request requests[MMS_LINK_WINDOW];
+	uint32_t request_head, request_count;
+	struct mms_reply *replies[MMS_LINK_REPLIES];
+	uint32_t replies_got;
+	/* mailbox: entries before ack_position are settled for this node, those up to send_position are on their way */
+	uint64_t send_position, ack_position;
+	uint32_t mirrors_in_flight;
+	/* behind marker for this node, on its peers (rule h) */
+	uint64_t marker_mask;                   /* nodes that hold it */
+	uint64_t marker_asked_mask;             /* nodes that were sent it, or its deletion */
+	char marker_token[33];                  /* empty = none wanted */
+	/* hints */
+	uint32_t hint_cursor;
+	struct mms_mono hint_round_at;          /* no new round through the hints before */
+	uint32_t jobs;                          /* deliveries to this node under way */
+};
+
+/* Prepares a closed link. The link is registered with libevent once it is connected. */
+enum mms_status mms_link_init(struct mms_link *link, struct mms_office *office, unsigned index,
+		struct mms_error *error);
+void mms_link_fini(struct mms_link *link);
+
+/* Starts connecting; on_ready is called when the handshake stands (the link is still CONNECTING: identify, then
+ * mms_link_set_ready()). */
+void mms_link_connect(struct mms_link *link);
+
+/* The connection is of no use any more: closes it, tells the breaker what status is worth, answers every outstanding
+ * request with NULL, schedules the next attempt. */
+void mms_link_fail(struct mms_link *link, enum mms_status status, const struct mms_error *error);
+/* Closes without blame (shutdown, fenced off). */
+void mms_link_drop(struct mms_link *link);
+
+/* Queues a command; false when the window is full or the connection gone (the callback is then not called). */
+bool mms_link_request(struct mms_link *link, const struct mms_command *command, mms_link_reply_fn reply_fn,
+		void *context, uint64_t token);
+bool mms_link_has_room(const struct mms_link *link, uint32_t requests);
+
+/* Sends what is queued. */
+void mms_link_flush(struct mms_link *link);
+
+/* Fails the link when its deadline has passed. */
+void mms_link_check_deadline(struct mms_link *link);
+
+bool mms_link_ready(const struct mms_link *link);
+/* Nodes whose link is ready. */
+uint64_t mms_link_ready_mask(const struct mms_office *office);
+
+struct mms_node_sh *mms_link_node(const struct mms_link *link);
+uint32_t mms_link_random(struct mms_office *office);
+void mms_link_count(struct mms_office *office, enum mms_metric metric);
+/* A tmp key that no other write uses; see mms_client_tmp_key(). */
+size_t mms_link_tmp_key(struct mms_office *office, char *out, size_t size);
+
+#endif

@@ -1,0 +1,124 @@
+/* A marker is wanted while the node can't be written or has hints left. Each change goes to all ready peers; what a peer
+ * acknowledged is in marker_mask, so that one which comes back later is given (or relieved of) it then. */
+#include "mms_marker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "mms_identity.h"
+
+static bool wanted(const struct mms_link *missing);
+static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set);
+static void on_changed(struct mms_link *peer, void *context, uint64_t set, struct mms_reply *const *replies);
+
+void mms_marker_run(struct mms_office *office)
+{
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *missing = &office->links[i];
+		bool want = wanted(missing);
+		unsigned char bytes[16];
+
+		if (want && missing->marker_token[0] == '\0' && mms_random_bytes(bytes, sizeof bytes) == MMS_OK) {
+			for (unsigned k = 0; k < sizeof bytes; k++) {
+				(void)snprintf(missing->marker_token + 2 * k, 3, "%02x", bytes[k]);
+			}
+			missing->marker_mask = 0;
+			atomic_store(&mms_link_node(missing)->behind, 1);
+		}
+		if (missing->marker_token[0] == '\0') {
+			continue;
+		}
+		for (unsigned k = 0; k < office->node_count; k++) {
+			struct mms_link *peer = &office->links[k];
+			bool has = (missing->marker_mask >> k & 1) != 0;
+
+			if (k != i && mms_link_ready(peer) && has != want && (missing->marker_asked_mask >> k & 1) == 0) {
+				ask_peer(missing, peer, want);
+			}
+		}
+		if (!want && missing->marker_mask == 0 && missing->marker_asked_mask == 0) {
+			missing->marker_token[0] = '\0';
+			atomic_store(&mms_link_node(missing)->behind, 0);
+		}
+	}
+}
+
+bool mms_marker_stands(const struct mms_link *link)
+{
+	uint64_t peers = mms_link_ready_mask(link->office) & ~(UINT64_C(1) << link->index);
+
+	return link->marker_token[0] != '\0' && (peers & ~link->marker_mask) == 0;
+}
+
+void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text)
+{
+	struct mms_office *office = link->office;
+	const struct mms_node_config *config = &office->settings->nodes[link->index];
+	enum mms_fault fault;
+	struct mms_error error;
+
+	mms_error_set(&error, "node %s (%s): server answered: %s", config->name, config->address, text);
+	if (!mms_reply_class_fault(refusal, &fault)) {
+		return;
+	}
+	if (fault == MMS_FAULT_WRITE_ONLY) {
+		(void)mms_breaker_fault(&mms_link_node(link)->breaker, fault, error.text, office->now,
+				mms_clock_wall(), mms_link_random(office));
+	} else {
+		mms_link_fail(link, MMS_ERR_PROTOCOL, &error);
+	}
+}
+
+static bool wanted(const struct mms_link *missing)
+{
+	const struct mms_cluster_sh *cluster = missing->office->cluster;
+
+	return !mms_breaker_allows_write(&cluster->nodes[missing->index].breaker)
+			|| mms_hints_count(&cluster->hints, missing->index) > 0
+			|| mms_hints_overflowed(&cluster->hints, missing->index);
+}
+
+static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
+{
+	struct mms_command command;
+	char key[MMS_PREFIX_MAX + 400];
+	struct mms_slice marker = { key, mms_identity_behind_key(missing->office, missing->index, key, sizeof key) };
+
+	mms_command_init(&command);
+	if (set) {
+		mms_command_set(&command, marker, mms_slice_of(missing->marker_token), 0);
+	} else {
+		mms_command_delete_if(&command, marker, mms_slice_of(missing->marker_token));
+	}
+	if (mms_link_request(peer, &command, on_changed, missing, set ? 1 : 0)) {
+		missing->marker_asked_mask |= UINT64_C(1) << peer->index;
+	}
+}
+
+static void on_changed(struct mms_link *peer, void *context, uint64_t set, struct mms_reply *const *replies)
+{
+	struct mms_link *missing = context;
+	uint64_t bit = UINT64_C(1) << peer->index;
+
+	missing->marker_asked_mask &= ~bit;
+	if (replies == NULL) {
+		return;
+	}
+	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
+		struct mms_slice text = mms_reply_text(replies[0]);
+		char shown[128];
+
+		mms_text_copy(shown, sizeof shown, text);
+		if (mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT) {
+			missing->marker_mask &= ~bit; /* gone with the next connection's scripts; never worth a loop */
+			return;
+		}
+		mms_marker_blame(peer, mms_reply_classify(replies[0]), shown);
+		return;
+	}
+	if (set != 0) {
+		missing->marker_mask |= bit;
+	} else {
+		missing->marker_mask &= ~bit;
+	}
+}

@@ -1,0 +1,19 @@
+/* Behind markers (protocol.md, rule h): `<prefix>:behind:<node>:<host>` = random token, on every usable node other than
+ * the missing one, before the first write is acknowledged without it. Set when a node becomes unusable or has hints,
+ * deleted by compare when it has been served. Hosts never clear each other's. */
+#ifndef MMS_MARKER_H
+#define MMS_MARKER_H
+
+#include "mms_link.h"
+
+/* Sets or deletes markers as the state of the nodes asks for. */
+void mms_marker_run(struct mms_office *office);
+
+/* True when the marker for this link's node stands on every ready peer (or there is none): its mailbox entries may become
+ * hints. */
+bool mms_marker_stands(const struct mms_link *link);
+
+/* A server error to a write of ours: tells the breaker what it is worth. */
+void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text);
+
+#endif

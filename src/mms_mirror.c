@@ -1,0 +1,294 @@
+/* Every node has its own place in the mailbox (ack_position), so a slow or dead one holds up nobody but the tail. An
+ * entry whose producer has not said yet who took it is left to him for a while: he is about to send it to the local node
+ * himself. Positions are moved by the acknowledgements, which come in order. */
+#include "mms_mirror.h"
+
+#include <string.h>
+
+#include "mms_identity.h"
+#include "mms_marker.h"
+#include "mms_record.h"
+
+/* Entries looked at per node and round; the next round goes on. */
+#define BATCH_MAX 512
+
+static void send_batch(struct mms_link *link);
+static void hint_batch(struct mms_link *link);
+static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item);
+static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item);
+static void on_mirrored(struct mms_link *link, void *context, uint64_t next, struct mms_reply *const *replies);
+static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *item);
+static bool move_tail(struct mms_office *office);
+static void abandon_ring(struct mms_office *office);
+
+bool mms_mirror_run(struct mms_office *office)
+{
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *link = &office->links[i];
+		const struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
+
+		if (office->last_words) {
+			send_batch(link); /* as far as it is connected at all */
+		} else if (mms_link_ready(link) && atomic_load(&breaker->write_open) == 0) {
+			send_batch(link);
+		} else if (!mms_breaker_allows_write(breaker)) {
+			hint_batch(link);
+		}
+	}
+	/* What was copied out of the ring is good only if nobody has taken over meanwhile: checked before it is sent. */
+	if (!mms_mailbox_owned(&office->cluster->mailbox, office->epoch)) {
+		return false;
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		mms_link_flush(&office->links[i]);
+	}
+	return move_tail(office);
+}
+
+bool mms_mirror_all_said(const struct mms_office *office)
+{
+	uint64_t head = mms_mailbox_head(&office->cluster->mailbox);
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_link *link = &office->links[i];
+
+		if (link->ack_position != head && !(link->state == MMS_LINK_DOWN && link->spoken)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void send_batch(struct mms_link *link)
+{
+	struct mms_mailbox_sh *mailbox = &link->office->cluster->mailbox;
+	struct mms_mailbox_item item;
+
+	for (unsigned n = 0; n < BATCH_MAX && mms_link_has_room(link, 1); n++) {
+		int found = mms_mailbox_peek(mailbox, link->send_position, &item);
+
+		if (found <= 0) {
+			if (found < 0) {
+				abandon_ring(link->office);
+			}
+			return;
+		}
+		if (in_producers_hands(link, &item)) {
+			link->office->busy = true;
+			return;
+		}
+		if ((item.have_mask >> link->index & 1) == 0) {
+			if (!send_entry(link, &item)) {
+				return;
+			}
+			link->office->busy = true;
+		}
+		link->send_position = item.next;
+		if (link->mirrors_in_flight == 0) {
+			link->ack_position = link->send_position;
+		}
+	}
+	link->office->busy = true;
+}
+
+/* The local node is the producer's own affair until he has settled the entry or is late (killed, stopped); with a
+ * tombstone all nodes are. */
+static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item)
+{
+	int64_t patience_us = (int64_t)link->office->settings->budget_ms * 2000;
+
+	return (link->index == 0 || mms_record_is_tombstone((const unsigned char *)item->record.ptr)) && !item->settled
+			&& link->office->now.us - item->pushed_at.us < patience_us;
+}
+
+static uint64_t ttl_left_ms(const struct mms_office *office, const struct mms_mailbox_item *item)
+{
+	int64_t age_ms = (office->now.us - item->pushed_at.us) / 1000;
+
+	if (age_ms < 0) {
+		age_ms = 0;
+	}
+	return item->ttl_ms > (uint64_t)age_ms ? item->ttl_ms - (uint64_t)age_ms : 0;
+}
+
+static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item)
+{
+	struct mms_office *office = link->office;
+	const unsigned char *header = (const unsigned char *)item->record.ptr;
+	struct mms_slice payload = { item->record.ptr + MMS_RECORD_HEADER_SIZE,
+			item->record.len - MMS_RECORD_HEADER_SIZE };
+	uint64_t ttl_ms = ttl_left_ms(office, item);
+	struct mms_command command;
+	char tmp_key[MMS_PREFIX_MAX + 64];
+	struct mms_slice tmp;
+
+	if (ttl_ms == 0) { /* dead everywhere by now */
+		return true;
+	}
+	mms_command_init(&command);
+	if (item->kind == MMS_PARCEL_TOUCH) {
+		mms_command_touch(&command, item->key, header, ttl_ms);
+	} else {
+		tmp.ptr = tmp_key;
+		tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
+		mms_command_put(&command, item->key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS,
+				(struct mms_slice){ NULL, 0 });
+	}
+	if (!mms_link_request(link, &command, on_mirrored, NULL, item->next)) {
+		return false;
+	}
+	link->mirrors_in_flight++;
+	return true;
+}
+
+static void parse(struct mms_reply *const *replies, bool touch, struct mms_put_result *result)
+{
+	if (touch) {
+		mms_command_parse_put(NULL, replies[0], result);
+	} else {
+		mms_command_parse_put(replies[0], replies[1], result);
+	}
+}
+
+static void on_mirrored(struct mms_link *link, void *context, uint64_t next, struct mms_reply *const *replies)
+{
+	struct mms_office *office = link->office;
+	struct mms_node_sh *node = mms_link_node(link);
+	struct mms_put_result result;
+	struct mms_mailbox_item item;
+	struct mms_error error;
+
+	(void)context;
+	link->mirrors_in_flight--;
+	if (replies == NULL) {
+		return;
+	}
+	/* The entry is still in the ring: its position is passed only here. Entries in between that needed no mirror are
+	 * skipped over, and so are those behind the last one in flight. */
+	do {
+		if (mms_mailbox_peek(&office->cluster->mailbox, link->ack_position, &item) <= 0) {
+			return;
+		}
+		link->ack_position = item.next;
+	} while (item.next != next && mms_mailbox_distance(item.next, next) > 0);
+	if (link->mirrors_in_flight == 0) {
+		link->ack_position = link->send_position;
+	}
+	parse(replies, item.kind == MMS_PARCEL_TOUCH, &result);
+	switch (result.outcome) {
+	case MMS_PUT_STORED:
+	case MMS_PUT_EQUAL:
+		break;
+	case MMS_PUT_NEWER:
+		if (result.damaged) {
+			hint_entry(link, &item); /* the delivery replaces it by compare-and-set */
+			return;
+		}
+		break;
+	case MMS_PUT_FOREIGN:
+		mms_link_count(office, MMS_METRIC_foreign_keys);
+		return;
+	case MMS_PUT_LACKING:
+		hint_entry(link, &item);
+		return;
+	case MMS_PUT_NOSCRIPT:
+		/* A new connection loads the scripts, and what was not acknowledged goes out again. */
+		mms_link_count(office, MMS_METRIC_noscripts);
+		hint_entry(link, &item);
+		mms_error_set(&error, "node %s (%s): scripts were flushed", office->settings->nodes[link->index].name,
+				office->settings->nodes[link->index].address);
+		mms_link_fail(link, MMS_ERR_CLOSED, &error);
+		return;
+	default:
+		mms_link_count(office, MMS_METRIC_mirror_failures);
+		hint_entry(link, &item);
+		mms_marker_blame(link, result.error_class, result.error_text);
+		return;
+	}
+	atomic_fetch_add_explicit(&node->acked_count, 1, memory_order_relaxed);
+	mms_link_count(office, MMS_METRIC_mirrored);
+}
+
+/* The node's breaker is open: its entries become hints, once the behind marker stands where it can. */
+static void hint_batch(struct mms_link *link)
+{
+	struct mms_office *office = link->office;
+	struct mms_mailbox_item item;
+
+	if (link->request_count > 0 || !mms_marker_stands(link)) {
+		return;
+	}
+	for (unsigned n = 0; n < BATCH_MAX; n++) {
+		int found = mms_mailbox_peek(&office->cluster->mailbox, link->ack_position, &item);
+
+		if (found <= 0) {
+			if (found < 0) {
+				abandon_ring(office);
+			}
+			break;
+		}
+		if (in_producers_hands(link, &item)) {
+			break;
+		}
+		if ((item.have_mask >> link->index & 1) == 0 && ttl_left_ms(office, &item) > 0) {
+			hint_entry(link, &item);
+			mms_link_count(office, MMS_METRIC_mirror_failures);
+			office->busy = true;
+		}
+		link->ack_position = item.next;
+	}
+	link->send_position = link->ack_position;
+}
+
+static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *item)
+{
+	struct mms_office *office = link->office;
+	struct mms_mono until = { item->pushed_at.us + (int64_t)item->ttl_ms * 1000 };
+
+	if (mms_hints_add(&office->cluster->hints, item->key, (const unsigned char *)item->record.ptr,
+			UINT64_C(1) << link->index, until, office->now)) {
+		mms_link_count(office, MMS_METRIC_hints_made);
+	} else {
+		mms_link_count(office, MMS_METRIC_hint_overflows);
+	}
+}
+
+/* The tail follows the slowest node. Lag is published on the way. */
+static bool move_tail(struct mms_office *office)
+{
+	struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
+	uint64_t tail = mms_mailbox_tail(mailbox), lowest = mms_mailbox_head(mailbox), position, passed = 0;
+	struct mms_mailbox_item item;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *link = &office->links[i];
+		int64_t lag_us = 0;
+
+		if (mms_mailbox_peek(mailbox, link->ack_position, &item) > 0) {
+			lag_us = office->now.us - item.pushed_at.us;
+		}
+		atomic_store_explicit(&mms_link_node(link)->lag_us, lag_us < 0 ? 0 : lag_us, memory_order_relaxed);
+		if (mms_mailbox_distance(link->ack_position, lowest) > 0) {
+			lowest = link->ack_position;
+		}
+	}
+	for (position = tail; mms_mailbox_distance(position, lowest) > 0; position = item.next) {
+		if (mms_mailbox_peek(mailbox, position, &item) <= 0) {
+			break;
+		}
+		passed++;
+	}
+	return lowest == tail || mms_mailbox_advance(mailbox, office->epoch, tail, lowest, passed);
+}
+
+/* The ring holds something that can't be an entry: skip it all; what was lost is for a repair scan to find. */
+static void abandon_ring(struct mms_office *office)
+{
+	uint64_t head = mms_mailbox_head(&office->cluster->mailbox);
+
+	atomic_fetch_or(&office->cluster->hints.overflow_mask, UINT64_MAX);
+	for (unsigned i = 0; i < office->node_count; i++) {
+		office->links[i].ack_position = head;
+		office->links[i].send_position = head;
+	}
+}

@@ -1,0 +1,212 @@
+/* Fork and exit. A fork is noticed by a word in a page that the kernel wipes in the child (MADV_WIPEONFORK): a load
+ * instead of getpid(), a system call since glibc 2.25. "Am I the last one?" is answered by the kernel too: all processes
+ * inherit the write end of a pipe, and who closes his and then reads end-of-file was the last, whatever killed the others. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pipe2 */
+#endif
+
+#include "mms_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mms_replicator.h"
+
+#define HAND_OVER_DRAIN_MS 100
+#define CLUSTERS_MAX 64
+#define RESTART_PAUSE_US 100000 /* between two attempts of this process to start the same thread */
+
+enum fork_word { FORK_WIPED = 0, FORK_ADOPTING = 1, FORK_KNOWN = 2 };
+
+struct mms_process {
+	struct mms_shm *shm;
+	_Atomic uint32_t *fork_word;          /* in a page of its own */
+	_Atomic uint32_t generation;
+	int life_pipe[2];
+	struct mms_descriptors descriptors;
+	struct mms_replicator_host host;
+	pthread_mutex_t lock;                 /* of this process: starting and stopping threads */
+	struct mms_replicator *replicators[CLUSTERS_MAX];
+	int64_t started_at_us[CLUSTERS_MAX];
+};
+
+static void adopt(struct mms_process *process);
+static uint32_t index_of(const struct mms_process *process, const struct mms_cluster_sh *cluster);
+static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t index);
+static bool is_last(struct mms_process *process);
+
+struct mms_process *mms_process_new(uint32_t max_clusters, uint64_t mailbox_size, struct mms_error *error)
+{
+	struct mms_process *process = calloc(1, sizeof *process);
+	long page_size = sysconf(_SC_PAGESIZE);
+	void *page;
+
+	if (process == NULL) {
+		mms_error_set(error, "out of memory");
+		return NULL;
+	}
+	process->life_pipe[0] = process->life_pipe[1] = -1;
+	(void)pthread_mutex_init(&process->lock, NULL);
+	page = mmap(NULL, (size_t)page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED || madvise(page, (size_t)page_size, MADV_WIPEONFORK) != 0
+			|| pipe2(process->life_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+		mms_error_set(error, "start-up: %s", strerror(errno));
+		goto failed;
+	}
+	process->fork_word = page;
+	atomic_store(process->fork_word, FORK_KNOWN);
+	process->shm = mms_shm_map(max_clusters > CLUSTERS_MAX ? CLUSTERS_MAX : max_clusters, mailbox_size, error);
+	if (process->shm == NULL) {
+		goto failed;
+	}
+	process->host.shm = process->shm;
+	process->host.descriptors = &process->descriptors;
+	return process;
+failed:
+	if (process->life_pipe[0] >= 0) {
+		close(process->life_pipe[0]);
+		close(process->life_pipe[1]);
+	}
+	if (page != MAP_FAILED) {
+		munmap(page, (size_t)page_size);
+	}
+	free(process);
+	return NULL;
+}
+
+void mms_process_end(struct mms_process *process, uint32_t drain_ms)
+{
+	bool last;
+
+	if (process == NULL) {
+		return;
+	}
+	(void)mms_process_generation(process);
+	last = is_last(process);
+	for (uint32_t i = 0; i < CLUSTERS_MAX && i < process->shm->slot_count; i++) {
+		struct mms_cluster_sh *cluster = mms_shm_cluster_at(process->shm, i);
+
+		if (cluster == NULL) {
+			continue;
+		}
+		if (last && process->replicators[i] == NULL && mms_mailbox_entries(&cluster->mailbox) > 0) {
+			process->replicators[i] = mms_replicator_start(&process->host, cluster, NULL);
+		}
+		mms_replicator_stop(process->replicators[i], last ? drain_ms : HAND_OVER_DRAIN_MS, last);
+		process->replicators[i] = NULL;
+	}
+	close(process->life_pipe[0]);
+	/* The mapping stays: other processes, and a thread of this one that was never joined, may still look at it. The
+	 * process struct goes with the process. */
+	munmap((void *)process->fork_word, (size_t)sysconf(_SC_PAGESIZE));
+	free(process);
+}
+
+struct mms_shm *mms_process_shm(struct mms_process *process)
+{
+	return process->shm;
+}
+
+uint32_t mms_process_generation(struct mms_process *process)
+{
+	if (atomic_load_explicit(process->fork_word, memory_order_acquire) != FORK_KNOWN) {
+		adopt(process);
+	}
+	return atomic_load_explicit(&process->generation, memory_order_relaxed);
+}
+
+void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t cpu_allowance_ms)
+{
+	uint32_t index = index_of(process, cluster);
+	struct mms_replicator *mine = process->replicators[index];
+
+	atomic_store_explicit(&process->host.cpu_allowance_ms, cpu_allowance_ms, memory_order_relaxed);
+	atomic_fetch_add_explicit(&process->host.request_count, 1, memory_order_relaxed);
+	if ((mine != NULL && mms_replicator_running(mine))
+			|| !mms_replicator_vacant(cluster, mms_clock_mono(), true)) {
+		return;
+	}
+	start_thread(process, cluster, index);
+}
+
+bool mms_process_flush(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t timeout_ms)
+{
+	struct mms_mono until = mms_clock_mono();
+	uint64_t head = mms_mailbox_head(&cluster->mailbox);
+
+	until.us += (int64_t)timeout_ms * 1000;
+	for (;;) {
+		struct timespec pause = { 0, 500000 };
+
+		if (mms_mailbox_distance(mms_mailbox_tail(&cluster->mailbox), head) <= 0) {
+			return true;
+		}
+		if (mms_clock_left_us(mms_clock_mono(), until) == 0) {
+			return false;
+		}
+		mms_process_tend(process, cluster, 0);
+		mms_shm_wake(cluster);
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+/* In a child: the threads are gone, their descriptors are not. One thread of the child does it, others wait (a few
+ * microseconds; bounded, because nobody can be killed alone). */
+static void adopt(struct mms_process *process)
+{
+	uint32_t expected = FORK_WIPED;
+
+	if (!atomic_compare_exchange_strong(process->fork_word, &expected, FORK_ADOPTING)) {
+		while (atomic_load(process->fork_word) == FORK_ADOPTING) {
+			(void)poll(NULL, 0, 1);
+		}
+		return;
+	}
+	mms_descriptors_close_all(&process->descriptors);
+	/* The structs of the parent's threads stay allocated: they may have been in the middle of anything. */
+	memset(process->replicators, 0, sizeof process->replicators);
+	memset(process->started_at_us, 0, sizeof process->started_at_us);
+	(void)pthread_mutex_init(&process->lock, NULL);
+	atomic_fetch_add(&process->generation, 1);
+	atomic_store(process->fork_word, FORK_KNOWN);
+}
+
+static uint32_t index_of(const struct mms_process *process, const struct mms_cluster_sh *cluster)
+{
+	uint64_t offset = (uint64_t)((const char *)cluster - (const char *)process->shm);
+
+	return (uint32_t)((offset - process->shm->slot_offset) / process->shm->slot_size) % CLUSTERS_MAX;
+}
+
+static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t index)
+{
+	int64_t now_us = mms_clock_mono().us;
+	struct mms_replicator *mine;
+
+	if (pthread_mutex_trylock(&process->lock) != 0) {
+		return;
+	}
+	mine = process->replicators[index];
+	if ((mine == NULL || !mms_replicator_running(mine))
+			&& now_us - process->started_at_us[index] > RESTART_PAUSE_US) {
+		mms_replicator_stop(mine, 0, false); /* has ended: joins at once */
+		process->started_at_us[index] = now_us;
+		process->replicators[index] = mms_replicator_start(&process->host, cluster, NULL);
+	}
+	pthread_mutex_unlock(&process->lock);
+}
+
+static bool is_last(struct mms_process *process)
+{
+	struct pollfd reader = { .fd = process->life_pipe[0], .events = POLLIN };
+
+	close(process->life_pipe[1]);
+	return poll(&reader, 1, 0) > 0 && (reader.revents & POLLHUP) != 0;
+}

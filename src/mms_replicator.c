@@ -1,0 +1,530 @@
+/* Election, the loop, and the end of it. The difficulty is that the owner may die, be stopped for minutes, or be told to
+ * leave at any instruction: the seat's robust mutex tells of death, the heartbeat of a stop, the mailbox' epoch keeps
+ * whoever comes back too late from doing harm. libevent runs on poll(2): there is no epoll descriptor that a forked child
+ * would share with us. */
+#include "mms_replicator.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "mms_delivery.h"
+#include "mms_identity.h"
+#include "mms_link.h"
+#include "mms_lock.h"
+#include "mms_marker.h"
+#include "mms_mirror.h"
+
+#define STACK_SIZE (256 * 1024)
+#define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
+#define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
+#define STANDBY_POLL_MS 500
+#define NO_SEAT UINT32_MAX
+
+struct mms_replicator {
+	struct mms_replicator_host *host;
+	struct mms_cluster_sh *cluster;
+	pthread_t thread;
+	int stop_fd;                   /* eventfd: the process tells the thread to end */
+	_Atomic bool stopping;
+	_Atomic bool running;
+	_Atomic bool last;
+	_Atomic uint32_t drain_ms;
+	/* of the thread alone */
+	uint32_t seat;
+	bool standing_by;
+	uint64_t request_seen;
+	int64_t cpu_at_request_us;
+	struct mms_mono drain_until;   /* 0 = not draining */
+	uint64_t drain_head;
+	struct mms_office office;
+	struct event *wake, *stop, *timer;
+};
+
+static void *run(void *argument);
+static bool take_office(struct mms_replicator *replicator);
+static void leave_office(struct mms_replicator *replicator);
+static bool stand_by(struct mms_replicator *replicator);
+static bool open_office(struct mms_replicator *replicator);
+static void close_office(struct mms_replicator *replicator);
+static void serve(struct mms_replicator *replicator);
+static bool round_once(struct mms_replicator *replicator);
+static void tend_link(struct mms_link *link);
+static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_rounds);
+static bool must_hand_over(struct mms_replicator *replicator);
+static bool drained(struct mms_replicator *replicator);
+
+struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, struct mms_cluster_sh *cluster,
+		struct mms_error *error)
+{
+	struct mms_replicator *replicator = calloc(1, sizeof *replicator);
+	pthread_attr_t attributes;
+	sigset_t all, old;
+	int failed;
+
+	if (replicator == NULL) {
+		mms_error_set(error, "out of memory for the replicator");
+		return NULL;
+	}
+	replicator->host = host;
+	replicator->cluster = cluster;
+	replicator->seat = NO_SEAT;
+	replicator->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	atomic_store(&replicator->running, true);
+	if (replicator->stop_fd < 0) {
+		mms_error_set(error, "replicator: eventfd: %s", strerror(errno));
+		free(replicator);
+		return NULL;
+	}
+	mms_descriptors_add(host->descriptors, replicator->stop_fd);
+	/* The thread inherits the mask: PHP's signals must never land on it. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	failed = pthread_create(&replicator->thread, &attributes, run, replicator);
+	pthread_attr_destroy(&attributes);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (failed != 0) {
+		mms_error_set(error, "replicator: pthread_create: %s", strerror(failed));
+		mms_descriptors_remove(host->descriptors, replicator->stop_fd);
+		close(replicator->stop_fd);
+		free(replicator);
+		return NULL;
+	}
+	return replicator;
+}
+
+bool mms_replicator_running(const struct mms_replicator *replicator)
+{
+	return atomic_load_explicit(&replicator->running, memory_order_acquire);
+}
+
+void mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last)
+{
+	uint64_t one = 1;
+
+	if (replicator == NULL) {
+		return;
+	}
+	atomic_store(&replicator->drain_ms, drain_ms);
+	atomic_store(&replicator->last, last);
+	atomic_store(&replicator->stopping, true);
+	(void)!write(replicator->stop_fd, &one, sizeof one);
+	pthread_join(replicator->thread, NULL);
+	mms_descriptors_remove(replicator->host->descriptors, replicator->stop_fd);
+	close(replicator->stop_fd);
+	free(replicator);
+}
+
+bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too)
+{
+	struct mms_election_sh *election = &cluster->election;
+	pthread_mutex_t *seat = &election->seats[atomic_load(&election->seat) % MMS_ELECTION_SEATS];
+
+	if (now.us - atomic_load_explicit(&election->beat_us, memory_order_relaxed) > MMS_REPLICATOR_STALE_US) {
+		return true;
+	}
+	if (standby_too && now.us - atomic_load_explicit(&election->standby_beat_us, memory_order_relaxed)
+			> MMS_REPLICATOR_STALE_US) {
+		return true;
+	}
+	if (mms_lock_try(seat) == MMS_LOCK_BUSY) {
+		return false;
+	}
+	mms_lock_release(seat);
+	return true;
+}
+
+static void *run(void *argument)
+{
+	struct mms_replicator *replicator = argument;
+
+	/* Bounded by stop: each turn is in office, standing by, or the last. */
+	for (;;) {
+		if (take_office(replicator)) {
+			if (open_office(replicator)) {
+				serve(replicator);
+			}
+			close_office(replicator);
+			leave_office(replicator);
+			break;
+		}
+		if (!stand_by(replicator)) {
+			break;
+		}
+	}
+	if (replicator->standing_by) {
+		mms_lock_release(&replicator->cluster->election.standby);
+	}
+	atomic_store_explicit(&replicator->running, false, memory_order_release);
+	return NULL;
+}
+
+/* Takes the seat in office if its owner is dead or has left, another one if he does not beat any more. */
+static bool take_office(struct mms_replicator *replicator)
+{
+	struct mms_election_sh *election = &replicator->cluster->election;
+	struct mms_mono now = mms_clock_mono();
+	uint32_t seat = atomic_load(&election->seat) % MMS_ELECTION_SEATS;
+	bool stale = now.us - atomic_load(&election->beat_us) > MMS_REPLICATOR_STALE_US;
+
+	for (uint32_t k = 0; k < (stale ? MMS_ELECTION_SEATS : 1); k++) {
+		uint32_t candidate = (seat + k) % MMS_ELECTION_SEATS, expected = seat;
+
+		if (mms_lock_try(&election->seats[candidate]) == MMS_LOCK_BUSY) {
+			continue;
+		}
+		if (candidate != seat && !atomic_compare_exchange_strong(&election->seat, &expected, candidate)) {
+			mms_lock_release(&election->seats[candidate]); /* somebody else succeeded him */
+			return false;
+		}
+		if (candidate == seat && atomic_load(&election->seat) != seat) {
+			mms_lock_release(&election->seats[candidate]);
+			return false;
+		}
+		replicator->seat = candidate;
+		atomic_store(&election->beat_us, now.us);
+		atomic_store(&election->since_us, now.us);
+		atomic_store(&election->owner_pid, getpid());
+		replicator->office.epoch = mms_mailbox_take_over(&replicator->cluster->mailbox);
+		mms_metrics_add(&replicator->cluster->metrics, MMS_METRIC_takeovers, 1);
+		if (replicator->standing_by) {
+			replicator->standing_by = false;
+			atomic_store(&election->standby_beat_us, 0);
+			mms_lock_release(&election->standby);
+		}
+		return true;
+	}
+	return false;
+}
+
+static void leave_office(struct mms_replicator *replicator)
+{
+	struct mms_election_sh *election = &replicator->cluster->election;
+
+	if (atomic_load(&election->seat) == replicator->seat) {
+		atomic_store(&election->owner_pid, 0);
+		atomic_store(&election->beat_us, 0);
+	}
+	/* Producers must not believe that somebody is awake. */
+	(void)mms_mailbox_fall_asleep(&replicator->cluster->mailbox, mms_mailbox_head(&replicator->cluster->mailbox));
+	mms_lock_release(&election->seats[replicator->seat]);
+	replicator->seat = NO_SEAT;
+}
+
+/* Waits for a while to succeed; false when this thread is not needed or told to stop. */
+static bool stand_by(struct mms_replicator *replicator)
+{
+	struct mms_election_sh *election = &replicator->cluster->election;
+	struct pollfd stop = { .fd = replicator->stop_fd, .events = POLLIN };
+
+	if (atomic_load(&replicator->stopping)) {
+		return false;
+	}
+	if (!replicator->standing_by) {
+		if (mms_lock_try(&election->standby) == MMS_LOCK_BUSY) {
+			return false;
+		}
+		replicator->standing_by = true;
+	}
+	atomic_store(&election->standby_beat_us, mms_clock_mono().us);
+	(void)poll(&stop, 1, STANDBY_POLL_MS);
+	return !atomic_load(&replicator->stopping);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *argument)
+{
+	uint64_t count;
+
+	(void)what;
+	(void)argument;
+	(void)!read(fd, &count, sizeof count);
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument; /* replicator->stopping says it; this only ends the sleep */
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(void)argument; /* only ends the sleep */
+}
+
+static bool open_office(struct mms_replicator *replicator)
+{
+	struct mms_office *office = &replicator->office;
+	struct mms_cluster_sh *cluster = replicator->cluster;
+	struct event_config *config = event_config_new();
+	struct mms_error error;
+
+	office->shm = replicator->host->shm;
+	office->cluster = cluster;
+	office->settings = &cluster->settings;
+	office->descriptors = replicator->host->descriptors;
+	office->node_count = cluster->settings.node_count;
+	office->now = mms_clock_mono();
+	office->random_state = (uint32_t)office->now.us | 1u;
+	replicator->request_seen = atomic_load(&replicator->host->request_count);
+	replicator->cpu_at_request_us = mms_clock_thread_cpu_us();
+	if (mms_config_read_password(cluster->settings.password_file, office->password, &error) != MMS_OK) {
+		office->password[0] = '\0';
+	}
+	if (config != NULL) {
+		(void)event_config_avoid_method(config, "epoll");
+		(void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		office->base = event_base_new_with_config(config);
+		event_config_free(config);
+	}
+	office->links = calloc(office->node_count, sizeof *office->links);
+	office->delivery = mms_delivery_new(office);
+	if (office->base == NULL || office->links == NULL || office->delivery == NULL) {
+		return false;
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		if (mms_link_init(&office->links[i], office, i, &error) != MMS_OK) {
+			return false;
+		}
+		office->links[i].ack_position = mms_mailbox_tail(&cluster->mailbox);
+		office->links[i].send_position = office->links[i].ack_position;
+	}
+	replicator->wake = event_new(office->base, atomic_load(&cluster->wake_fd), EV_READ | EV_PERSIST, on_wake, NULL);
+	replicator->stop = event_new(office->base, replicator->stop_fd, EV_READ, on_stop, NULL);
+	replicator->timer = event_new(office->base, -1, 0, on_timer, NULL);
+	return replicator->wake != NULL && replicator->stop != NULL && replicator->timer != NULL && event_add(replicator->wake, NULL) == 0
+			&& event_add(replicator->stop, NULL) == 0;
+}
+
+static void close_office(struct mms_replicator *replicator)
+{
+	struct mms_office *office = &replicator->office;
+
+	for (unsigned i = 0; office->links != NULL && i < office->node_count; i++) {
+		mms_link_fini(&office->links[i]);
+	}
+	if (replicator->wake != NULL) {
+		event_free(replicator->wake);
+	}
+	if (replicator->stop != NULL) {
+		event_free(replicator->stop);
+	}
+	if (replicator->timer != NULL) {
+		event_free(replicator->timer);
+	}
+	if (office->base != NULL) {
+		event_base_free(office->base);
+	}
+	mms_delivery_free(office->delivery);
+	free(office->links);
+	explicit_bzero(office->password, sizeof office->password);
+	memset(office, 0, sizeof *office);
+	replicator->wake = replicator->stop = replicator->timer = NULL;
+}
+
+static void serve(struct mms_replicator *replicator)
+{
+	struct mms_office *office = &replicator->office;
+	unsigned quiet_rounds = 0;
+
+	mms_mailbox_stay_awake(&replicator->cluster->mailbox);
+	while (!drained(replicator) && !must_hand_over(replicator)) {
+		if (!round_once(replicator)) {
+			return; /* succeeded by another */
+		}
+		quiet_rounds = office->busy ? 0 : quiet_rounds + 1;
+		sleep_until_work(replicator, quiet_rounds);
+	}
+}
+
+/* One turn of the loop without waiting; false when another replicator is in office. */
+static bool round_once(struct mms_replicator *replicator)
+{
+	struct mms_office *office = &replicator->office;
+	struct mms_election_sh *election = &replicator->cluster->election;
+
+	office->now = mms_clock_mono();
+	office->busy = false;
+	if (atomic_load(&election->seat) != replicator->seat) {
+		return false;
+	}
+	atomic_store(&election->beat_us, office->now.us);
+	for (unsigned i = 0; i < office->node_count; i++) {
+		tend_link(&office->links[i]);
+	}
+	mms_marker_run(office);
+	mms_delivery_run(office->delivery);
+	return mms_mirror_run(office);
+}
+
+static void on_pong(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void)context;
+	(void)token;
+	link->probe_sent = false;
+	if (replies == NULL || !link->probing) {
+		return;
+	}
+	link->probing = false;
+	(void)mms_breaker_probe_result(&mms_link_node(link)->breaker, mms_reply_type(replies[0]) == MMS_REPLY_STATUS,
+			link->office->now, mms_link_random(link->office));
+	link->office->busy = true;
+}
+
+/* Connects, reconnects, probes. */
+static void tend_link(struct mms_link *link)
+{
+	struct mms_office *office = link->office;
+	struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
+	struct mms_command command;
+	bool closed = mms_breaker_allows_write(breaker);
+
+	mms_link_check_deadline(link);
+	if (office->last_words) {
+		if (link->state != MMS_LINK_DOWN || link->spoken) {
+			return;
+		}
+		link->spoken = true; /* one attempt, whatever the breaker says */
+		mms_link_connect(link);
+	} else if (closed && link->state == MMS_LINK_DOWN && office->now.us >= link->retry_at.us) {
+		mms_link_connect(link);
+	} else if (!closed && !link->probing && mms_breaker_probe_due(breaker, office->now)) {
+		mms_breaker_probe_begin(breaker);
+		link->probing = true;
+		if (link->state == MMS_LINK_DOWN) {
+			mms_link_connect(link);
+		} else if (link->state == MMS_LINK_READY && !link->probe_sent) {
+			mms_command_init(&command);
+			mms_command_ping(&command);
+			link->probe_sent = mms_link_request(link, &command, on_pong, NULL, 0);
+		}
+	} else {
+		return;
+	}
+	if (link->state == MMS_LINK_CONNECTING && link->request_count == 0) {
+		mms_identity_ask(link);
+	}
+	mms_link_flush(link);
+}
+
+/* When the loop must look again without being told. */
+static int64_t next_look_us(const struct mms_replicator *replicator)
+{
+	const struct mms_office *office = &replicator->office;
+	int64_t next = office->now.us + MMS_REPLICATOR_BEAT_US;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_link *link = &office->links[i];
+		const struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
+		int64_t at = INT64_MAX;
+
+		if (link->state != MMS_LINK_DOWN && (link->state == MMS_LINK_CONNECTING || link->request_count > 0)) {
+			at = link->deadline.us;
+		} else if (mms_breaker_allows_write(breaker) && link->state == MMS_LINK_DOWN) {
+			at = link->retry_at.us;
+		}
+		if (!mms_breaker_allows_write(breaker) && !link->probing && atomic_load(&breaker->probe_at_us) < at) {
+			at = atomic_load(&breaker->probe_at_us);
+		}
+		next = at < next ? at : next;
+	}
+	if (mms_delivery_next_us(office->delivery) < next) {
+		next = mms_delivery_next_us(office->delivery);
+	}
+	return next;
+}
+
+static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_rounds)
+{
+	struct mms_office *office = &replicator->office;
+	struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
+	bool hot = quiet_rounds < HOT_QUIET_ROUNDS || atomic_load(&replicator->stopping);
+	struct pollfd stop = { .fd = replicator->stop_fd, .events = POLLIN };
+	uint64_t head = mms_mailbox_head(mailbox);
+	bool waiting = false;
+	struct timeval wait;
+	int64_t wait_us;
+
+	if (hot) {
+		/* Nobody is listened to for a tick: what comes in meanwhile is handled in one go. Half the CPU of reacting to
+		 * every acknowledgement. */
+		(void)poll(&stop, atomic_load(&replicator->stopping) ? 0 : 1, HOT_TICK_US / 1000);
+		(void)event_base_loop(office->base, EVLOOP_NONBLOCK);
+		return;
+	}
+	/* Entries that no link could take yet (window full, marker not set): what frees them wakes the loop. */
+	for (unsigned i = 0; i < office->node_count; i++) {
+		waiting = waiting || office->links[i].send_position != head;
+	}
+	if (!waiting && !mms_mailbox_fall_asleep(mailbox, head)) {
+		return;
+	}
+	wait_us = next_look_us(replicator) - mms_clock_mono().us;
+	wait_us = wait_us < HOT_TICK_US ? HOT_TICK_US : wait_us;
+	wait_us = waiting && wait_us > 10 * HOT_TICK_US ? 10 * HOT_TICK_US : wait_us;
+	wait.tv_sec = wait_us / 1000000;
+	wait.tv_usec = wait_us % 1000000;
+	(void)event_add(replicator->timer, &wait);
+	(void)event_base_loop(office->base, EVLOOP_ONCE);
+	mms_mailbox_stay_awake(mailbox);
+}
+
+/* The CPU time of this thread counts toward max_execution_time of the request beside it (ITIMER_PROF): before it matters,
+ * another process takes over, or this one slows down. */
+static bool must_hand_over(struct mms_replicator *replicator)
+{
+	struct mms_election_sh *election = &replicator->cluster->election;
+	uint64_t request = atomic_load_explicit(&replicator->host->request_count, memory_order_relaxed);
+	uint32_t allowance_ms = atomic_load_explicit(&replicator->host->cpu_allowance_ms, memory_order_relaxed);
+	int64_t cpu_us;
+
+	if (allowance_ms == 0) {
+		return false;
+	}
+	cpu_us = mms_clock_thread_cpu_us();
+	if (request != replicator->request_seen) {
+		replicator->request_seen = request;
+		replicator->cpu_at_request_us = cpu_us;
+		return false;
+	}
+	if (cpu_us - replicator->cpu_at_request_us < (int64_t)allowance_ms * 1000) {
+		return false;
+	}
+	if (replicator->office.now.us - atomic_load(&election->standby_beat_us) < MMS_REPLICATOR_STALE_US) {
+		return true;
+	}
+	/* Nobody to hand over to: a tenth of the processor at most. */
+	replicator->cpu_at_request_us += 1000;
+	(void)poll(NULL, 0, 10);
+	return false;
+}
+
+/* Told to stop: true when what was in the mailbox then is done with, or the time is over. */
+static bool drained(struct mms_replicator *replicator)
+{
+	struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
+	struct mms_mono now;
+
+	if (!atomic_load(&replicator->stopping)) {
+		return false;
+	}
+	now = mms_clock_mono();
+	if (replicator->drain_until.us == 0) {
+		replicator->office.last_words = atomic_load(&replicator->last);
+		replicator->drain_until.us = now.us + (int64_t)atomic_load(&replicator->drain_ms) * 1000;
+		replicator->drain_head = mms_mailbox_head(mailbox);
+	}
+	return now.us >= replicator->drain_until.us
+			|| mms_mailbox_distance(mms_mailbox_tail(mailbox), replicator->drain_head) <= 0
+			|| (replicator->office.last_words && mms_mirror_all_said(&replicator->office));
+}

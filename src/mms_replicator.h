@@ -1,0 +1,46 @@
+/* The replicator: the background thread that empties a cluster's mailbox. One per host and cluster is in office; one more
+ * stands by in another process and succeeds when the first dies, hands over or is stopped. The thread blocks all signals
+ * and calls nothing of PHP. */
+#ifndef MMS_REPLICATOR_H
+#define MMS_REPLICATOR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_descriptors.h"
+#include "mms_shm.h"
+
+/* A heartbeat older than this: its owner is stopped, another takes over. */
+#define MMS_REPLICATOR_STALE_US 2000000
+/* Idle loops beat this often. */
+#define MMS_REPLICATOR_BEAT_US 900000
+
+struct mms_replicator; /* opaque; heap of one process */
+
+/* What the thread and its process tell each other. */
+struct mms_replicator_host {
+	struct mms_shm *shm;
+	struct mms_descriptors *descriptors;
+	_Atomic uint64_t request_count;    /* request threads add: a request begins */
+	_Atomic uint32_t cpu_allowance_ms; /* CPU that the thread may use beside one request; 0 = any (request threads) */
+};
+
+/* Starts a thread for this cluster; it takes office or stands by as it finds things, and ends when there is nothing to do
+ * for it. NULL when it can't be started. */
+struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, struct mms_cluster_sh *cluster,
+		struct mms_error *error);
+
+/* True while the thread runs (in office or standing by). */
+bool mms_replicator_running(const struct mms_replicator *replicator);
+
+/* Ends the thread and frees everything. drain_ms: how long it may go on for what is in the mailbox now; it never waits
+ * for a node whose breaker is open. last: the mapping dies with this process, so what a silent node has not acknowledged
+ * is sent to it unasked before the end: a stopped server reads it when it goes on. Joins, with that bound. NULL is fine. */
+void mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last);
+
+/* Is a thread missing (nobody in office, or office without heartbeat, or nobody standing by)? Cheap: for every request.
+ * standby_too: count a missing stand-by. */
+bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too);
+
+#endif

@@ -1,0 +1,456 @@
+/* The state of one session between its read and its write. Two answers are kept apart: `current` is the session that
+ * was read and may be written, `ahead` what exists() or created() fetched for an id that may be read next
+ * (session_create_id() asks about another id while a session is open). */
+#include "mms_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mms_read.h"
+#include "mms_write.h"
+
+#define DESTROY_ROUNDS_MAX 3      /* newer incarnations that one logout follows */
+#define LIFETIME_MAX_S 0x7fffffff /* 68 years */
+
+struct answer_for {
+	bool valid;
+	bool created_here;
+	char key[MMS_KEY_MAX];
+	size_t key_len;
+	struct mms_answer answer;
+};
+
+struct mms_store {
+	struct mms_client *client;
+	struct mms_boot started; /* when the current session was read */
+	struct answer_for current, ahead;
+};
+
+static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id);
+static bool is_for(const struct mms_store *store, const struct answer_for *target, struct mms_slice id);
+static void clear(struct answer_for *target);
+static struct mms_mono deadline_from_now(const struct mms_store *store);
+static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_error *error);
+static uint32_t lifetime_of(const struct mms_store *store, int64_t lifetime_s);
+static struct mms_version next_version(struct mms_store *store, bool tombstone);
+static enum mms_status put_payload(struct mms_store *store, struct mms_slice payload, uint32_t lifetime_s,
+		struct mms_error *error);
+static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_s, struct mms_error *error);
+static void become(struct mms_store *store, const struct mms_record_header *header,
+		const unsigned char *header_bytes, int64_t ttl_ms);
+
+struct mms_store *mms_store_new(struct mms_client *client)
+{
+	struct mms_store *store = calloc(1, sizeof *store);
+
+	if (store != NULL) {
+		store->client = client;
+	}
+	return store;
+}
+
+void mms_store_free(struct mms_store *store)
+{
+	if (store != NULL) {
+		mms_store_end(store);
+		free(store);
+	}
+}
+
+void mms_store_end(struct mms_store *store)
+{
+	clear(&store->current);
+	clear(&store->ahead);
+}
+
+bool mms_store_id_valid(struct mms_slice id)
+{
+	if (id.len == 0 || id.len > MMS_SESSION_ID_MAX) {
+		return false;
+	}
+	for (size_t i = 0; i < id.len; i++) {
+		char c = id.ptr[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-')) {
+			return false;
+		}
+	}
+	return true;
+}
+
+enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, struct mms_slice *payload, bool *exists,
+		struct mms_error *error)
+{
+	const struct mms_answer *answer = &store->current.answer;
+
+	*payload = (struct mms_slice){ "", 0 };
+	*exists = false;
+	clear(&store->current);
+	if (is_for(store, &store->ahead, id)) {
+		store->current = store->ahead;
+		memset(&store->ahead, 0, sizeof store->ahead);
+	} else {
+		(void)fill(store, &store->current, id);
+	}
+	store->started = mms_clock_boot();
+	switch (answer->found) {
+	case MMS_FOUND_RECORD:
+		*payload = answer->payload;
+		*exists = true;
+		return MMS_OK;
+	case MMS_FOUND_NOTHING:
+	case MMS_FOUND_TOMBSTONE:
+		return MMS_OK;
+	case MMS_FOUND_FOREIGN:
+		mms_error_set(error, "the key of this session holds something that is not mmsession's: it is left alone; give "
+				"mmsession.prefix a value of its own");
+		return MMS_ERR_FOREIGN;
+	default:
+		*error = answer->error;
+		return MMS_ERR_NO_NODE;
+	}
+}
+
+enum mms_verdict_id mms_store_exists(struct mms_store *store, struct mms_slice id)
+{
+	const struct mms_answer *answer = &store->ahead.answer;
+	uint32_t no_count;
+
+	if (!is_for(store, &store->ahead, id)) {
+		clear(&store->ahead);
+		(void)fill(store, &store->ahead, id);
+	}
+	if (store->ahead.created_here) {
+		return MMS_ID_UNKNOWN;
+	}
+	switch (answer->found) {
+	case MMS_FOUND_RECORD:
+		return MMS_ID_KNOWN;
+	case MMS_FOUND_TOMBSTONE:
+	case MMS_FOUND_FOREIGN:
+		return MMS_ID_UNKNOWN;
+	case MMS_FOUND_NOTHING:
+		no_count = (uint32_t)__builtin_popcountll(answer->absent_mask);
+		return no_count * 2 > store->client->settings.node_count ? MMS_ID_UNKNOWN : MMS_ID_UNCERTAIN;
+	default:
+		return MMS_ID_UNCERTAIN;
+	}
+}
+
+bool mms_store_created(struct mms_store *store, struct mms_slice id)
+{
+	clear(&store->ahead);
+	(void)fill(store, &store->ahead, id);
+	store->ahead.created_here = true;
+	return store->ahead.answer.found == MMS_FOUND_NOTHING || store->ahead.answer.found == MMS_FOUND_UNREADABLE;
+}
+
+bool mms_store_is_new(const struct mms_store *store, struct mms_slice id)
+{
+	return is_for(store, &store->current, id) && store->current.answer.found == MMS_FOUND_NOTHING;
+}
+
+enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, struct mms_slice payload,
+		int64_t lifetime_s, struct mms_error *error)
+{
+	struct mms_client *client = store->client;
+	enum mms_status status;
+
+	if (payload.len > client->settings.max_session_size) {
+		mms_client_count(client, MMS_METRIC_refused_writes);
+		mms_error_set(error, "session of %zu bytes is larger than mmsession.max_session_size (%u): not stored, the "
+				"older content stays", payload.len, client->settings.max_session_size);
+		return MMS_ERR_GUARD;
+	}
+	status = ensure_read(store, id, error);
+	if (status != MMS_OK) {
+		return status;
+	}
+	if (mms_clock_boot().ms - store->started.ms > MMS_TOMBSTONE_GRACE_MS) {
+		mms_client_count(client, MMS_METRIC_refused_writes);
+		mms_error_set(error, "session was read more than %d minutes ago: not stored, a logout since then may be "
+				"forgotten already", MMS_TOMBSTONE_GRACE_MS / 60000);
+		return MMS_ERR_GUARD;
+	}
+	return put_payload(store, payload, lifetime_of(store, lifetime_s), error);
+}
+
+enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, struct mms_slice payload,
+		int64_t lifetime_s, struct mms_error *error)
+{
+	struct mms_client *client = store->client;
+	const struct mms_answer *answer = &store->current.answer;
+	uint32_t lifetime = lifetime_of(store, lifetime_s);
+	uint32_t interval = client->settings.touch_interval_s;
+	struct mms_write_result result;
+	struct mms_write_order order;
+	enum mms_status status = ensure_read(store, id, error);
+
+	if (status != MMS_OK) {
+		return status;
+	}
+	if (answer->found != MMS_FOUND_RECORD || (answer->header.version.blind && answer->authoritative)) {
+		return mms_store_write(store, id, payload, lifetime_s, error);
+	}
+	/* A touch once per interval is too rare for short lifetimes: they are prolonged when a quarter has passed. */
+	if (interval > lifetime / 4) {
+		interval = lifetime / 4;
+	}
+	if (answer->pttl_ms > ((int64_t)lifetime - interval) * 1000) {
+		mms_client_count(client, MMS_METRIC_unchanged);
+		return MMS_OK;
+	}
+	order = (struct mms_write_order){
+		.kind = MMS_PARCEL_TOUCH,
+		.key = { store->current.key, store->current.key_len },
+		.header_bytes = answer->header_bytes,
+		.payload = payload,
+		.ttl_ms = (uint64_t)lifetime * 1000,
+		.acks_needed = 1,
+	};
+	mms_client_count(client, MMS_METRIC_touches);
+	status = mms_write_record(client, &order, deadline_from_now(store), &result);
+	if (status == MMS_OK) {
+		store->current.answer.pttl_ms = (int64_t)order.ttl_ms;
+	} else {
+		*error = result.error;
+		mms_client_count(client, MMS_METRIC_failed_writes);
+	}
+	return status;
+}
+
+enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, int64_t lifetime_s,
+		struct mms_error *error)
+{
+	enum mms_status status = ensure_read(store, id, error);
+
+	if (status != MMS_OK) {
+		return status;
+	}
+	if (store->current.answer.found == MMS_FOUND_TOMBSTONE) {
+		return MMS_OK; /* destroyed already, and nothing stored since */
+	}
+	mms_client_count(store->client, MMS_METRIC_destroys);
+	return put_tombstone(store, lifetime_of(store, lifetime_s), error);
+}
+
+static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id)
+{
+	const char *prefix = store->client->settings.prefix;
+	size_t prefix_len = strlen(prefix);
+	struct mms_slice key = { target->key, prefix_len + id.len };
+
+	if (id.len > MMS_SESSION_ID_MAX || prefix_len > MMS_PREFIX_MAX) {
+		return false;
+	}
+	memcpy(target->key, prefix, prefix_len);
+	memcpy(target->key + prefix_len, id.ptr, id.len);
+	target->key_len = key.len;
+	target->valid = true;
+	target->created_here = false;
+	mms_read_record(store->client, key, deadline_from_now(store), &target->answer);
+	return true;
+}
+
+static bool is_for(const struct mms_store *store, const struct answer_for *target, struct mms_slice id)
+{
+	size_t prefix_len = strlen(store->client->settings.prefix);
+
+	return target->valid && target->key_len == prefix_len + id.len
+			&& memcmp(target->key + prefix_len, id.ptr, id.len) == 0;
+}
+
+static void clear(struct answer_for *target)
+{
+	mms_answer_clear(&target->answer);
+	target->valid = false;
+	target->created_here = false;
+}
+
+static struct mms_mono deadline_from_now(const struct mms_store *store)
+{
+	struct mms_mono now = mms_clock_mono();
+
+	now.us += (int64_t)store->client->settings.budget_ms * 1000;
+	return now;
+}
+
+/* The write guard: what was not read can't be written. A write or destroy of an id that nobody read reads it first. */
+static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_error *error)
+{
+	if (!is_for(store, &store->current, id)) {
+		struct mms_slice payload;
+		bool exists;
+		enum mms_status status = mms_store_read(store, id, &payload, &exists, error);
+
+		return status;
+	}
+	if (store->current.answer.found == MMS_FOUND_UNREADABLE) {
+		mms_client_count(store->client, MMS_METRIC_refused_writes);
+		mms_error_set(error, "this session could not be read in this request, so it is not written either: what is "
+				"stored stays");
+		return MMS_ERR_GUARD;
+	}
+	if (store->current.answer.found == MMS_FOUND_FOREIGN) {
+		mms_error_set(error, "the key of this session holds something that is not mmsession's: it is left alone");
+		return MMS_ERR_FOREIGN;
+	}
+	return MMS_OK;
+}
+
+static uint32_t lifetime_of(const struct mms_store *store, int64_t lifetime_s)
+{
+	if (store->client->settings.lifetime_s != 0) {
+		return store->client->settings.lifetime_s;
+	}
+	if (lifetime_s < 1) {
+		return 1;
+	}
+	return lifetime_s > LIFETIME_MAX_S ? LIFETIME_MAX_S : (uint32_t)lifetime_s;
+}
+
+static struct mms_version next_version(struct mms_store *store, bool tombstone)
+{
+	struct mms_client *client = store->client;
+	const struct mms_answer *answer = &store->current.answer;
+	bool has_base = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
+	struct mms_version version = {
+		.tombstone = tombstone,
+		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), has_base ? answer->header.version.hlc : 0,
+				client->settings.max_clock_drift_ms),
+		.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random,
+		.sequence = mms_shm_next_sequence(client->shm),
+	};
+
+	switch (answer->found) {
+	case MMS_FOUND_RECORD:
+		version.incarnation = answer->header.version.incarnation;
+		/* A logout of a session that was really read is real, even of a blind one (rule c). */
+		version.blind = !tombstone && answer->header.version.blind && !answer->authoritative;
+		break;
+	case MMS_FOUND_TOMBSTONE:
+		version.incarnation = answer->header.version.hlc;
+		version.blind = !answer->authoritative;
+		break;
+	default:
+		version.blind = !answer->authoritative;
+		break;
+	}
+	return version;
+}
+
+static void describe_base(const struct mms_answer *answer, struct mms_record_header *header)
+{
+	if (answer->found != MMS_FOUND_RECORD && answer->found != MMS_FOUND_TOMBSTONE) {
+		return;
+	}
+	header->base_hlc = answer->header.version.hlc;
+	header->base_writer = answer->header.version.writer;
+	header->base_sequence = answer->header.version.sequence;
+	if (answer->header.lifetime_s > header->lifetime_s) {
+		header->lifetime_s = answer->header.lifetime_s;
+	}
+}
+
+static enum mms_status put_payload(struct mms_store *store, struct mms_slice payload, uint32_t lifetime_s,
+		struct mms_error *error)
+{
+	struct mms_client *client = store->client;
+	const struct mms_answer *answer = &store->current.answer;
+	struct mms_record_header header = { .version = next_version(store, false), .lifetime_s = lifetime_s };
+	unsigned char header_bytes[MMS_RECORD_HEADER_SIZE];
+	struct mms_slice key = { store->current.key, store->current.key_len };
+	struct mms_write_result result;
+	struct mms_write_order order = {
+		.kind = MMS_PARCEL_PUT, .key = key, .header_bytes = header_bytes, .payload = payload,
+		.ttl_ms = (uint64_t)lifetime_s * 1000, .acks_needed = mms_config_acks_needed(&client->settings),
+	};
+	enum mms_status status;
+
+	describe_base(answer, &header);
+	if (answer->pttl_ms > 0 && (uint64_t)answer->pttl_ms > order.ttl_ms) {
+		order.ttl_ms = (uint64_t)answer->pttl_ms;
+	}
+	mms_record_describe(&header, payload);
+	mms_record_encode(&header, key, header_bytes);
+	if (header.version.blind) {
+		mms_client_count(client, MMS_METRIC_blind_writes);
+	}
+	mms_client_count(client, MMS_METRIC_writes);
+	status = mms_write_record(client, &order, deadline_from_now(store), &result);
+	if (status != MMS_OK) {
+		*error = result.error;
+		mms_client_count(client, MMS_METRIC_failed_writes);
+		return status;
+	}
+	if (result.met_newer) {
+		/* Acknowledged all the same: superseded is not lost. A logout that came first has the last word. */
+		mms_client_count(client, result.newer.version.tombstone ? MMS_METRIC_late_writes : MMS_METRIC_conflicts);
+		(void)mms_hlc_observe(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
+				client->settings.max_clock_drift_ms);
+	}
+	become(store, &header, header_bytes, (int64_t)order.ttl_ms);
+	return MMS_OK;
+}
+
+static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_s, struct mms_error *error)
+{
+	struct mms_client *client = store->client;
+	const struct mms_answer *answer = &store->current.answer;
+	struct mms_slice key = { store->current.key, store->current.key_len };
+	struct mms_record_header header = { .version = next_version(store, true), .lifetime_s = lifetime_s };
+	unsigned char header_bytes[MMS_RECORD_HEADER_SIZE];
+	struct mms_write_result result;
+	struct mms_write_order order = {
+		.kind = MMS_PARCEL_PUT, .key = key, .header_bytes = header_bytes, .acks_needed = 1, .everywhere = true,
+	};
+	struct mms_mono deadline = deadline_from_now(store);
+	enum mms_status status = MMS_ERR_NO_NODE;
+
+	describe_base(answer, &header);
+	for (unsigned round = 0; round < DESTROY_ROUNDS_MAX; round++) {
+		/* Rule l: the tombstone outlives every copy, "remember me" ones included. */
+		order.ttl_ms = (uint64_t)header.lifetime_s * 1000;
+		if (answer->pttl_ms > 0 && (uint64_t)answer->pttl_ms > order.ttl_ms) {
+			order.ttl_ms = (uint64_t)answer->pttl_ms;
+		}
+		order.ttl_ms += MMS_TOMBSTONE_GRACE_MS;
+		mms_record_describe(&header, order.payload);
+		mms_record_encode(&header, key, header_bytes);
+		status = mms_write_record(client, &order, deadline, &result);
+		if (status != MMS_OK || !result.met_newer || result.newer.version.tombstone) {
+			break;
+		}
+		/* Rule c: somebody opened a newer incarnation (or a real one where this one is blind) meanwhile. */
+		header.version.incarnation = result.newer.version.incarnation;
+		header.version.blind = header.version.blind && result.newer.version.blind;
+		header.version.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
+				client->settings.max_clock_drift_ms);
+		header.version.sequence = mms_shm_next_sequence(client->shm);
+		if (result.newer.lifetime_s > header.lifetime_s) {
+			header.lifetime_s = result.newer.lifetime_s;
+		}
+	}
+	if (status != MMS_OK) {
+		*error = result.error;
+		mms_client_count(client, MMS_METRIC_failed_writes);
+		return status;
+	}
+	become(store, &header, header_bytes, (int64_t)order.ttl_ms);
+	return MMS_OK;
+}
+
+/* After a successful write, what was written is what was read: the next write of this request builds on it. */
+static void become(struct mms_store *store, const struct mms_record_header *header,
+		const unsigned char *header_bytes, int64_t ttl_ms)
+{
+	struct mms_answer *answer = &store->current.answer;
+	bool authoritative = answer->authoritative;
+
+	mms_answer_clear(answer);
+	answer->found = header->version.tombstone ? MMS_FOUND_TOMBSTONE : MMS_FOUND_RECORD;
+	answer->authoritative = authoritative;
+	answer->header = *header;
+	memcpy(answer->header_bytes, header_bytes, MMS_RECORD_HEADER_SIZE);
+	answer->pttl_ms = ttl_ms;
+}

@@ -1,0 +1,289 @@
+/* Write. The order of steps is what makes it safe against a kill between any two of them: mailbox, send to the local
+ * node, wake the replicator, wait for the answer, tell the mailbox who has it. Nodes are then tried one after another
+ * (or several at once when several must acknowledge) until enough have taken it or the budget is spent. */
+#include "mms_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mms_command.h"
+#include "mms_fanout.h"
+
+struct writing {
+	struct mms_client *client;
+	const struct mms_write_order *order;
+	struct mms_write_result *result;
+	uint64_t tried_mask;
+	char tmp_key[MMS_TMP_KEY_MAX];
+	struct mms_slice tmp;
+	struct mms_fanout fanout;
+	struct mms_command command;  /* the same for every node */
+	struct mms_command special;  /* for one node: repeat after NOSCRIPT, against a damaged record, record after a touch */
+};
+
+_Static_assert(sizeof(struct writing) <= MMS_CLIENT_SCRATCH, "a writing lives in the client's scratch");
+
+static void build(struct writing *writing, struct mms_command *command, enum mms_parcel_kind kind,
+		struct mms_slice expected);
+static bool push(struct writing *writing, struct mms_ticket *ticket);
+static uint64_t ask_round(struct writing *writing, uint32_t wanted);
+static void settle_round(struct writing *writing, uint64_t asked);
+static void judge(struct writing *writing, unsigned node);
+static void hint_missing(struct writing *writing);
+static uint32_t count_bits(uint64_t mask);
+
+enum mms_status mms_write_record(struct mms_client *client, const struct mms_write_order *order,
+		struct mms_mono deadline, struct mms_write_result *result)
+{
+	struct writing *writing = client->scratch;
+	uint32_t needed = order->acks_needed;
+	struct mms_ticket ticket = { 0, false };
+	bool pushed;
+
+	memset(result, 0, sizeof *result);
+	writing->client = client;
+	writing->order = order;
+	writing->result = result;
+	writing->tried_mask = 0;
+	writing->tmp.ptr = writing->tmp_key;
+	writing->tmp.len = mms_client_tmp_key(client, writing->tmp_key);
+	pushed = push(writing, &ticket);
+	if (!pushed && needed < 2 && client->settings.node_count > 1) {
+		needed = 2; /* rule k: no write stays on one node */
+	}
+	mms_fanout_begin(&writing->fanout, client, deadline);
+	build(writing, &writing->command, order->kind, (struct mms_slice){ NULL, 0 });
+	for (bool first = true;; first = false) {
+		uint32_t acked = count_bits(result->acked_mask);
+		uint32_t wanted = order->everywhere || (client->without_mailbox && first) ? MMS_NODES_MAX
+				: acked < needed ? needed - acked : 0;
+		uint64_t asked = wanted == 0 ? 0 : ask_round(writing, wanted);
+
+		if (first && pushed) {
+			mms_shm_wake(client->cluster);
+		}
+		if (asked == 0) {
+			break; /* enough, or nobody left to ask */
+		}
+		settle_round(writing, asked);
+		if (!first) {
+			mms_client_count(client, MMS_METRIC_failovers);
+		}
+	}
+	mms_fanout_end(&writing->fanout);
+	if (pushed) {
+		mms_mailbox_settle(&client->cluster->mailbox, &ticket, result->acked_mask);
+	} else if (!client->without_mailbox) {
+		hint_missing(writing);
+	}
+	result->error = writing->fanout.error;
+	/* With the second node of rule k out of reach, one and a hint (with its behind marker) must do. */
+	if (count_bits(result->acked_mask) >= (order->acks_needed < needed ? order->acks_needed : needed)) {
+		return MMS_OK;
+	}
+	return result->foreign && result->acked_mask == 0 ? MMS_ERR_FOREIGN : MMS_ERR_NO_NODE;
+}
+
+static bool push(struct writing *writing, struct mms_ticket *ticket)
+{
+	struct mms_client *client = writing->client;
+	const struct mms_write_order *order = writing->order;
+	struct mms_parcel parcel = {
+		.kind = order->kind,
+		.key = order->key,
+		.header = order->header_bytes,
+		.payload = order->kind == MMS_PARCEL_PUT ? order->payload : (struct mms_slice){ NULL, 0 },
+		.ttl_ms = order->ttl_ms,
+	};
+
+	if (client->without_mailbox) {
+		return false;
+	}
+	if (mms_mailbox_push(&client->cluster->mailbox, &parcel, mms_clock_mono(), ticket)) {
+		return true;
+	}
+	mms_client_count(client, MMS_METRIC_mailbox_full);
+	return false;
+}
+
+static void build(struct writing *writing, struct mms_command *command, enum mms_parcel_kind kind,
+		struct mms_slice expected)
+{
+	const struct mms_write_order *order = writing->order;
+
+	mms_command_init(command);
+	if (kind == MMS_PARCEL_TOUCH) {
+		mms_command_touch(command, order->key, order->header_bytes, order->ttl_ms);
+		return;
+	}
+	mms_command_put(command, order->key, writing->tmp, order->header_bytes, order->payload, order->ttl_ms,
+			MMS_TOMBSTONE_GRACE_MS, expected);
+}
+
+static int64_t wait_us(const struct mms_client *client, unsigned node)
+{
+	int64_t wait = mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
+
+	return wait;
+}
+
+/* Asks up to `wanted` nodes not tried yet, in the configured order. */
+static uint64_t ask_round(struct writing *writing, uint32_t wanted)
+{
+	struct mms_client *client = writing->client;
+	uint64_t asked = 0;
+
+	for (unsigned i = 0; i < client->settings.node_count && count_bits(asked) < wanted; i++) {
+		uint64_t bit = UINT64_C(1) << i;
+
+		if ((writing->tried_mask & bit) != 0 || !mms_client_can_write(client, i)) {
+			continue;
+		}
+		writing->tried_mask |= bit;
+		if (mms_fanout_ask(&writing->fanout, i, &writing->command, wait_us(client, i))) {
+			asked |= bit;
+		}
+	}
+	return asked;
+}
+
+static void settle_round(struct writing *writing, uint64_t asked)
+{
+	mms_fanout_wait(&writing->fanout, asked);
+	for (unsigned i = 0; i < writing->client->settings.node_count; i++) {
+		if ((asked >> i & 1) != 0) {
+			judge(writing, i);
+		}
+	}
+}
+
+/* One more exchange with the same node. */
+static bool repeat(struct writing *writing, unsigned node, struct mms_put_result *outcome)
+{
+	struct mms_fanout_slot *slot = &writing->fanout.slots[node];
+
+	if (mms_fanout_ask(&writing->fanout, node, &writing->special, wait_us(writing->client, node))) {
+		mms_fanout_wait(&writing->fanout, UINT64_C(1) << node);
+	}
+	if (slot->state != MMS_FANOUT_ANSWERED) {
+		return false;
+	}
+	if (slot->replies_wanted == 1) {
+		mms_command_parse_put(NULL, slot->replies[0], outcome);
+	} else {
+		mms_command_parse_put(slot->replies[0], slot->replies[1], outcome);
+	}
+	return true;
+}
+
+/* The script is not there any more (SCRIPT FLUSH, restart behind a proxy): a new connection loads it. */
+static bool repeat_without_script(struct writing *writing, unsigned node, struct mms_put_result *outcome)
+{
+	mms_client_count(writing->client, MMS_METRIC_noscripts);
+	mms_conn_close(writing->client->conns[node]);
+	build(writing, &writing->special, writing->order->kind, (struct mms_slice){ NULL, 0 });
+	return repeat(writing, node, outcome);
+}
+
+/* Handles what stands in the way: true when outcome is final. */
+static bool clear_the_way(struct writing *writing, unsigned node, struct mms_put_result *outcome)
+{
+	struct mms_slice expected = { (const char *)outcome->header, 0 };
+	unsigned char damaged[MMS_RECORD_HEADER_SIZE];
+	struct mms_record_header newer;
+
+	if (outcome->outcome == MMS_PUT_NOSCRIPT && !repeat_without_script(writing, node, outcome)) {
+		return false;
+	}
+	if (outcome->outcome == MMS_PUT_LACKING) {
+		build(writing, &writing->special, MMS_PARCEL_PUT, (struct mms_slice){ NULL, 0 });
+		if (!repeat(writing, node, outcome)) {
+			return false;
+		}
+	}
+	expected.len = outcome->header_len;
+	if ((outcome->outcome == MMS_PUT_NEWER || outcome->outcome == MMS_PUT_FOREIGN) && expected.len > 0
+			&& (outcome->damaged
+				|| mms_record_decode(expected, writing->order->key, &newer) == MMS_RECORD_DAMAGED)) {
+		mms_client_count(writing->client, MMS_METRIC_corrupt_records);
+		memcpy(damaged, outcome->header, sizeof damaged);
+		expected.ptr = (const char *)damaged;
+		build(writing, &writing->special, MMS_PARCEL_PUT, expected);
+		return repeat(writing, node, outcome);
+	}
+	return true;
+}
+
+static void judge(struct writing *writing, unsigned node)
+{
+	struct mms_client *client = writing->client;
+	struct mms_fanout_slot *slot = &writing->fanout.slots[node];
+	struct mms_write_result *result = writing->result;
+	struct mms_put_result outcome;
+	struct mms_record_header newer;
+	struct mms_slice stands;
+
+	if (slot->state != MMS_FANOUT_ANSWERED) {
+		return;
+	}
+	if (writing->order->kind == MMS_PARCEL_TOUCH) {
+		mms_command_parse_put(NULL, slot->replies[0], &outcome);
+	} else {
+		mms_command_parse_put(slot->replies[0], slot->replies[1], &outcome);
+	}
+	if (!clear_the_way(writing, node, &outcome)) {
+		return;
+	}
+	switch (outcome.outcome) {
+	case MMS_PUT_STORED:
+	case MMS_PUT_EQUAL:
+		result->acked_mask |= UINT64_C(1) << node;
+		break;
+	case MMS_PUT_NEWER:
+		result->acked_mask |= UINT64_C(1) << node;
+		stands = (struct mms_slice){ (const char *)outcome.header, outcome.header_len };
+		if (mms_record_decode(stands, writing->order->key, &newer) == MMS_RECORD_GOOD
+				&& (!result->met_newer
+					|| mms_version_compare(&newer.version, &result->newer.version) > 0)) {
+			result->met_newer = true;
+			result->newer = newer;
+		}
+		break;
+	case MMS_PUT_FOREIGN:
+		result->foreign = true;
+		mms_client_count(client, MMS_METRIC_foreign_keys);
+		mms_error_set(&writing->fanout.error, "node %s (%s): the session's key holds something that is not "
+				"mmsession's: left alone; give mmsession.prefix a value of its own",
+				client->settings.nodes[node].name, client->settings.nodes[node].address);
+		break;
+	default:
+		mms_error_set(&writing->fanout.error, "node %s (%s): server answered: %s",
+				client->settings.nodes[node].name, client->settings.nodes[node].address, outcome.error_text);
+		mms_client_refused(client, node, outcome.error_class, outcome.error_text);
+		break;
+	}
+}
+
+/* The mailbox did not take it: what did not answer is noted, and the replicator delivers. */
+static void hint_missing(struct writing *writing)
+{
+	struct mms_client *client = writing->client;
+	uint64_t missing = mms_client_all_mask(client) & ~writing->result->acked_mask;
+	struct mms_mono now = mms_clock_mono();
+	struct mms_mono until = { now.us + (int64_t)writing->order->ttl_ms * 1000 };
+
+	if (missing == 0 || (writing->result->acked_mask == 0 && !writing->order->everywhere)) {
+		return;
+	}
+	if (mms_hints_add(&client->cluster->hints, writing->order->key, writing->order->header_bytes, missing, until, now)) {
+		mms_client_count(client, MMS_METRIC_hints_made);
+	} else {
+		mms_client_count(client, MMS_METRIC_hint_overflows);
+	}
+	mms_shm_kick(client->cluster);
+}
+
+static uint32_t count_bits(uint64_t mask)
+{
+	return (uint32_t)__builtin_popcountll(mask);
+}
