@@ -6,27 +6,13 @@
 #include <stdint.h>
 
 #include "mms_base.h"
+#include "mms_node_list.h"
 
-#define MMS_NODES_MAX 64
 #define MMS_PREFIX_MAX 64       /* bytes of mmsession.prefix */
 #define MMS_SESSION_ID_MAX 256  /* bytes of a session id */
 #define MMS_KEY_MAX (MMS_PREFIX_MAX + MMS_SESSION_ID_MAX)
 #define MMS_SECRET_MAX 512
 #define MMS_PATH_MAX 256
-
-enum mms_node_scheme { MMS_SCHEME_TCP, MMS_SCHEME_UNIX };
-
-/* Plain data without pointers: it is copied into shared memory as it is. Strings are NUL-terminated. */
-struct mms_node_config {
-	uint32_t scheme;      /* enum mms_node_scheme */
-	uint32_t port;        /* TCP */
-	uint32_t db;
-	uint32_t numeric;     /* 1: host is an IP address literal (or the node is a Unix socket) */
-	char host[256];       /* TCP: host name or address, without brackets */
-	char path[108];       /* Unix: socket path */
-	char name[64];        /* for people; by default the address */
-	char address[300];    /* canonical URI for messages: tcp://10.0.0.2:6379, unix:///run/redis.sock */
-};
 
 enum mms_read_mode { MMS_READ_NEWEST, MMS_READ_QUORUM, MMS_READ_LOCAL };
 
@@ -52,9 +38,7 @@ struct mms_settings {
 	struct mms_node_config nodes[MMS_NODES_MAX];
 };
 
-/* Parses a node list ("unix:///run/redis.sock, tcp://10.0.0.2:6379?name=web2&db=3") into settings->nodes and
- * node_count. An empty text is one node, tcp://127.0.0.1:6379. On MMS_ERR_CONFIG the error says the offset, the
- * text there, what is wrong and an example of a right one (credentials found in a URI are not repeated). */
+/* As mms_node_list_parse(), into settings->nodes and node_count. */
 enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
 		struct mms_error *error);
 

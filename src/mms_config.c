@@ -1,0 +1,231 @@
+/* Settings: words, numbers and texts with their ranges, the fingerprint, the password file. The difficulty is the
+ * messages: each names the setting, the text and what would be right, and none a secret. */
+#include "mms_config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXCERPT_SIZE 64
+
+static uint64_t hash_text(uint64_t hash, const char *text);
+
+enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
+		struct mms_error *error)
+{
+	return mms_node_list_parse(text, settings->nodes, &settings->node_count, error);
+}
+
+enum mms_status mms_config_parse_read_mode(struct mms_slice text, uint32_t *mode, struct mms_error *error)
+{
+	static const char *const modes[] = {
+		[MMS_READ_NEWEST] = "newest", [MMS_READ_QUORUM] = "quorum", [MMS_READ_LOCAL] = "local"};
+	char excerpt[EXCERPT_SIZE];
+
+	for (uint32_t index = 0; index < sizeof(modes) / sizeof(modes[0]); index++) {
+		if (mms_slice_is(text, modes[index])) {
+			*mode = index;
+			return MMS_OK;
+		}
+	}
+	mms_text_copy(excerpt, sizeof(excerpt), text);
+	mms_error_set(error, "read mode \"%s\" is unknown: write newest, quorum or local", excerpt);
+	return MMS_ERR_CONFIG;
+}
+
+enum mms_status mms_config_parse_write_acks(struct mms_slice text, uint32_t *acks, struct mms_error *error)
+{
+	char excerpt[EXCERPT_SIZE];
+	uint64_t value;
+
+	if (mms_slice_is(text, "quorum")) {
+		*acks = MMS_ACKS_QUORUM;
+		return MMS_OK;
+	}
+	if (mms_slice_is(text, "all")) {
+		*acks = MMS_ACKS_ALL;
+		return MMS_OK;
+	}
+	if (mms_slice_decimal(text, MMS_NODES_MAX, &value) && value > 0) {
+		*acks = (uint32_t) value;
+		return MMS_OK;
+	}
+	mms_text_copy(excerpt, sizeof(excerpt), text);
+	mms_error_set(error, "write acknowledgements \"%s\": write a number from 1 to %d, quorum or all", excerpt,
+			MMS_NODES_MAX);
+	return MMS_ERR_CONFIG;
+}
+
+enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error)
+{
+	char excerpt[EXCERPT_SIZE];
+
+	mms_text_copy(excerpt, sizeof(excerpt), text);
+	if (text.len > MMS_PREFIX_MAX) {
+		mms_error_set(error, "prefix \"%s\" has %zu bytes: at most %d; example: shop:", excerpt, text.len,
+				MMS_PREFIX_MAX);
+		return MMS_ERR_CONFIG;
+	}
+	for (size_t index = 0; index < text.len; index++) {
+		const unsigned char byte = (unsigned char) text.ptr[index];
+
+		if (byte <= ' ' || byte == 0x7f || strchr("*?[]\\", byte) != NULL) {
+			mms_error_set(error, "prefix \"%s\": no blanks, control characters or * ? [ ] \\ (offset %zu); "
+					"example: shop:", excerpt, index);
+			return MMS_ERR_CONFIG;
+		}
+	}
+	return MMS_OK;
+}
+
+enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error *error)
+{
+	bool fits = text.len > 0 && text.len < sizeof(((struct mms_settings *) 0)->host_id);
+	char excerpt[EXCERPT_SIZE];
+
+	for (size_t index = 0; fits && index < text.len; index++) {
+		const char byte = mms_byte_lower(text.ptr[index]);
+
+		fits = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == '-';
+	}
+	if (!fits) {
+		mms_text_copy(excerpt, sizeof(excerpt), text);
+		mms_error_set(error, "host id \"%s\": write 1 to 63 letters, digits, dots, hyphens or underscores; "
+				"example: web1.example.com", excerpt);
+	}
+	return fits ? MMS_OK : MMS_ERR_CONFIG;
+}
+
+enum mms_status mms_config_parse_number(struct mms_slice text, const char *what, uint64_t min, uint64_t max,
+		uint64_t *value, struct mms_error *error)
+{
+	struct mms_slice digits = text;
+	char excerpt[EXCERPT_SIZE];
+	unsigned shift = 0;
+	uint64_t number;
+
+	switch (text.len > 0 ? mms_byte_lower(text.ptr[text.len - 1]) : '\0') {
+	case 'k':
+		shift = 10;
+		break;
+	case 'm':
+		shift = 20;
+		break;
+	case 'g':
+		shift = 30;
+		break;
+	default:
+		break;
+	}
+	digits.len -= shift != 0;
+	if (!mms_slice_decimal(digits, max >> shift, &number) || number << shift < min) {
+		mms_text_copy(excerpt, sizeof(excerpt), text);
+		mms_error_set(error, "%s: \"%s\" is not a number from %llu to %llu (K, M or G may follow it)", what, excerpt,
+				(unsigned long long) min, (unsigned long long) max);
+		return MMS_ERR_CONFIG;
+	}
+	*value = number << shift;
+	return MMS_OK;
+}
+
+uint64_t mms_config_fingerprint(const struct mms_settings *settings)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+	/* Texts go in with their NUL, numbers as text: no two settings run together to the same bytes. */
+	for (uint32_t index = 0; index < settings->node_count; index++) {
+		const struct mms_node_config *node = &settings->nodes[index];
+		char db[16];
+
+		snprintf(db, sizeof(db), "%u", node->db);
+		hash = hash_text(hash, node->address);
+		hash = hash_text(hash, db);
+	}
+	hash = hash_text(hash, ""); /* end of the nodes: no address is empty */
+	hash = hash_text(hash, settings->prefix);
+	hash = hash_text(hash, settings->user);
+	hash = hash_text(hash, settings->password_file);
+	hash = hash_text(hash, settings->host_id);
+	return hash == 0 ? 1 : hash;
+}
+
+uint32_t mms_config_acks_needed(const struct mms_settings *settings)
+{
+	const uint32_t count = settings->node_count == 0 ? 1 : settings->node_count;
+
+	if (settings->write_acks == MMS_ACKS_QUORUM) {
+		return count / 2 + 1;
+	}
+	if (settings->write_acks == 0) {
+		return 1;
+	}
+	return settings->write_acks < count ? settings->write_acks : count;
+}
+
+enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_MAX + 1], struct mms_error *error)
+{
+	enum mms_status status = MMS_ERR_CONFIG;
+	char content[MMS_SECRET_MAX + 1];
+	size_t len = 0;
+	ssize_t taken = 0;
+	int fd;
+
+	out[0] = '\0';
+	if (path[0] == '\0') {
+		return MMS_OK;
+	}
+	/* Non-blocking: a FIFO in its place must not stop the worker. %m is strerror(errno), safe in threads. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0) {
+		status = errno == EMFILE || errno == ENFILE ? MMS_ERR_LOCAL : MMS_ERR_CONFIG;
+		mms_error_set(error, "password file %s: open: %m", path);
+		return status;
+	}
+	while (len < sizeof(content)) {
+		taken = read(fd, content + len, sizeof(content) - len);
+		if (taken < 0 && errno == EINTR) {
+			continue;
+		}
+		if (taken <= 0) {
+			break;
+		}
+		len += (size_t) taken;
+	}
+	if (taken < 0) {
+		mms_error_set(error, "password file %s: read: %m", path);
+		goto done;
+	}
+	if (len > MMS_SECRET_MAX) {
+		mms_error_set(error, "password file %s: more than %d bytes; it should hold one line", path, MMS_SECRET_MAX);
+		goto done;
+	}
+	content[len] = '\0';
+
+	const size_t line_len = strcspn(content, "\r\n");
+
+	if (line_len == 0 || memchr(content, '\0', len) != NULL) {
+		mms_error_set(error, "password file %s: its first line is %s; it should be the password", path,
+				line_len == 0 ? "empty" : "no text (a zero byte)");
+		goto done;
+	}
+	memcpy(out, content, line_len);
+	out[line_len] = '\0';
+	status = MMS_OK;
+done:
+	explicit_bzero(content, sizeof(content));
+	close(fd);
+	return status;
+}
+
+/* FNV-1a, with the text's NUL. */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	const size_t size = strlen(text) + 1;
+
+	for (size_t index = 0; index < size; index++) {
+		hash = (hash ^ (unsigned char) text[index]) * UINT64_C(0x100000001b3);
+	}
+	return hash;
+}
