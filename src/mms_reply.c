@@ -53,19 +53,19 @@ struct error_prefix {
 static const char too_long[] = "a reply is longer than allowed";
 static const char unasked_type[] = "a reply of a type that nobody asked for";
 
-/* How errors begin; a blank or the end follows. Where the servers gave no word of its own, it takes some of the text. */
+/* How errors begin, behind an "ERR"; a blank or the end follows. */
 static const struct error_prefix prefixes[] = {
 	{"LOADING", MMS_CLASS_HARD}, {"MASTERDOWN", MMS_CLASS_HARD}, {"BUSY", MMS_CLASS_HARD},
-	{"UNKILLABLE", MMS_CLASS_HARD}, {"ERR max number of clients", MMS_CLASS_HARD},
+	{"UNKILLABLE", MMS_CLASS_HARD}, {"max number of clients", MMS_CLASS_HARD},
 	{"OOM", MMS_CLASS_WRITE}, {"READONLY", MMS_CLASS_WRITE}, {"MISCONF", MMS_CLASS_WRITE},
 	{"NOREPLICAS", MMS_CLASS_WRITE},
 	{"NOAUTH", MMS_CLASS_AUTH}, {"WRONGPASS", MMS_CLASS_AUTH}, {"NOPERM", MMS_CLASS_AUTH}, {"DENIED", MMS_CLASS_AUTH},
-	{"ERR invalid password", MMS_CLASS_AUTH}, {"ERR Client sent AUTH, but no password is set", MMS_CLASS_AUTH},
-	{"ERR AUTH", MMS_CLASS_AUTH}, {"ERR ACL failure", MMS_CLASS_AUTH},
-	{"ERR The user executing the script can't", MMS_CLASS_AUTH},
+	{"invalid password", MMS_CLASS_AUTH}, {"Client sent AUTH, but no password is set", MMS_CLASS_AUTH},
+	{"AUTH", MMS_CLASS_AUTH}, {"ACL failure", MMS_CLASS_AUTH},
+	{"The user executing the script can't", MMS_CLASS_AUTH},
 	{"MOVED", MMS_CLASS_CLUSTER}, {"ASK", MMS_CLASS_CLUSTER}, {"CLUSTERDOWN", MMS_CLASS_CLUSTER},
 	{"CROSSSLOT", MMS_CLASS_CLUSTER}, {"TRYAGAIN", MMS_CLASS_CLUSTER},
-	{"ERR SELECT is not allowed in cluster mode", MMS_CLASS_CLUSTER},
+	{"SELECT is not allowed in cluster mode", MMS_CLASS_CLUSTER},
 	{"NOSCRIPT", MMS_CLASS_NOSCRIPT}, {"WRONGTYPE", MMS_CLASS_WRONGTYPE},
 };
 
@@ -475,33 +475,33 @@ static void *refuse(const redisReadTask *task, const char *why)
 }
 
 /* Up to version 6 a command's error inside a script comes wrapped: "ERR Error running script (call to f_...):
- * @user_script:9: @user_script: 9: -OOM command not allowed ..."; the colons and the hyphen vary. Empty if not wrapped. */
+ * @user_script:9: @user_script: 9: -OOM command not allowed ...", or from pcall "@user_script: 9: ..."; the colons and the
+ * hyphen vary. Empty if not wrapped. */
 static struct mms_slice error_within_script(struct mms_slice text)
 {
 	static const char mark[] = "user_script:";
 	const size_t mark_len = sizeof(mark) - 1;
 	struct mms_slice cause = {text.ptr, 0};
 
-	if (text.len < 4 || memcmp(text.ptr, "ERR ", 4) != 0) {
-		return cause;
+	for (size_t index = 0; index + mark_len < text.len; index++) {
+		if (memcmp(text.ptr + index, mark, mark_len) == 0) {
+			cause.ptr = text.ptr + index + mark_len;
+			cause.len = text.len - index - mark_len;
+		}
 	}
-	for (size_t index = 4; index + mark_len < text.len; index++) {
-		if (memcmp(text.ptr + index, mark, mark_len) != 0) {
-			continue;
-		}
-		size_t start = index + mark_len;
-
-		while (start < text.len && strchr("0123456789: -", text.ptr[start]) != NULL && text.ptr[start] != '\0') {
-			start++;
-		}
-		cause.ptr = text.ptr + start;
-		cause.len = text.len - start;
+	while (cause.len > 0 && memchr("0123456789: -", *cause.ptr, 13) != NULL) {
+		cause.ptr++;
+		cause.len--;
 	}
 	return cause;
 }
 
 static enum mms_reply_class classify_text(struct mms_slice text)
 {
+	if (text.len > 4 && memcmp(text.ptr, "ERR ", 4) == 0) {
+		text.ptr += 4;
+		text.len -= 4;
+	}
 	for (size_t index = 0; index < sizeof(prefixes) / sizeof(prefixes[0]); index++) {
 		size_t len = strlen(prefixes[index].text);
 

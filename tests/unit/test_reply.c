@@ -381,6 +381,9 @@ static void server_errors_have_a_meaning(void **state)
 		{"-ERR Error running script (call to f_0a): @user_script:5: @user_script: 5: -OOM command not allowed",
 			MMS_CLASS_WRITE},
 		{"-ERR Error running script (call to f_0a): @user_script:5: -READONLY You can't write", MMS_CLASS_WRITE},
+		{"-ERR Error running script (call to f_0a): @user_script:48: @user_script: 48: The user executing the script can't "
+			"run this command or subcommand", MMS_CLASS_AUTH},
+		{"-@user_script: 2: The user executing the script can't run this command or subcommand", MMS_CLASS_AUTH},
 		{"-ERR Error running script (call to f_0a): @user_script:5: nonsense", MMS_CLASS_OTHER},
 		{"-ERR Error running script (call to f_0a): @user_script:", MMS_CLASS_OTHER},
 		{"-READONLY You can't write against a read only replica. script: 0a, on @user_script:5.", MMS_CLASS_WRITE},

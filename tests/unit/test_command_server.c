@@ -1,0 +1,740 @@
+/* The scripts on real servers: the same merge order as mms_version_compare(), TTL rules, what is foreign or damaged. Runs
+ * once for every server found (see server.h). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "mms_command.h"
+#include "server.h"
+
+#define KEY "prefix:session"
+#define TMP "prefix:tmp"
+#define EMPTY ((struct mms_slice) {"", 0})
+#define HOUR 3600000
+#define SLACK 2000 /* ms that a TTL may have run down within a test */
+
+static const char *program;
+static struct server server;
+static struct client client;
+static uint64_t seed = 20240229;
+
+static uint32_t random_number(uint32_t bound)
+{
+	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (uint32_t) (seed >> 33) % bound;
+}
+
+static struct mms_slice slice_of(const char *text)
+{
+	return mms_slice_of(text);
+}
+
+static void encode(const struct mms_version *version, struct mms_slice payload, unsigned char out[MMS_RECORD_HEADER_SIZE])
+{
+	struct mms_record_header header = {.version = *version, .lifetime_s = 1440};
+
+	mms_record_describe(&header, payload);
+	mms_record_encode(&header, slice_of(KEY), out);
+}
+
+/* Stores bytes as they are. */
+static void place(const void *bytes, size_t len, int64_t ttl_ms)
+{
+	assert_true(client_set(&client, KEY, bytes, len, ttl_ms));
+}
+
+static void place_record(const struct mms_version *version, const char *payload, int64_t ttl_ms)
+{
+	char record[1024];
+	size_t len = strlen(payload);
+
+	encode(version, slice_of(payload), (unsigned char *) record);
+	memcpy(record + MMS_RECORD_HEADER_SIZE, payload, len);
+	place(record, MMS_RECORD_HEADER_SIZE + len, ttl_ms);
+}
+
+static void clear(void)
+{
+	assert_true(client_do(&client, 2, "DEL", KEY));
+}
+
+static int64_t ttl(void)
+{
+	return client_integer(&client, "PTTL", KEY);
+}
+
+static void assert_ttl(int64_t expected)
+{
+	int64_t found = ttl();
+
+	if (found > expected || found < expected - SLACK) {
+		fail_msg("TTL %lld instead of %lld", (long long) found, (long long) expected);
+	}
+}
+
+static void assert_value(const void *bytes, size_t len)
+{
+	struct mms_reply *reply = client_ask(&client, 2, "GET", KEY);
+
+	assert_int_equal(mms_reply_type(reply), MMS_REPLY_STRING);
+	assert_int_equal(mms_reply_text(reply).len, len);
+	assert_memory_equal(mms_reply_text(reply).ptr, bytes, len);
+	mms_reply_free(reply);
+}
+
+static void send_parts(const struct mms_command *command)
+{
+	assert_false(command->overflow);
+	for (uint32_t index = 0; index < command->part_count; index++) {
+		assert_true(client_write(&client, command->parts[index].iov_base, command->parts[index].iov_len));
+	}
+}
+
+static struct mms_put_result put_bytes(const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms,
+		struct mms_slice expected)
+{
+	struct mms_command command;
+	struct mms_put_result result;
+
+	mms_command_init(&command);
+	mms_command_put(&command, slice_of(KEY), slice_of(TMP), header, payload, ttl_ms, HOUR, expected);
+	send_parts(&command);
+	struct mms_reply *first = client_take(&client), *second = client_take(&client);
+
+	assert_non_null(second);
+	mms_command_parse_put(first, second, &result);
+	mms_reply_free(first);
+	mms_reply_free(second);
+	if (result.outcome == MMS_PUT_ERROR) {
+		fprintf(stderr, "put: %s\n", result.error_text);
+	}
+	return result;
+}
+
+static struct mms_put_result put(const struct mms_version *version, const char *payload, uint64_t ttl_ms)
+{
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+
+	encode(version, slice_of(payload), header);
+	struct mms_put_result result = put_bytes(header, slice_of(payload), ttl_ms, EMPTY);
+
+	assert_int_equal(client_integer(&client, "EXISTS", TMP), 0); /* whatever came of it */
+	return result;
+}
+
+static struct mms_put_result touch(const struct mms_version *version, const char *payload, uint64_t ttl_ms)
+{
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	struct mms_command command;
+	struct mms_put_result result;
+
+	encode(version, slice_of(payload), header);
+	mms_command_init(&command);
+	mms_command_touch(&command, slice_of(KEY), header, ttl_ms);
+	send_parts(&command);
+	struct mms_reply *reply = client_take(&client);
+
+	assert_non_null(reply);
+	mms_command_parse_put(NULL, reply, &result);
+	mms_reply_free(reply);
+	return result;
+}
+
+static bool load_scripts(void)
+{
+	struct mms_command command;
+	bool good = true;
+
+	mms_command_init(&command);
+	mms_command_load_scripts(&command);
+	send_parts(&command);
+	for (uint32_t index = 0; index < command.reply_count; index++) {
+		struct mms_reply *reply = client_take(&client);
+
+		good = reply_is_good(reply) && good;
+	}
+	return good;
+}
+
+static void the_constants_are_the_sha1_of_the_scripts(void **state)
+{
+	(void) state;
+	for (int index = 0; index < MMS_SCRIPT_COUNT; index++) {
+		struct mms_reply *reply = client_ask(&client, 3, "SCRIPT", "LOAD", mms_command_script_text((enum mms_script) index));
+
+		assert_int_equal(mms_reply_text(reply).len, 40);
+		assert_memory_equal(mms_reply_text(reply).ptr, mms_command_script_sha1((enum mms_script) index), 40);
+		mms_reply_free(reply);
+	}
+}
+
+static void a_put_on_nothing_is_stored_with_its_ttl(void **state)
+{
+	const struct mms_version version = {.hlc = 5, .sequence = 1};
+	static char payload[300000];
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+
+	(void) state;
+	clear();
+	assert_int_equal(put(&version, "hello", 60000).outcome, MMS_PUT_STORED);
+	assert_ttl(60000);
+	encode(&version, slice_of("hello"), header);
+	char whole[85];
+
+	memcpy(whole, header, 80);
+	memcpy(whole + 80, "hello", 5);
+	assert_value(whole, sizeof(whole));
+	clear();
+	memset(payload, 'x', sizeof(payload));
+	struct mms_slice big = {payload, sizeof(payload)};
+
+	encode(&version, big, header);
+	assert_int_equal(put_bytes(header, big, 60000, EMPTY).outcome, MMS_PUT_STORED);
+	assert_int_equal(client_integer(&client, "STRLEN", KEY), 80 + (int64_t) sizeof(payload));
+}
+
+/* Values where comparing as doubles, as strings or byte by byte in the wrong order would show. */
+static uint64_t edge_number(void)
+{
+	static const uint64_t edges[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x10000, 0xffffffff, 0x100000000,
+		UINT64_C(0xffffffffffff), UINT64_C(0x1000000000000), UINT64_C(0x1fffffffffffff), UINT64_C(0x20000000000000),
+		UINT64_C(0x20000000000001), UINT64_C(0x7fffffffffffffff), UINT64_C(0x8000000000000000),
+		UINT64_C(0x8000000000000001), UINT64_MAX - 1, UINT64_MAX};
+
+	if (random_number(4) == 0) {
+		return (uint64_t) random_number(UINT32_MAX) << 33 ^ random_number(UINT32_MAX);
+	}
+	return edges[random_number(sizeof(edges) / sizeof(edges[0]))];
+}
+
+static struct mms_version random_version(void)
+{
+	return (struct mms_version) {.incarnation = random_number(2) == 0 ? 0 : edge_number(), .hlc = edge_number(),
+		.writer = edge_number(), .sequence = edge_number() & UINT64_C(0xffffffffffff),
+		.tombstone = random_number(3) == 0, .blind = random_number(3) == 0};
+}
+
+/* The second version shares a random part of the first, so that every field gets to decide. */
+static struct mms_version random_neighbour(const struct mms_version *version)
+{
+	struct mms_version other = random_version();
+	uint32_t shared = random_number(64);
+
+	other.incarnation = shared & 1 || random_number(2) ? version->incarnation : other.incarnation;
+	other.hlc = shared & 2 ? version->hlc : other.hlc;
+	other.writer = shared & 4 ? version->writer : other.writer;
+	other.sequence = shared & 8 ? version->sequence : other.sequence;
+	other.tombstone = shared & 16 ? version->tombstone : other.tombstone;
+	other.blind = shared & 32 ? version->blind : other.blind;
+	return other;
+}
+
+static void put_and_touch_order_records_as_the_client_does(void **state)
+{
+	unsigned seen[3] = {0, 0, 0};
+
+	(void) state;
+	for (int round = 0; round < 6000; round++) {
+		struct mms_version stored = random_version(), given = random_neighbour(&stored);
+		int order = mms_version_compare(&given, &stored);
+		const char *stored_payload = stored.tombstone ? "" : "payload", *payload = given.tombstone ? "" : "payload";
+		unsigned char bytes[MMS_RECORD_HEADER_SIZE];
+
+		seen[order < 0 ? 0 : order > 0 ? 2 : 1]++;
+		place_record(&stored, stored_payload, 60000);
+		enum mms_put_outcome touched = touch(&given, payload, 60000).outcome;
+		struct mms_put_result result = put(&given, payload, 60000);
+		enum mms_put_outcome expected = order > 0 ? MMS_PUT_STORED : order < 0 ? MMS_PUT_NEWER : MMS_PUT_EQUAL;
+
+		if (result.outcome != expected || result.damaged) {
+			char a[128], b[128];
+
+			mms_version_format(&given, a, sizeof(a));
+			mms_version_format(&stored, b, sizeof(b));
+			fail_msg("put %s on %s: outcome %d, order %d", a, b, result.outcome, order);
+		}
+		assert_int_equal(touched, order > 0 ? MMS_PUT_LACKING : order < 0 || stored.tombstone ? MMS_PUT_NEWER : MMS_PUT_STORED);
+		encode(order > 0 ? &given : &stored, slice_of(order > 0 ? payload : stored_payload), bytes);
+		if (order < 0) {
+			assert_true(result.has_header);
+			assert_memory_equal(result.header, bytes, sizeof(bytes));
+			assert_in_range(result.pttl_ms, 60000 - SLACK, 60000 + HOUR);
+		}
+		struct mms_reply *reply = client_ask(&client, 4, "GETRANGE", KEY, "0", "79");
+
+		assert_memory_equal(mms_reply_text(reply).ptr, bytes, sizeof(bytes));
+		mms_reply_free(reply);
+	}
+	assert_true(seen[0] > 500 && seen[1] > 50 && seen[2] > 500);
+}
+
+struct ttl_case {
+	bool stored_dead, given_dead;
+	int64_t stored_ttl, given_ttl, expected;
+};
+
+static void the_ttl_is_what_keeps_a_record_longest(void **state)
+{
+	static const struct ttl_case newer[] = { /* the given one is stored */
+		{false, false, 50000, 90000, 90000}, {false, false, 90000, 50000, 90000},
+		{false, true, 50000, 90000, 50000 + HOUR}, {false, true, 50000, 3 * HOUR, 3 * HOUR},
+		{true, false, 90000, 50000, 90000}, {true, false, 50000, 90000, 90000},
+		{true, true, 50000, 90000, 90000}, {true, true, 90000, 50000, 90000},
+		{false, false, 0, 50000, 50000}, {false, true, 0, 50000, 50000}, /* a key without TTL gets one */
+	};
+	static const struct ttl_case older[] = { /* the given one is refused */
+		{false, false, 50000, 90000, 90000}, {false, false, 90000, 50000, 90000},
+		{true, false, 50000, 90000, 50000}, {true, true, 50000, 90000, 50000}, {false, false, 0, 90000, -1},
+	};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(newer) / sizeof(newer[0]); index++) {
+		const struct ttl_case *it = &newer[index];
+		/* A live record comes after a tombstone only in a new incarnation. */
+		struct mms_version stored = {.hlc = 5, .tombstone = it->stored_dead};
+		struct mms_version given = {.incarnation = it->stored_dead ? 5 : 0, .hlc = 9, .tombstone = it->given_dead};
+
+		place_record(&stored, it->stored_dead ? "" : "a", it->stored_ttl);
+		assert_int_equal(put(&given, it->given_dead ? "" : "b", (uint64_t) it->given_ttl).outcome, MMS_PUT_STORED);
+		assert_ttl(it->expected);
+	}
+	for (size_t index = 0; index < sizeof(older) / sizeof(older[0]); index++) {
+		const struct ttl_case *it = &older[index];
+		struct mms_version stored = {.hlc = 9, .tombstone = it->stored_dead};
+		struct mms_version given = {.hlc = 5, .tombstone = it->given_dead};
+
+		place_record(&stored, it->stored_dead ? "" : "a", it->stored_ttl);
+		struct mms_put_result result = put(&given, it->given_dead ? "" : "b", (uint64_t) it->given_ttl);
+
+		assert_int_equal(result.outcome, MMS_PUT_NEWER);
+		assert_ttl(it->expected);
+		assert_in_range(result.pttl_ms + 1, it->expected < 0 ? 0 : it->expected - SLACK, it->expected + 1);
+	}
+}
+
+static void an_equal_put_raises_the_ttl_and_never_lowers_it(void **state)
+{
+	for (int dead = 0; dead < 2; dead++) {
+		struct mms_version version = {.hlc = 5, .tombstone = dead == 1};
+		const char *payload = dead == 1 ? "" : "a";
+
+		(void) state;
+		place_record(&version, payload, 50000);
+		assert_int_equal(put(&version, payload, 90000).outcome, MMS_PUT_EQUAL);
+		assert_ttl(90000);
+		assert_int_equal(put(&version, payload, 50000).outcome, MMS_PUT_EQUAL);
+		assert_ttl(90000);
+	}
+}
+
+static void a_touch_raises_the_ttl_of_live_records_alone(void **state)
+{
+	struct mms_version old = {.hlc = 5}, new = {.hlc = 9}, dead = {.hlc = 9, .tombstone = true};
+
+	(void) state;
+	clear();
+	assert_int_equal(touch(&old, "a", 90000).outcome, MMS_PUT_LACKING);
+	assert_int_equal(client_integer(&client, "EXISTS", KEY), 0);
+	place_record(&old, "a", 50000);
+	assert_int_equal(touch(&old, "a", 90000).outcome, MMS_PUT_STORED);
+	assert_ttl(90000);
+	assert_int_equal(touch(&old, "a", 50000).outcome, MMS_PUT_STORED);
+	assert_ttl(90000);
+	assert_int_equal(touch(&new, "a", 120000).outcome, MMS_PUT_LACKING);
+	assert_ttl(90000);
+	place_record(&new, "b", 50000);
+	struct mms_put_result result = touch(&old, "a", 90000);
+
+	assert_int_equal(result.outcome, MMS_PUT_NEWER);
+	assert_true(result.has_header && !result.damaged);
+	assert_in_range(result.pttl_ms, 90000 - SLACK, 90000);
+	assert_ttl(90000);
+	place_record(&dead, "", 50000);
+	result = touch(&old, "a", 90000);
+	assert_int_equal(result.outcome, MMS_PUT_NEWER);
+	assert_true(result.has_header);
+	assert_ttl(50000);
+	place_record(&new, "b", 0); /* without TTL: nothing to raise */
+	assert_int_equal(touch(&new, "b", 90000).outcome, MMS_PUT_STORED);
+	assert_int_equal(ttl(), -1);
+}
+
+static void what_is_not_ours_is_left_alone(void **state)
+{
+	static const char other_format[100] = "MMS\2", other_magic[100] = "PHP\1";
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} values[] = {{"", 0}, {"x", 1}, {"MMS\1", 4}, {other_format, 100}, {other_magic, 100}, {"12345", 5}};
+	struct mms_version version = {.hlc = 5};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(values) / sizeof(values[0]); index++) {
+		place(values[index].bytes, values[index].len, 50000);
+		struct mms_put_result result = put(&version, "a", 90000);
+
+		assert_int_equal(result.outcome, MMS_PUT_FOREIGN);
+		assert_int_equal(result.header_len, values[index].len < 80 ? values[index].len : 80);
+		assert_memory_equal(result.header, values[index].bytes, result.header_len);
+		assert_int_equal(touch(&version, "a", 90000).outcome, MMS_PUT_FOREIGN);
+		assert_value(values[index].bytes, values[index].len);
+		assert_ttl(50000);
+	}
+	static const char *const verbs[] = {"LPUSH", "SADD"};
+
+	for (size_t index = 0; index < 2; index++) {
+		clear();
+		assert_true(client_do(&client, 3, verbs[index], KEY, "member"));
+		assert_int_equal(put(&version, "a", 90000).outcome, MMS_PUT_FOREIGN);
+		assert_false(put(&version, "a", 90000).has_header);
+		assert_int_equal(touch(&version, "a", 90000).outcome, MMS_PUT_FOREIGN);
+		assert_int_equal(client_integer(&client, index == 0 ? "LLEN" : "SCARD", KEY), 1);
+		assert_int_equal(ttl(), -1);
+	}
+	clear();
+}
+
+/* Length lies, or another header under the same version: said, left alone, and replaced when expected. */
+static void a_damaged_record_is_reported_and_replaced_on_demand(void **state)
+{
+	struct mms_version old = {.hlc = 5}, new = {.hlc = 9};
+	unsigned char given[MMS_RECORD_HEADER_SIZE];
+	char record[100] = {0};
+
+	(void) state;
+	encode(&old, slice_of("abc"), given);
+	for (int kind = 0; kind < 4; kind++) {
+		size_t len = kind == 0 ? 80 + 2 : kind == 1 ? 80 + 4 : 80 + 3;
+
+		encode(kind == 2 ? &old : &new, slice_of("abc"), (unsigned char *) record);
+		memcpy(record + 80, "abc", 3);
+		if (kind == 2) {
+			record[77] ^= 1; /* same version, checksum of the header hit */
+		} else if (kind == 3) {
+			encode(&(struct mms_version) {.hlc = 9, .tombstone = true}, EMPTY, (unsigned char *) record);
+		}
+		place(record, len, 50000);
+		struct mms_put_result result = put_bytes(given, slice_of("abc"), 90000, EMPTY);
+
+		assert_int_equal(result.outcome, MMS_PUT_NEWER);
+		assert_true(result.damaged && result.has_header);
+		assert_memory_equal(result.header, record, 80);
+		assert_value(record, len);
+		assert_ttl(50000);
+		enum mms_put_outcome touched = touch(&old, "abc", 90000).outcome;
+
+		assert_int_equal(touched, kind == 2 ? MMS_PUT_LACKING : MMS_PUT_NEWER);
+		assert_ttl(50000);
+		struct mms_slice expected = {(char *) result.header, sizeof(result.header)};
+
+		assert_int_equal(put_bytes(given, slice_of("abc"), 40000, expected).outcome, MMS_PUT_STORED);
+		assert_ttl(50000);
+		assert_int_equal(put(&old, "abc", 40000).outcome, MMS_PUT_EQUAL);
+		/* Once more: it is no longer what stands there, so the order decides. */
+		assert_int_equal(put_bytes(given, slice_of("abc"), 40000, expected).outcome, MMS_PUT_EQUAL);
+	}
+	place(record, 80 + 1, 50000);
+	encode(&new, slice_of("abc"), (unsigned char *) record);
+	place(record, 81, 50000);
+	assert_int_equal(touch(&new, "abc", 90000).outcome, MMS_PUT_LACKING); /* this version, but short */
+}
+
+static void short_values_and_damaged_magic_are_replaced_when_expected(void **state)
+{
+	struct mms_version version = {.hlc = 5};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	char record[100] = {0};
+
+	(void) state;
+	encode(&version, slice_of("abc"), header);
+	memcpy(record, header, 80);
+	for (size_t len = 1; len < 80; len += 6) {
+		place(record, len, 50000);
+		assert_int_equal(put_bytes(header, slice_of("abc"), 90000, (struct mms_slice) {record, len + 1}).outcome,
+				MMS_PUT_FOREIGN);
+		assert_int_equal(put_bytes(header, slice_of("abc"), 90000, (struct mms_slice) {record, len}).outcome,
+				MMS_PUT_STORED);
+		assert_ttl(90000);
+	}
+	record[1] ^= 4;
+	place(record, 83, 50000);
+	assert_int_equal(put(&version, "abc", 90000).outcome, MMS_PUT_FOREIGN);
+	assert_int_equal(put_bytes(header, slice_of("abc"), 40000, (struct mms_slice) {record, 80}).outcome, MMS_PUT_STORED);
+	assert_ttl(50000);
+	place("", 0, 50000);
+	assert_int_equal(put_bytes(header, slice_of("abc"), 90000, EMPTY).outcome, MMS_PUT_FOREIGN);
+}
+
+static void forgotten_scripts_are_said_and_nothing_is_stored(void **state)
+{
+	struct mms_version version = {.hlc = 5};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+
+	(void) state;
+	clear();
+	encode(&version, slice_of("a"), header);
+	assert_true(client_do(&client, 2, "SCRIPT", "FLUSH"));
+	assert_int_equal(put_bytes(header, slice_of("a"), 90000, EMPTY).outcome, MMS_PUT_NOSCRIPT);
+	assert_int_equal(touch(&version, "a", 90000).outcome, MMS_PUT_NOSCRIPT);
+	assert_int_equal(client_integer(&client, "EXISTS", KEY), 0);
+	assert_in_range(client_integer(&client, "PTTL", TMP), 1, MMS_COMMAND_TMP_TTL_MS); /* expires by itself */
+	assert_true(load_scripts());
+	assert_int_equal(put(&version, "a", 90000).outcome, MMS_PUT_STORED);
+}
+
+static void full_memory_is_a_fault_of_the_write_side_and_keeps_what_stands_there(void **state)
+{
+	struct mms_version old = {.hlc = 5}, new = {.hlc = 9};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+
+	(void) state;
+	place_record(&old, "a", 50000);
+	encode(&new, slice_of("b"), header);
+	assert_true(client_do(&client, 4, "CONFIG", "SET", "maxmemory", "1"));
+	struct mms_put_result result = put_bytes(header, slice_of("b"), 90000, EMPTY);
+
+	assert_int_equal(result.outcome, MMS_PUT_ERROR);
+	assert_int_equal(result.error_class, MMS_CLASS_WRITE);
+	assert_true(client_do(&client, 4, "CONFIG", "SET", "maxmemory", "0"));
+	assert_ttl(50000);
+	assert_int_equal(touch(&old, "a", 50000).outcome, MMS_PUT_STORED);
+}
+
+/* As the user `name` on a connection of its own: a put on top of an older record. */
+static void assert_denied(const char *name, const char *denied)
+{
+	struct mms_version old = {.hlc = 5}, new = {.hlc = 9};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	struct client admin = client;
+
+	place_record(&old, "a", 50000);
+	encode(&new, slice_of("b"), header);
+	assert_true(client_do(&admin, 8, "ACL", "SETUSER", name, "on", ">pass", "~*", "+@all", denied));
+	assert_true(client_open(&client, &server));
+	assert_true(client_do(&client, 3, "AUTH", name, "pass"));
+	struct mms_put_result result = put_bytes(header, slice_of("b"), 90000, EMPTY);
+
+	client_close(&client);
+	client = admin;
+	assert_int_equal(result.outcome, MMS_PUT_ERROR);
+	assert_int_equal(result.error_class, MMS_CLASS_AUTH);
+	/* The old record stands, with its own life and not that of a tmp key. */
+	assert_ttl(50000);
+	assert_int_equal(touch(&old, "a", 50000).outcome, MMS_PUT_STORED);
+	assert_true(client_do(&client, 3, "ACL", "DELUSER", name));
+}
+
+static void a_permission_missing_within_the_script_harms_no_record(void **state)
+{
+	struct mms_reply *reply = client_ask(&client, 2, "ACL", "WHOAMI");
+	bool has_users = mms_reply_type(reply) != MMS_REPLY_ERROR;
+
+	(void) state;
+	mms_reply_free(reply);
+	if (!has_users) {
+		fprintf(stderr, "this server has no users\n");
+		skip();
+	}
+	assert_denied("without_rename", "-rename");
+	assert_denied("without_pexpire", "-pexpire");
+	assert_denied("without_getrange", "-getrange");
+	assert_denied("without_evalsha", "-evalsha");
+}
+
+static void a_tmp_key_that_is_gone_loses_the_put_but_not_the_record(void **state)
+{
+	struct mms_version old = {.hlc = 5}, new = {.hlc = 9};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	struct mms_command whole, script;
+	struct mms_put_result result;
+
+	(void) state;
+	assert_true(client_do(&client, 2, "DEL", TMP));
+	place_record(&old, "a", 50000);
+	encode(&new, slice_of("b"), header);
+	mms_command_init(&whole);
+	mms_command_put(&whole, slice_of(KEY), slice_of(TMP), header, slice_of("b"), 90000, HOUR, EMPTY);
+	script = whole;
+	/* Only what follows the payload and its end of line, PX and 10000: the script. */
+	char *evalsha = memmem(whole.scratch, whole.scratch_used, "*9\r\n", 4);
+
+	assert_non_null(evalsha);
+	script.part_count = 1;
+	script.parts[0].iov_base = evalsha;
+	script.parts[0].iov_len = whole.scratch_used - (size_t) (evalsha - whole.scratch);
+	send_parts(&script);
+	struct mms_reply *reply = client_take(&client);
+
+	mms_command_parse_put(NULL, reply, &result);
+	mms_reply_free(reply);
+	assert_int_equal(result.outcome, MMS_PUT_ERROR);
+	assert_int_equal(result.error_class, MMS_CLASS_OTHER);
+	assert_ttl(50000);
+	assert_int_equal(touch(&old, "a", 50000).outcome, MMS_PUT_STORED);
+}
+
+static void the_other_commands_do_what_they_say(void **state)
+{
+	struct mms_command command;
+	struct mms_version version = {.hlc = 5};
+
+	(void) state;
+	place_record(&version, "abc", 50000);
+	assert_true(client_do(&client, 2, "DEL", "marker"));
+	mms_command_init(&command);
+	mms_command_read_whole(&command, slice_of(KEY));
+	mms_command_read_header(&command, slice_of(KEY));
+	mms_command_read_header(&command, slice_of("prefix:absent"));
+	mms_command_set_once(&command, slice_of("marker"), slice_of("one"));
+	mms_command_set_once(&command, slice_of("marker"), slice_of("two"));
+	mms_command_delete_if(&command, slice_of("marker"), slice_of("two"));
+	mms_command_delete_if(&command, slice_of("marker"), slice_of("one"));
+	mms_command_delete_if(&command, slice_of("marker"), slice_of("one"));
+	mms_command_set(&command, slice_of("marker"), slice_of("three"), 5000);
+	mms_command_get(&command, slice_of("marker"));
+	mms_command_ping(&command);
+	mms_command_info_server(&command);
+	send_parts(&command);
+	static const char *const texts[] = {NULL, NULL, NULL, "", "OK", "one", "", "one", NULL, NULL, NULL, "OK", "three", "PONG"};
+	static const int64_t integers[] = {0, 50000, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0};
+
+	for (size_t index = 0; index < 14; index++) {
+		struct mms_reply *reply = client_take(&client);
+
+		assert_non_null(reply);
+		if (texts[index] != NULL) {
+			assert_int_equal(mms_reply_text(reply).len, strlen(texts[index]));
+			assert_memory_equal(mms_reply_text(reply).ptr, texts[index], strlen(texts[index]));
+		} else if (index == 0 || index == 2) {
+			assert_int_equal(mms_reply_text(reply).len, index == 0 ? 83 : 80);
+		} else {
+			assert_in_range(mms_reply_integer(reply), integers[index] > SLACK ? integers[index] - SLACK : integers[index],
+					integers[index]);
+		}
+		mms_reply_free(reply);
+	}
+	struct mms_reply *info = client_take(&client);
+
+	assert_non_null(memmem(mms_reply_text(info).ptr, mms_reply_text(info).len, "run_id:", 7));
+	mms_reply_free(info);
+	assert_true(client_do(&client, 2, "DEL", "marker"));
+	assert_true(client_do(&client, 3, "LPUSH", "marker", "x"));
+	mms_command_init(&command);
+	mms_command_delete_if(&command, slice_of("marker"), slice_of("x"));
+	send_parts(&command);
+	struct mms_reply *reply = client_take(&client);
+
+	assert_int_equal(mms_reply_type(reply), MMS_REPLY_INTEGER);
+	assert_int_equal(mms_reply_integer(reply), 0);
+	mms_reply_free(reply);
+	assert_true(client_do(&client, 2, "DEL", "marker"));
+}
+
+/* Server time of a script, from the server's own statistics; printed, for it depends on the machine. */
+static double script_cost_us(void)
+{
+	struct mms_reply *reply = client_ask(&client, 2, "INFO", "commandstats");
+	char text[65536];
+	double usec = 0;
+
+	snprintf(text, sizeof(text), "%.*s", (int) mms_reply_text(reply).len, mms_reply_text(reply).ptr);
+	mms_reply_free(reply);
+	const char *line = strstr(text, "cmdstat_evalsha:");
+	const char *field = line != NULL ? strstr(line, "usec_per_call=") : NULL;
+
+	assert_non_null(field);
+	assert_int_equal(sscanf(field, "usec_per_call=%lf", &usec), 1);
+	return usec;
+}
+
+static void the_cost_of_the_scripts_does_not_grow_with_the_payload(void **state)
+{
+	static char payload[100000];
+	static const size_t sizes[] = {100, 8000, sizeof(payload)};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	struct mms_version version = {.hlc = 5};
+	double put_us[3], older_us, touch_us;
+
+	(void) state;
+	clear();
+	memset(payload, 'p', sizeof(payload));
+	for (size_t size = 0; size < 3; size++) {
+		struct mms_slice bytes = {payload, sizes[size]};
+
+		assert_true(client_do(&client, 2, "CONFIG", "RESETSTAT"));
+		for (int round = 0; round < 2000; round++) {
+			version.hlc++;
+			encode(&version, bytes, header);
+			assert_int_equal(put_bytes(header, bytes, 60000, EMPTY).outcome, MMS_PUT_STORED);
+		}
+		put_us[size] = script_cost_us();
+	}
+	struct mms_slice bytes = {payload, 100};
+
+	encode(&(struct mms_version) {.hlc = 1}, bytes, header);
+	assert_true(client_do(&client, 2, "CONFIG", "RESETSTAT"));
+	for (int round = 0; round < 2000; round++) {
+		assert_int_equal(put_bytes(header, bytes, 50000, EMPTY).outcome, MMS_PUT_NEWER);
+	}
+	older_us = script_cost_us();
+	place_record(&version, "abc", 60000);
+	assert_true(client_do(&client, 2, "CONFIG", "RESETSTAT"));
+	for (int round = 0; round < 2000; round++) {
+		assert_int_equal(touch(&version, "abc", 50000).outcome, MMS_PUT_STORED);
+	}
+	touch_us = script_cost_us();
+	printf("server time: put of 100, 8000, 100000 bytes %.1f, %.1f, %.1f us; refused put %.1f us; touch %.1f us\n",
+			put_us[0], put_us[1], put_us[2], older_us, touch_us);
+	assert_true(put_us[2] < 20 * put_us[0] + 50); /* through the script it would be hundreds of microseconds */
+}
+
+static int start(void **state)
+{
+	(void) state;
+	return server_start(&server, program, NULL) && client_open(&client, &server) && load_scripts() ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+	(void) state;
+	client_close(&client);
+	server_stop(&server);
+	return 0;
+}
+
+int main(void)
+{
+	static char paths[SERVERS_MAX][PATH_MAX];
+	const size_t count = servers_find(paths);
+	int failed = 0;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_constants_are_the_sha1_of_the_scripts),
+		cmocka_unit_test(a_put_on_nothing_is_stored_with_its_ttl),
+		cmocka_unit_test(put_and_touch_order_records_as_the_client_does),
+		cmocka_unit_test(the_ttl_is_what_keeps_a_record_longest),
+		cmocka_unit_test(an_equal_put_raises_the_ttl_and_never_lowers_it),
+		cmocka_unit_test(a_touch_raises_the_ttl_of_live_records_alone),
+		cmocka_unit_test(what_is_not_ours_is_left_alone),
+		cmocka_unit_test(a_damaged_record_is_reported_and_replaced_on_demand),
+		cmocka_unit_test(short_values_and_damaged_magic_are_replaced_when_expected),
+		cmocka_unit_test(forgotten_scripts_are_said_and_nothing_is_stored),
+		cmocka_unit_test(full_memory_is_a_fault_of_the_write_side_and_keeps_what_stands_there),
+		cmocka_unit_test(a_permission_missing_within_the_script_harms_no_record),
+		cmocka_unit_test(a_tmp_key_that_is_gone_loses_the_put_but_not_the_record),
+		cmocka_unit_test(the_other_commands_do_what_they_say),
+		cmocka_unit_test(the_cost_of_the_scripts_does_not_grow_with_the_payload),
+	};
+
+	if (count == 0) {
+		return servers_missing("test_command_server");
+	}
+	for (size_t index = 0; index < count; index++) {
+		program = paths[index];
+		printf("%s\n", program);
+		failed += cmocka_run_group_tests(tests, start, stop);
+	}
+	return failed;
+}
