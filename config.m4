@@ -78,6 +78,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_marker.c
     src/mms_metrics.c
     src/mms_mirror.c
+    src/mms_node_list.c
     src/mms_process.c
     src/mms_read.c
     src/mms_record.c
