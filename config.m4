@@ -69,6 +69,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_delivery.c
     src/mms_descriptors.c
     src/mms_fanout.c
+    src/mms_greeting.c
     src/mms_hints.c
     src/mms_hlc.c
     src/mms_identity.c
@@ -76,6 +77,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_lock.c
     src/mms_mailbox.c
     src/mms_marker.c
+    src/mms_meeting.c
     src/mms_metrics.c
     src/mms_mirror.c
     src/mms_node_list.c

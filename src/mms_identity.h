@@ -1,20 +1,50 @@
-/* Who a node is: id and completeness from its marker key `<prefix>:node`, the server's run_id. Run after every connect of
- * the replicator; the link is READY once it is known. Hosts agree on nodes by this id, never by index or address.
+/* Who a node is: id and completeness from its marker key `<prefix>:node`, and the server's run_id. Hosts agree on nodes by
+ * this id, never by index or address.
  *
  * Marker value: "<id, 16 hex digits> <run_id> <1 complete | 0>". The first host to meet a node makes it (SET NX). It is
  * complete only while the marker's run_id is the server's current one: a restart, empty or from an old dump, makes a node
- * incomplete, and "no such session" from it proves nothing (protocol.md, rules b and e). Making it complete again is the
- * repair scan's business. */
+ * incomplete, and "no such session" from it proves nothing (docs/protocol.md, rules b and e). Making it complete again is
+ * the repair scan's business. Texts and numbers only: who asks the node is mms_greeting (replicator) or mms_meeting
+ * (request thread). */
 #ifndef MMS_IDENTITY_H
 #define MMS_IDENTITY_H
 
-#include "mms_link.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-/* Queues the questions on a link that is connecting. */
-void mms_identity_ask(struct mms_link *link);
+#include "mms_base.h"
+#include "mms_config.h"
+#include "mms_shm.h"
 
-/* `<prefix>:node` and `<prefix>:behind:<node>:<host>`; returns the length. */
-size_t mms_identity_marker_key(const struct mms_office *office, char *out, size_t size);
-size_t mms_identity_behind_key(const struct mms_office *office, unsigned missing_node, char *out, size_t size);
+#define MMS_RUN_ID_MAX 40
+#define MMS_MARKER_VALUE_MAX 96
+#define MMS_MARKER_KEY_MAX (MMS_PREFIX_MAX + 400)
+
+struct mms_identity {
+	uint64_t node_id;  /* 0 = unknown: no marker could be read or made */
+	uint64_t run_hash; /* of run_id, never 0 */
+	bool complete;
+};
+
+/* `<prefix>:node`, and `<prefix>:behind:<node>:<host>` for the node at index (its address stands for an id that is not
+ * known yet). Return the length. */
+size_t mms_identity_marker_key(const struct mms_settings *settings, char *out, size_t size);
+size_t mms_identity_behind_key(const struct mms_settings *settings, unsigned index, uint64_t node_id, char *out,
+		size_t size);
+
+/* Finds run_id in the answer to INFO server. MMS_ERR_REFUSED with a text for a server in Redis Cluster mode or an answer
+ * without run_id. */
+enum mms_status mms_identity_parse_info(struct mms_slice info, char run_id[MMS_RUN_ID_MAX + 1],
+		struct mms_error *error);
+
+/* A marker for a node that has none, with a new random id. */
+enum mms_status mms_identity_propose(const char *run_id, bool complete, char out[MMS_MARKER_VALUE_MAX]);
+
+/* What a marker (empty = none) and the server's run_id say. */
+void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_identity *out);
+
+/* Publishes to shared memory. Returns true when the node is another one, or another incarnation, than was known: what the
+ * old one acknowledged is worth nothing (rule f), and the new one counts as incomplete whatever its marker says. */
+bool mms_identity_publish(struct mms_node_sh *node, const struct mms_identity *identity);
 
 #endif

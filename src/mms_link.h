@@ -69,6 +69,7 @@ struct mms_link {
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
 	struct mms_mono ready_since;
+	char run_id[41];                        /* of the server that is being greeted */
 	bool probing;                           /* this connect or ping is a breaker's probe */
 	bool probe_sent;
 	bool spoken;                            /* last words: the one attempt to connect was made */

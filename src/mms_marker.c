@@ -81,8 +81,9 @@ static bool wanted(const struct mms_link *missing)
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 {
 	struct mms_command command;
-	char key[MMS_PREFIX_MAX + 400];
-	struct mms_slice marker = { key, mms_identity_behind_key(missing->office, missing->index, key, sizeof key) };
+	char key[MMS_MARKER_KEY_MAX];
+	struct mms_slice marker = { key, mms_identity_behind_key(missing->office->settings, missing->index,
+			atomic_load(&mms_link_node(missing)->node_id), key, sizeof key) };
 
 	mms_command_init(&command);
 	if (set) {

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "mms_identity.h"
 #include "mms_marker.h"
 #include "mms_record.h"
 

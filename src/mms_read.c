@@ -8,6 +8,7 @@
 
 #include "mms_command.h"
 #include "mms_fanout.h"
+#include "mms_meeting.h"
 
 /* A copy younger than this is probably on its way to the others in its writer's mailbox: no repair. */
 #define REPAIR_MIN_AGE_MS 1000
@@ -37,6 +38,7 @@ static void judge(struct reading *reading, unsigned node, bool whole);
 static int pick_newest(const struct reading *reading);
 static bool fetch(struct reading *reading, unsigned node);
 static void summarize(struct reading *reading, int newest, struct mms_answer *answer);
+static void meet_strangers(struct reading *reading);
 static void repair(struct reading *reading, const struct mms_answer *answer);
 static void keep_payload(struct reading *reading, unsigned node);
 static void replace_damaged(struct reading *reading, unsigned node, const struct mms_answer *answer, uint64_t ttl_ms);
@@ -64,6 +66,9 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 		if (!fetch(reading, (unsigned)newest)) {
 			newest = pick_newest(reading);
 		}
+	}
+	if (newest < 0) {
+		meet_strangers(reading);
 	}
 	summarize(reading, newest, answer);
 	repair(reading, answer);
@@ -227,6 +232,17 @@ static bool fetch(struct reading *reading, unsigned node)
 	}
 	judge(reading, node, true);
 	return reading->copies[node].whole;
+}
+
+/* A miss is worth what the nodes that say so are worth. */
+static void meet_strangers(struct reading *reading)
+{
+	uint64_t absent = 0;
+
+	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
+		absent |= reading->copies[i].verdict == VERDICT_ABSENT ? UINT64_C(1) << i : 0;
+	}
+	mms_meeting_run(&reading->fanout, absent);
 }
 
 static void summarize(struct reading *reading, int newest, struct mms_answer *answer)

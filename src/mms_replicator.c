@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "mms_delivery.h"
-#include "mms_identity.h"
+#include "mms_greeting.h"
 #include "mms_link.h"
 #include "mms_lock.h"
 #include "mms_marker.h"
@@ -412,7 +412,7 @@ static void tend_link(struct mms_link *link)
 		return;
 	}
 	if (link->state == MMS_LINK_CONNECTING && link->request_count == 0) {
-		mms_identity_ask(link);
+		mms_greeting_ask(link);
 	}
 	mms_link_flush(link);
 }

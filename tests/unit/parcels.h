@@ -4,6 +4,7 @@
 
 #include "processes.h"
 
+#include "mms_config.h"
 #include "mms_mailbox.h"
 #include "mms_record.h"
 

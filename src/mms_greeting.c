@@ -1,0 +1,106 @@
+/* The marker is proposed with SET NX and read back in the same round trip, so two hosts that meet a new node at the same
+ * moment agree on the id of the one that came first. */
+#include "mms_greeting.h"
+
+#include <string.h>
+
+#include "mms_identity.h"
+
+static void on_info(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void become_ready(struct mms_link *link, const struct mms_identity *identity);
+
+void mms_greeting_ask(struct mms_link *link)
+{
+	struct mms_command command;
+
+	mms_command_init(&command);
+	mms_command_info_server(&command);
+	(void)mms_link_request(link, &command, on_info, NULL, 0);
+}
+
+static void refuse(struct mms_link *link, const char *what)
+{
+	const struct mms_node_config *config = &link->office->settings->nodes[link->index];
+	struct mms_error error;
+
+	mms_error_set(&error, "node %s (%s): %s", config->name, config->address, what);
+	mms_link_fail(link, MMS_ERR_REFUSED, &error);
+}
+
+static void on_info(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	char key[MMS_MARKER_KEY_MAX], value[MMS_MARKER_VALUE_MAX];
+	struct mms_command command;
+	struct mms_error error;
+
+	(void)context;
+	(void)token;
+	if (replies == NULL) {
+		return;
+	}
+	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
+		mms_text_copy(error.text, sizeof error.text, mms_reply_text(replies[0]));
+		refuse(link, error.text);
+		return;
+	}
+	if (mms_identity_parse_info(mms_reply_text(replies[0]), link->run_id, &error) != MMS_OK) {
+		refuse(link, error.text);
+		return;
+	}
+	/* A node that this host knew and that has lost its marker was emptied: it starts incomplete. */
+	if (mms_identity_propose(link->run_id, atomic_load(&mms_link_node(link)->node_id) == 0, value) != MMS_OK) {
+		refuse(link, "no random bytes for a node id");
+		return;
+	}
+	mms_command_init(&command);
+	mms_command_set_once(&command, (struct mms_slice){ key, mms_identity_marker_key(link->office->settings, key,
+			sizeof key) }, mms_slice_of(value));
+	(void)mms_link_request(link, &command, on_marker, NULL, 0);
+}
+
+static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct mms_identity identity;
+	struct mms_error error;
+
+	(void)context;
+	(void)token;
+	if (replies == NULL) {
+		return;
+	}
+	/* A node that takes no writes now (OOM, READONLY) and has no marker is usable, and proves nothing. */
+	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR && mms_reply_type(replies[1]) != MMS_REPLY_STRING
+			&& mms_reply_classify(replies[0]) != MMS_CLASS_WRITE) {
+		mms_text_copy(error.text, sizeof error.text, mms_reply_text(replies[0]));
+		refuse(link, error.text);
+		return;
+	}
+	mms_identity_judge(mms_reply_text(replies[1]), link->run_id, &identity);
+	become_ready(link, &identity);
+}
+
+static void become_ready(struct mms_link *link, const struct mms_identity *identity)
+{
+	struct mms_office *office = link->office;
+	struct mms_node_sh *node = mms_link_node(link);
+
+	if (mms_identity_publish(node, identity)) {
+		/* Rule f: what the old incarnation of this node acknowledged is worth nothing. */
+		link->ack_position = mms_mailbox_tail(&office->cluster->mailbox);
+		link->send_position = link->ack_position;
+	}
+	link->state = MMS_LINK_READY;
+	link->ready_since = office->now;
+	link->hint_cursor = 0;
+	mms_breaker_good(&node->breaker, 0);
+	if (link->probing) {
+		link->probing = false;
+		(void)mms_breaker_probe_result(&node->breaker, true, office->now, mms_link_random(office));
+	}
+	/* Other nodes may wait for one more place to put their behind markers, and hints for one more source. */
+	for (unsigned i = 0; i < office->node_count; i++) {
+		office->links[i].hint_round_at = office->now;
+	}
+	office->busy = true;
+}

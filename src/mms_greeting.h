@@ -1,0 +1,11 @@
+/* The replicator greets a node after every connect: who are you, and are you complete? The link is READY once that is
+ * known. */
+#ifndef MMS_GREETING_H
+#define MMS_GREETING_H
+
+#include "mms_link.h"
+
+/* Queues the questions on a link that is connecting. */
+void mms_greeting_ask(struct mms_link *link);
+
+#endif

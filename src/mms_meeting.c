@@ -1,0 +1,80 @@
+/* INFO and the marker in one round trip; a second one where the marker has to be made. */
+#include "mms_meeting.h"
+
+#include "mms_identity.h"
+
+struct meeting {
+	struct mms_fanout *fanout;
+	struct mms_command command;                 /* the same question for all; then one proposal at a time */
+	char key[MMS_MARKER_KEY_MAX];
+	size_t key_len;
+};
+
+static void learn(struct meeting *meeting, unsigned node);
+
+static int64_t wait_us(const struct mms_client *client)
+{
+	return (int64_t)client->settings.read_timeout_ms * 1000;
+}
+
+void mms_meeting_run(struct mms_fanout *fanout, uint64_t mask)
+{
+	struct mms_client *client = fanout->client;
+	struct meeting meeting = { .fanout = fanout };
+	uint64_t asked = 0;
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if (atomic_load_explicit(&client->cluster->nodes[i].run_hash, memory_order_relaxed) != 0) {
+			mask &= ~(UINT64_C(1) << i);
+		}
+	}
+	if (mask == 0) {
+		return;
+	}
+	meeting.key_len = mms_identity_marker_key(&client->settings, meeting.key, sizeof meeting.key);
+	mms_command_init(&meeting.command);
+	mms_command_info_server(&meeting.command);
+	mms_command_get(&meeting.command, (struct mms_slice){ meeting.key, meeting.key_len });
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((mask >> i & 1) != 0 && mms_fanout_ask(fanout, i, &meeting.command, wait_us(client))) {
+			asked |= UINT64_C(1) << i;
+		}
+	}
+	mms_fanout_wait(fanout, asked);
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((asked >> i & 1) != 0 && fanout->slots[i].state == MMS_FANOUT_ANSWERED) {
+			learn(&meeting, i);
+		}
+	}
+}
+
+static void learn(struct meeting *meeting, unsigned node)
+{
+	struct mms_fanout *fanout = meeting->fanout;
+	struct mms_fanout_slot *slot = &fanout->slots[node];
+	struct mms_slice key = { meeting->key, meeting->key_len };
+	char run_id[MMS_RUN_ID_MAX + 1], value[MMS_MARKER_VALUE_MAX];
+	struct mms_identity identity;
+
+	if (mms_reply_type(slot->replies[0]) == MMS_REPLY_ERROR
+			|| mms_identity_parse_info(mms_reply_text(slot->replies[0]), run_id, NULL) != MMS_OK) {
+		return;
+	}
+	mms_identity_judge(mms_reply_text(slot->replies[1]), run_id, &identity);
+	if (mms_reply_type(slot->replies[1]) == MMS_REPLY_NIL && mms_identity_propose(run_id, true, value) == MMS_OK) {
+		mms_command_init(&meeting->command);
+		mms_command_set_once(&meeting->command, key, mms_slice_of(value));
+		if (!mms_fanout_ask(fanout, node, &meeting->command, wait_us(fanout->client))) {
+			return;
+		}
+		mms_fanout_wait(fanout, UINT64_C(1) << node);
+		if (slot->state != MMS_FANOUT_ANSWERED) {
+			return;
+		}
+		mms_identity_judge(mms_reply_text(slot->replies[1]), run_id, &identity);
+	}
+	/* The replicator may have been faster; it is the one that notices changes. */
+	if (atomic_load(&fanout->client->cluster->nodes[node].run_hash) == 0) {
+		(void)mms_identity_publish(&fanout->client->cluster->nodes[node], &identity);
+	}
+}
