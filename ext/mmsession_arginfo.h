@@ -1,4 +1,5 @@
-/* This is a generated file, edit the .stub.php file instead. */
+/* This is a generated file, edit the .stub.php file instead.
+ * Stub hash: 57bf1617e097c17aaf281ffb8c15796f78581be6 */
 
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(arginfo_mmsession_status, 0, 0, IS_ARRAY, 0)
 ZEND_END_ARG_INFO()

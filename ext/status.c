@@ -5,12 +5,12 @@
 
 #include "php_mmsession.h"
 
-#include <event2/event.h>
 #include <inttypes.h>
 
 #include "ext/standard/info.h"
 #include "php_ini.h"
 
+#include "../src/mms_replicator.h"
 #include "../src/mms_reply.h"
 
 static const char *state_name(const struct mms_breaker_sh *breaker)
@@ -163,7 +163,7 @@ void php_mmsession_print_info(void)
 	php_info_print_table_start();
 	php_info_print_table_row(2, "mmsession", PHP_MMSESSION_VERSION);
 	php_info_print_table_row(2, "hiredis", mms_reply_library_version());
-	php_info_print_table_row(2, "libevent", event_get_version());
+	php_info_print_table_row(2, "libevent", mms_replicator_library_version());
 	client = current_client(&error);
 	if (client == NULL) {
 		php_info_print_table_row(2, "configuration", error.text);

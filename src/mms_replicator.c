@@ -142,6 +142,11 @@ bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, 
 	return true;
 }
 
+const char *mms_replicator_library_version(void)
+{
+	return event_get_version();
+}
+
 static void *run(void *argument)
 {
 	struct mms_replicator *replicator = argument;

@@ -43,4 +43,7 @@ void mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, b
  * standby_too: count a missing stand-by. */
 bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too);
 
+/* "2.1.12-stable": of libevent as in use. */
+const char *mms_replicator_library_version(void);
+
 #endif
