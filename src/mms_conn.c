@@ -447,7 +447,10 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 		conn->answered = true;
 		status = mms_reply_reader_feed(conn->reader, buffer, (size_t) result, &cause);
 		if (status != MMS_OK) {
-			status = fail(conn, status, cause.text, error);
+			char text[sizeof(cause.text) + 16];
+
+			(void) snprintf(text, sizeof(text), "receive: %s", cause.text);
+			status = fail(conn, status, text, error);
 		}
 		if ((size_t) result < size) {
 			break;

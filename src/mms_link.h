@@ -84,6 +84,7 @@ struct mms_link {
 	uint64_t marker_mask;                   /* nodes that hold it */
 	uint64_t marker_asked_mask;             /* nodes that were sent it, or its deletion */
 	char marker_token[33];                  /* empty = none wanted */
+	uint64_t marker_node_id;                /* the id that the marker's key names: an emptied node comes back with another */
 	/* hints */
 	uint32_t hint_cursor;
 	struct mms_mono hint_round_at;          /* no new round through the hints before */

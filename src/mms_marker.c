@@ -23,6 +23,7 @@ void mms_marker_run(struct mms_office *office)
 				(void)snprintf(missing->marker_token + 2 * k, 3, "%02x", bytes[k]);
 			}
 			missing->marker_mask = 0;
+			missing->marker_node_id = atomic_load(&mms_link_node(missing)->node_id);
 			atomic_store(&mms_link_node(missing)->behind, 1);
 		}
 		if (missing->marker_token[0] == '\0') {
@@ -83,7 +84,7 @@ static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 	struct mms_command command;
 	char key[MMS_MARKER_KEY_MAX];
 	struct mms_slice marker = { key, mms_identity_behind_key(missing->office->settings, missing->index,
-			atomic_load(&mms_link_node(missing)->node_id), key, sizeof key) };
+			missing->marker_node_id, key, sizeof key) };
 
 	mms_command_init(&command);
 	if (set) {
