@@ -21,7 +21,7 @@ mmsession needs pkg-config and hiredis 0.14 to 1.x.
 Debian, Ubuntu: apt-get install pkg-config libhiredis-dev
 Others: the package is called hiredis-devel or hiredis.])])
 
-  PKG_CHECK_MODULES([LIBEVENT], [libevent_core >= 2.1],, [AC_MSG_ERROR([
+  PKG_CHECK_MODULES([LIBEVENT], [libevent_core >= 2.1 libevent_extra >= 2.1],, [AC_MSG_ERROR([
 mmsession needs pkg-config and libevent 2.1 or newer.
 Debian, Ubuntu: apt-get install pkg-config libevent-dev
 Others: the package is called libevent-devel or libevent.])])
@@ -86,6 +86,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_record.c
     src/mms_replicator.c
     src/mms_reply.c
+    src/mms_resolver.c
     src/mms_shm.c
     src/mms_store.c
     src/mms_write.c"

@@ -29,7 +29,8 @@ bool mms_address_numeric(const struct mms_node_config *node, struct sockaddr_sto
 	if (node->scheme == MMS_SCHEME_UNIX) {
 		return unix_address(node, out, len);
 	}
-	if (inet_pton(AF_INET, node->host, &v4->sin_addr) == 1) {
+	/* "localhost" needs no name server, and must not wait for one. */
+	if (inet_pton(AF_INET, strcmp(node->host, "localhost") == 0 ? "127.0.0.1" : node->host, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons((uint16_t)node->port);
 		*len = sizeof *v4;

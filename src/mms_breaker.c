@@ -77,6 +77,11 @@ bool mms_breaker_fault(struct mms_breaker_sh *breaker, enum mms_fault fault, con
 	return open_breaker(breaker, now, random);
 }
 
+void mms_breaker_note(struct mms_breaker_sh *breaker, const char *text, struct mms_wall wall)
+{
+	remember_error(breaker, text, wall);
+}
+
 bool mms_breaker_probe_due(const struct mms_breaker_sh *breaker, struct mms_mono now)
 {
 	if (load(breaker->state) == MMS_BREAKER_CLOSED && load(breaker->write_open) == 0) {

@@ -57,6 +57,9 @@ void mms_breaker_good(struct mms_breaker_sh *breaker, uint32_t latency_us);
 bool mms_breaker_fault(struct mms_breaker_sh *breaker, enum mms_fault fault, const char *text,
 		struct mms_mono now, struct mms_wall wall, uint32_t random);
 
+/* Notes a text as the last error without counting a fault (a name that does not resolve). */
+void mms_breaker_note(struct mms_breaker_sh *breaker, const char *text, struct mms_wall wall);
+
 /* Replicator: is it open (or half-open, or its write side open) and its probe due? */
 bool mms_breaker_probe_due(const struct mms_breaker_sh *breaker, struct mms_mono now);
 

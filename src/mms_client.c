@@ -2,6 +2,7 @@
  * (out of descriptors) or an idle connection closed by the server says nothing about the node. */
 #include "mms_client.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,30 @@ bool mms_client_can_write(struct mms_client *client, unsigned node)
 {
 	probe_by_request(client, node);
 	return mms_breaker_allows_write(&client->cluster->nodes[node].breaker);
+}
+
+static bool any_address(const struct mms_client *client)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if (mms_address_current(&client->settings.nodes[i], &client->cluster->nodes[i], &address, &len)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void mms_client_await_names(struct mms_client *client, struct mms_mono deadline)
+{
+	if (client->names_awaited) {
+		return;
+	}
+	client->names_awaited = true;
+	while (!any_address(client) && mms_clock_left_us(mms_clock_mono(), deadline) > 0) {
+		(void)poll(NULL, 0, 1);
+	}
 }
 
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,

@@ -24,6 +24,7 @@ struct mms_client {
 	char password[MMS_SECRET_MAX + 1];
 	struct mms_conn *conns[MMS_NODES_MAX];
 	void *scratch;                       /* MMS_CLIENT_SCRATCH bytes for the operation under way: no allocation per request */
+	bool names_awaited;                  /* a request has waited for host names once; no other does */
 	bool fresh[MMS_NODES_MAX];           /* opened in this operation: its first answer is no measure of latency */
 };
 
@@ -38,6 +39,10 @@ void mms_client_drop_connections(struct mms_client *client);
 /* May this node be read or written now (breaker, name resolved)? */
 bool mms_client_can_read(struct mms_client *client, unsigned node);
 bool mms_client_can_write(struct mms_client *client, unsigned node);
+
+/* The first operation of a thread, if no node at all has a known address yet: waits until the replicator has resolved one,
+ * at most until deadline. */
+void mms_client_await_names(struct mms_client *client, struct mms_mono deadline);
 
 /* Connection to the node, opening it if need be; NULL with status and error set. */
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,

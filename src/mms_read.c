@@ -58,6 +58,7 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 	reading->payload_reply = NULL;
 	reading->payload_node = -1;
 	memset(reading->copies, 0, client->settings.node_count * sizeof reading->copies[0]);
+	mms_client_await_names(client, deadline);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	ask_nodes(reading);
 	newest = pick_newest(reading);

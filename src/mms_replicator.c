@@ -20,6 +20,7 @@
 #include "mms_lock.h"
 #include "mms_marker.h"
 #include "mms_mirror.h"
+#include "mms_resolver.h"
 
 #define STACK_SIZE (256 * 1024)
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
@@ -45,6 +46,7 @@ struct mms_replicator {
 	uint64_t drain_head;
 	struct mms_office office;
 	struct event *wake, *stop, *timer;
+	struct mms_resolver *resolver; /* NULL when no node is given by name */
 };
 
 static void *run(void *argument);
@@ -304,6 +306,7 @@ static bool open_office(struct mms_replicator *replicator)
 		office->links[i].ack_position = mms_mailbox_tail(&cluster->mailbox);
 		office->links[i].send_position = office->links[i].ack_position;
 	}
+	replicator->resolver = mms_resolver_new(office);
 	replicator->wake = event_new(office->base, atomic_load(&cluster->wake_fd), EV_READ | EV_PERSIST, on_wake, NULL);
 	replicator->stop = event_new(office->base, replicator->stop_fd, EV_READ, on_stop, NULL);
 	replicator->timer = event_new(office->base, -1, 0, on_timer, NULL);
@@ -318,6 +321,8 @@ static void close_office(struct mms_replicator *replicator)
 	for (unsigned i = 0; office->links != NULL && i < office->node_count; i++) {
 		mms_link_fini(&office->links[i]);
 	}
+	mms_resolver_free(replicator->resolver);
+	replicator->resolver = NULL;
 	if (replicator->wake != NULL) {
 		event_free(replicator->wake);
 	}
@@ -367,6 +372,7 @@ static bool round_once(struct mms_replicator *replicator)
 	for (unsigned i = 0; i < office->node_count; i++) {
 		tend_link(&office->links[i]);
 	}
+	mms_resolver_run(replicator->resolver);
 	mms_marker_run(office);
 	mms_delivery_run(office->delivery);
 	return mms_mirror_run(office);
@@ -445,6 +451,9 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 	}
 	if (mms_delivery_next_us(office->delivery) < next) {
 		next = mms_delivery_next_us(office->delivery);
+	}
+	if (mms_resolver_next_us(replicator->resolver) < next) {
+		next = mms_resolver_next_us(replicator->resolver);
 	}
 	return next;
 }

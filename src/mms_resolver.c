@@ -1,0 +1,151 @@
+/* A name may have several addresses, of which the first may be dead: while the node's breaker is open, each answer moves
+ * on to the address after the one in use. Otherwise the one in use stays as long as the name still has it. */
+#include "mms_resolver.h"
+
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <event2/util.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mms_address.h"
+
+#define AGAIN_US 15000000      /* a name that resolved */
+#define AGAIN_DOWN_US 2000000  /* its node is down, or it did not resolve */
+
+struct query {
+	struct mms_resolver *resolver;
+	unsigned node;
+	bool by_name, under_way;
+	struct mms_mono due;
+};
+
+struct mms_resolver {
+	struct mms_office *office;
+	struct evdns_base *dns;
+	struct query queries[MMS_NODES_MAX];
+};
+
+static void on_answer(int failed, struct evutil_addrinfo *answer, void *argument);
+
+struct mms_resolver *mms_resolver_new(struct mms_office *office)
+{
+	struct mms_resolver *resolver = calloc(1, sizeof *resolver);
+	struct sockaddr_storage address;
+	bool any = false;
+	socklen_t len;
+
+	if (resolver == NULL) {
+		return NULL;
+	}
+	resolver->office = office;
+	for (unsigned i = 0; i < office->node_count; i++) {
+		resolver->queries[i].resolver = resolver;
+		resolver->queries[i].node = i;
+		resolver->queries[i].by_name = !mms_address_numeric(&office->settings->nodes[i], &address, &len);
+		any = any || resolver->queries[i].by_name;
+	}
+	resolver->dns = any ? evdns_base_new(office->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE) : NULL;
+	if (resolver->dns == NULL) {
+		free(resolver);
+		return NULL;
+	}
+	/* Neither file need be there; what could not be read leaves names unresolved, and asked for again. */
+	(void)evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
+	(void)evdns_base_load_hosts(resolver->dns, "/etc/hosts");
+	(void)evdns_base_set_option(resolver->dns, "timeout:", "2");
+	(void)evdns_base_set_option(resolver->dns, "attempts:", "2");
+	return resolver;
+}
+
+void mms_resolver_free(struct mms_resolver *resolver)
+{
+	if (resolver != NULL) {
+		evdns_base_free(resolver->dns, 0);
+		free(resolver);
+	}
+}
+
+void mms_resolver_run(struct mms_resolver *resolver)
+{
+	struct mms_office *office;
+	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+
+	if (resolver == NULL) {
+		return;
+	}
+	office = resolver->office;
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct query *query = &resolver->queries[i];
+		char port[8];
+
+		if (!query->by_name || query->under_way || office->now.us < query->due.us) {
+			continue;
+		}
+		query->under_way = true;
+		query->due.us = office->now.us + AGAIN_DOWN_US;
+		(void)snprintf(port, sizeof port, "%u", office->settings->nodes[i].port);
+		(void)evdns_getaddrinfo(resolver->dns, office->settings->nodes[i].host, port, &hints, on_answer, query);
+	}
+}
+
+int64_t mms_resolver_next_us(const struct mms_resolver *resolver)
+{
+	int64_t next = INT64_MAX;
+
+	for (unsigned i = 0; resolver != NULL && i < resolver->office->node_count; i++) {
+		const struct query *query = &resolver->queries[i];
+
+		if (query->by_name && !query->under_way && query->due.us < next) {
+			next = query->due.us;
+		}
+	}
+	return next;
+}
+
+/* Which of the addresses to use; see the top of this file. */
+static const struct evutil_addrinfo *choose(const struct evutil_addrinfo *answer, const struct mms_node_sh *node,
+		bool down)
+{
+	struct sockaddr_storage current;
+	uint32_t len = 0;
+
+	if (!mms_shm_node_address(node, &current, &len)) {
+		return answer;
+	}
+	for (const struct evutil_addrinfo *one = answer; one != NULL; one = one->ai_next) {
+		if (one->ai_addrlen == len && memcmp(one->ai_addr, &current, len) == 0) {
+			return !down ? one : one->ai_next != NULL ? one->ai_next : answer;
+		}
+	}
+	return answer;
+}
+
+static void on_answer(int failed, struct evutil_addrinfo *answer, void *argument)
+{
+	struct query *query = argument;
+	struct mms_office *office = query->resolver->office;
+	struct mms_node_sh *node = &office->cluster->nodes[query->node];
+	bool down = !mms_breaker_allows_read(&node->breaker);
+	const struct evutil_addrinfo *chosen;
+
+	query->under_way = false;
+	if (failed == EVUTIL_EAI_CANCEL) {
+		return; /* the resolver is being freed */
+	}
+	if (failed != 0 || answer == NULL) {
+		struct mms_error error;
+
+		mms_error_set(&error, "node %s (%s): host name: %s", office->settings->nodes[query->node].name,
+				office->settings->nodes[query->node].address, evutil_gai_strerror(failed));
+		mms_breaker_note(&node->breaker, error.text, mms_clock_wall());
+		return;
+	}
+	chosen = choose(answer, node, down);
+	mms_shm_publish_address(node, chosen->ai_addr, (uint32_t)chosen->ai_addrlen);
+	query->due.us = office->now.us + (down ? AGAIN_DOWN_US : AGAIN_US);
+	office->links[query->node].retry_at = office->now;
+	office->busy = true;
+	evutil_freeaddrinfo(answer);
+}
