@@ -37,8 +37,8 @@ class Load:
 
     def __init__(self, hosts, rate=100, visitors=100, fill=8192, threads=16, hop=True, cart=40):
         self._hosts, self._rate, self._fill, self._hop, self._cart = hosts, rate, fill, hop, cart
-        tag = f"{random.getrandbits(40):010x}"
-        self.visitors = [Visitor(f"v{tag}x{number}") for number in range(visitors)]
+        # Random from the first byte on: phpredis shards by the first four.
+        self.visitors = [Visitor(f"{random.getrandbits(104):026x}") for _ in range(visitors)]
         self.samples, self.stale, self.warnings = [], [], []
         self._count = threads
         self._stopping = threading.Event()
