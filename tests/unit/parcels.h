@@ -17,6 +17,7 @@ struct parcel {
 	char key[32];
 	unsigned char header[MMS_RECORD_HEADER_SIZE];
 	unsigned char payload[PARCEL_PAYLOAD_MAX];
+	uint32_t payload_sum;
 };
 
 static inline struct mms_mailbox_sh *mailbox_of(uint64_t size)
@@ -33,35 +34,39 @@ static inline void mailbox_unmap(struct mms_mailbox_sh *mailbox)
 	munmap(mailbox, (size_t) mailbox->size + RING_OFFSET);
 }
 
-/* The header holds producer, number and length, repeated; the payload is a pattern that depends on them, and the last
- * four bytes of the header are its checksum. */
-static inline void parcel_fill(struct parcel *out, uint32_t producer, uint64_t number, size_t len)
+/* The header holds producer and number; its last four bytes are a checksum of payload and header. */
+static inline void parcel_number(struct parcel *out, uint32_t producer, uint64_t number)
 {
-	uint64_t pattern = (number << 8 | producer) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	const size_t summed = sizeof(out->header) - sizeof(uint32_t);
 	uint32_t sum;
 
-	memset(&out->parcel, 0, sizeof(out->parcel));
 	memset(out->header, (int) (number % 251), sizeof(out->header));
 	memcpy(out->header, &producer, 4);
 	memcpy(out->header + 4, &number, 8);
-	for (size_t i = 0; i + 8 <= len; i += 8) {
-		pattern += UINT64_C(0x9e3779b97f4a7c15);
-		memcpy(out->payload + i, &pattern, 8);
-	}
-	for (size_t i = len & ~(size_t) 7; i < len; i++) {
-		out->payload[i] = (unsigned char) (number + i);
-	}
-	sum = mms_crc32c(mms_crc32c(0, out->header, sizeof(out->header) - 4), out->payload, len);
-	memcpy(out->header + sizeof(out->header) - 4, &sum, 4);
+	sum = mms_crc32c(out->payload_sum, out->header, summed);
+	memcpy(out->header + summed, &sum, sizeof(sum));
 	out->parcel.key.ptr = out->key;
 	out->parcel.key.len = (size_t) snprintf(out->key, sizeof(out->key), "key:%u:%llu", producer,
 			(unsigned long long) number);
+	out->parcel.ttl_ms = number * 3 + producer;
+}
+
+static inline void parcel_fill(struct parcel *out, uint32_t producer, uint64_t number, size_t len)
+{
+	uint64_t pattern = number << 8 | producer;
+
+	memset(&out->parcel, 0, sizeof(out->parcel));
+	for (size_t i = 0; i < len; i += sizeof(pattern)) {
+		pattern = (pattern + 1) * UINT64_C(0x9e3779b97f4a7c15);
+		memcpy(out->payload + i, &pattern, len - i < sizeof(pattern) ? len - i : sizeof(pattern));
+	}
+	out->payload_sum = mms_crc32c(0, out->payload, len);
 	out->parcel.kind = MMS_PARCEL_PUT;
 	out->parcel.header = out->header;
 	out->parcel.payload.ptr = (const char *) out->payload;
 	out->parcel.payload.len = len;
-	out->parcel.ttl_ms = number * 3 + producer;
 	out->parcel.have_mask = PARCEL_MASK;
+	parcel_number(out, producer, number);
 }
 
 /* Whether the item is a parcel as filled above, and which. */
@@ -78,8 +83,8 @@ static inline bool item_is_intact(const struct mms_mailbox_item *item, uint32_t 
 	key_len = snprintf(key, sizeof(key), "key:%u:%llu", *producer, (unsigned long long) *number);
 	return item->key.len == (size_t) key_len && memcmp(item->key.ptr, key, item->key.len) == 0
 			&& item->ttl_ms == *number * 3 + *producer
-			&& sum == mms_crc32c(mms_crc32c(0, header, MMS_RECORD_HEADER_SIZE - 4),
-					header + MMS_RECORD_HEADER_SIZE, item->record.len - MMS_RECORD_HEADER_SIZE);
+			&& sum == mms_crc32c(mms_crc32c(0, header + MMS_RECORD_HEADER_SIZE,
+					item->record.len - MMS_RECORD_HEADER_SIZE), header, MMS_RECORD_HEADER_SIZE - 4);
 }
 
 static inline bool push_number(struct mms_mailbox_sh *mailbox, uint64_t number, size_t len, struct mms_ticket *ticket)

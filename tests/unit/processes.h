@@ -113,10 +113,17 @@ static inline int await_child(pid_t pid, int options)
 	return -1;
 }
 
+static inline void assert_is_killed(pid_t pid)
+{
+	const int status = await_child(pid, 0);
+
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 static inline void kill_child(pid_t pid)
 {
 	kill(pid, SIGKILL);
-	assert_true(WIFSIGNALED(await_child(pid, 0)));
+	assert_is_killed(pid);
 }
 
 static inline void assert_exits_with_0(pid_t pid)

@@ -1,4 +1,5 @@
-/* Locks: bounded waits, holders that die or are stopped. */
+/* Locks: bounded waits, holders that die or are stopped.
+ * TEST VARIANTS: asan tsan */
 #include "processes.h"
 
 #include <pthread.h>

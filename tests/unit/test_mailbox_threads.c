@@ -1,4 +1,5 @@
-/* Mailbox: several producers and the consumer at once, as threads, so that the thread sanitizer can watch. */
+/* Mailbox: several producers and the consumer at once, as threads, so that the thread sanitizer can watch.
+ * TEST VARIANTS: asan tsan */
 #include "parcels.h"
 
 #include <poll.h>
