@@ -104,7 +104,7 @@ bool mms_slice_decimal(struct mms_slice text, uint64_t max, uint64_t *value)
 	for (size_t index = 0; index < text.len; index++) {
 		const unsigned digit = (unsigned) (text.ptr[index] - '0');
 
-		if (digit > 9 || number > max / 10 || number * 10 > max - digit) {
+		if (digit > 9 || digit > max || number > (max - digit) / 10) {
 			return false;
 		}
 		number = number * 10 + digit;
