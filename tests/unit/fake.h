@@ -161,9 +161,12 @@ static inline bool fake_handle(struct fake_connection *connection, int backend, 
 	if (ruled && rule.act == FAKE_CUT) {
 		fake_send(connection->fd, answer, rule.cut_len < answer_len ? rule.cut_len : answer_len);
 		go_on = false;
+	} else if (go_on && ruled && rule.act == FAKE_TWICE) { /* in one piece: both are there at the same moment */
+		answer = realloc(answer, 2 * answer_len);
+		memcpy(answer + answer_len, answer, answer_len);
+		go_on = fake_send(connection->fd, answer, 2 * answer_len);
 	} else if (go_on) {
-		go_on = fake_send(connection->fd, answer, answer_len)
-				&& (!ruled || rule.act != FAKE_TWICE || fake_send(connection->fd, answer, answer_len));
+		go_on = fake_send(connection->fd, answer, answer_len);
 	}
 	free(answer);
 	return go_on;
@@ -195,9 +198,10 @@ static inline void *fake_accept(void *argument)
 	unsigned count = 0;
 	int fd;
 
-	while (count < FAKE_CONNECTIONS && (fd = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+	while (count < FAKE_CONNECTIONS && (fd = accept(fake->listener, NULL, NULL)) >= 0) {
 		struct fake_connection *connection = &fake->connections[count++];
 
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		connection->fake = fake;
 		connection->fd = fd;
 		connection->used = pthread_create(&connection->thread, NULL, fake_converse, connection) == 0;
