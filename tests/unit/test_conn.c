@@ -1,0 +1,667 @@
+/* Connections against a scripted peer in the same thread: slices, cuts at every offset, garbage, replies that nobody asked
+ * for. test_conn_server.c has real servers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+
+#include "mms_conn.h"
+#include "server.h"
+
+#define S(literal) ((struct mms_slice) {literal, sizeof(literal) - 1})
+#define HANDSHAKE_LEN (MMS_SCRIPT_COUNT * (5 + 40 + 2))
+
+static struct {
+	bool tcp;
+	int listener, fd; /* fd: the accepted side, -1 before */
+	char path[96];
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_un un;
+	} address;
+	socklen_t address_len;
+} peer;
+
+static struct mms_conn *conn;
+static struct mms_error error;
+static const struct mms_conn_options options = {.node_name = "web2", .node_address = "tcp://10.0.0.2:6379",
+	.user = {"", 0}, .password = {"", 0}, .max_reply_bytes = 1 << 20, .max_output_bytes = 1 << 20};
+
+static void listen_now(bool tcp, int backlog)
+{
+	peer.tcp = tcp;
+	peer.fd = -1;
+	if (tcp) {
+		peer.address.in = address_of_port(0);
+		peer.address_len = sizeof(peer.address.in);
+	} else {
+		snprintf(peer.path, sizeof(peer.path), "/tmp/mms_unit_conn_%ld", (long) getpid());
+		unlink(peer.path);
+		peer.address.un = address_of_path(peer.path);
+		peer.address_len = sizeof(peer.address.un);
+	}
+	peer.listener = socket(peer.address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(peer.listener, &peer.address.any, peer.address_len), 0);
+	assert_int_equal(listen(peer.listener, backlog), 0);
+	if (tcp) {
+		assert_int_equal(getsockname(peer.listener, &peer.address.any, &peer.address_len), 0);
+	}
+}
+
+static void wait_for(short events)
+{
+	struct pollfd waiting = {mms_conn_fd(conn), events, 0};
+
+	assert_int_equal(poll(&waiting, 1, 5000), 1);
+}
+
+/* Connects, accepts, and sends the handshake. */
+static void connect_now(void)
+{
+	assert_int_equal(mms_conn_open(conn, &peer.address.any, peer.address_len, &error), MMS_OK);
+	peer.fd = accept4(peer.listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(peer.fd >= 0);
+	wait_for(POLLOUT);
+	assert_int_equal(mms_conn_flush(conn, &error), MMS_OK);
+	assert_int_equal(mms_conn_state(conn), MMS_CONN_OPEN);
+	assert_false(mms_conn_wants_write(conn));
+}
+
+static void setup_peer(bool tcp)
+{
+	listen_now(tcp, 8);
+	conn = mms_conn_new(&options);
+	assert_non_null(conn);
+	connect_now();
+}
+
+static void peer_close(void)
+{
+	if (peer.fd >= 0) {
+		close(peer.fd);
+	}
+	peer.fd = -1;
+}
+
+/* Closes with a reset instead of an orderly end; TCP alone knows that. */
+static void peer_reset(void)
+{
+	struct linger linger = {1, 0};
+
+	setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	peer_close();
+}
+
+static void teardown_peer(void)
+{
+	mms_conn_free(conn);
+	peer_close();
+	close(peer.listener);
+	if (!peer.tcp) {
+		unlink(peer.path);
+	}
+}
+
+static void peer_write(const char *bytes, size_t len)
+{
+	assert_int_equal(send(peer.fd, bytes, len, MSG_NOSIGNAL), (ssize_t) len);
+}
+
+static size_t handshake_answer(char *out)
+{
+	size_t len = 0;
+
+	for (int index = 0; index < MMS_SCRIPT_COUNT; index++) {
+		len += (size_t) sprintf(out + len, "$40\r\n%s\r\n", mms_command_script_sha1((enum mms_script) index));
+	}
+	assert_int_equal(len, HANDSHAKE_LEN);
+	return len;
+}
+
+/* Waits for readiness, so that what was written is surely there. */
+static enum mms_status receive(void)
+{
+	wait_for(POLLIN);
+	return mms_conn_receive(conn, &error);
+}
+
+static void finish_handshake(void)
+{
+	char answer[HANDSHAKE_LEN + 1];
+
+	assert_false(mms_conn_was_used(conn));
+	peer_write(answer, handshake_answer(answer));
+	assert_int_equal(receive(), MMS_OK);
+	assert_true(mms_conn_was_used(conn));
+}
+
+static enum mms_status send_ping(void)
+{
+	struct mms_command command;
+
+	mms_command_init(&command);
+	mms_command_ping(&command);
+	return mms_conn_send(conn, &command, &error);
+}
+
+static void assert_reply(const char *text)
+{
+	struct mms_reply *reply;
+
+	assert_int_equal(mms_conn_take_reply(conn, &reply, &error), MMS_OK);
+	if (text == NULL) {
+		assert_null(reply);
+		return;
+	}
+	assert_non_null(reply);
+	assert_int_equal(mms_reply_text(reply).len, strlen(text));
+	assert_memory_equal(mms_reply_text(reply).ptr, text, strlen(text));
+	mms_reply_free(reply);
+}
+
+static void assert_closed(void)
+{
+	assert_int_equal(mms_conn_state(conn), MMS_CONN_CLOSED);
+	assert_int_equal(mms_conn_fd(conn), -1);
+	assert_int_equal(mms_conn_outstanding(conn), 0);
+	assert_int_equal(mms_conn_queued_bytes(conn), 0);
+	assert_false(mms_conn_wants_write(conn));
+	assert_int_equal(strncmp(error.text, "node web2 (tcp://10.0.0.2:6379): ", 33), 0);
+	assert_int_equal(send_ping(), MMS_ERR_CLOSED);
+	assert_int_equal(mms_conn_receive(conn, &error), MMS_ERR_CLOSED);
+	assert_int_equal(mms_conn_flush(conn, &error), MMS_ERR_CLOSED);
+}
+
+static void sockets_are_private_to_the_process_and_never_block(void **state)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	(void) state;
+	setup_peer(true);
+	assert_true(fcntl(mms_conn_fd(conn), F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(mms_conn_fd(conn), F_GETFL) & O_NONBLOCK);
+	assert_int_equal(getsockopt(mms_conn_fd(conn), IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+	assert_int_equal(value, 1);
+	assert_int_equal(getsockopt(mms_conn_fd(conn), SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
+	assert_int_equal(value, 1);
+	assert_int_equal(mms_conn_receive(conn, &error), MMS_OK); /* nothing there: at once */
+	teardown_peer();
+}
+
+static void the_handshake_goes_out_with_the_first_command_in_one_piece(void **state)
+{
+	static char bytes[16384];
+
+	(void) state;
+	listen_now(false, 8);
+	conn = mms_conn_new(&options);
+	assert_int_equal(mms_conn_open(conn, &peer.address.any, peer.address_len, &error), MMS_OK);
+	assert_true(mms_conn_wants_write(conn));
+	assert_int_equal(send_ping(), MMS_OK);
+	assert_int_equal(mms_conn_queued_bytes(conn), 0);
+	assert_int_equal(mms_conn_outstanding(conn), 1);
+	peer.fd = accept4(peer.listener, NULL, NULL, SOCK_CLOEXEC);
+	ssize_t len = recv(peer.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	assert_true(len > 14);
+	assert_memory_equal(bytes, "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n", 26);
+	assert_memory_equal(bytes + len - 14, "*1\r\n$4\r\nPING\r\n", 14);
+	finish_handshake();
+	assert_reply(NULL);
+	peer_write("+PONG\r\n", 7);
+	assert_int_equal(receive(), MMS_OK);
+	assert_reply("PONG");
+	assert_reply(NULL);
+	assert_int_equal(mms_conn_outstanding(conn), 0);
+	mms_conn_close(conn); /* says nothing */
+	assert_int_equal(recv(peer.fd, bytes, sizeof(bytes), 0), 0);
+	mms_conn_close(conn);
+	mms_conn_free(NULL);
+	teardown_peer();
+}
+
+static void replies_in_slices_of_one_byte_arrive_whole_and_in_order(void **state)
+{
+	char answer[HANDSHAKE_LEN + 64];
+
+	for (int tcp = 0; tcp < 2; tcp++) {
+		(void) state;
+		setup_peer(tcp == 1);
+		assert_int_equal(send_ping(), MMS_OK);
+		assert_int_equal(send_ping(), MMS_OK);
+		size_t len = handshake_answer(answer);
+
+		len += (size_t) sprintf(answer + len, "$5\r\nfirst\r\n+second\r\n");
+		for (size_t index = 0; index < len; index++) {
+			peer_write(answer + index, 1);
+			assert_int_equal(receive(), MMS_OK);
+			if (index + 1 == HANDSHAKE_LEN + 11) {
+				assert_reply("first");
+				assert_int_equal(mms_conn_outstanding(conn), 1);
+			}
+			if (index + 1 < len) {
+				assert_reply(NULL);
+			}
+		}
+		assert_reply("second");
+		teardown_peer();
+	}
+}
+
+/* What comes after `sent` bytes of the answers to the handshake and two pings when the peer then ends or resets. */
+static void cut_after(size_t sent, bool tcp, bool reset)
+{
+	char answer[HANDSHAKE_LEN + 64];
+	size_t len = handshake_answer(answer);
+	struct mms_reply *reply;
+	enum mms_status status = MMS_OK;
+
+	len += (size_t) sprintf(answer + len, "+one\r\n$3\r\ntwo\r\n");
+	setup_peer(tcp);
+	assert_int_equal(send_ping(), MMS_OK);
+	assert_int_equal(send_ping(), MMS_OK);
+	size_t got = 0;
+
+	if (sent > 0) {
+		peer_write(answer, sent);
+		assert_int_equal(receive(), MMS_OK); /* before the reset overtakes it */
+	}
+	reset ? peer_reset() : peer_close();
+	for (int round = 0; round < 10 && status == MMS_OK; round++) {
+		while (mms_conn_state(conn) != MMS_CONN_CLOSED && mms_conn_take_reply(conn, &reply, &error) == MMS_OK
+				&& reply != NULL) {
+			got++;
+			mms_reply_free(reply);
+		}
+		status = receive();
+	}
+	size_t whole = sent < HANDSHAKE_LEN + 6 ? 0 : sent < len ? 1 : 2;
+
+	assert_int_equal(got, whole);
+	if (status != (whole == 2 ? MMS_ERR_CLOSED : MMS_ERR_RESET)) {
+		fail_msg("cut after %zu of %zu: status %d, %s", sent, len, status, error.text);
+	}
+	assert_closed();
+	teardown_peer();
+}
+
+static void a_cut_at_any_offset_gives_whole_replies_and_then_the_right_error(void **state)
+{
+	(void) state;
+	for (size_t sent = 0; sent <= HANDSHAKE_LEN + 6 + 9; sent++) {
+		cut_after(sent, false, false);
+		cut_after(sent, true, false);
+		cut_after(sent, true, true);
+	}
+}
+
+static void a_connection_closed_while_idle_is_no_fault(void **state)
+{
+	for (int tcp = 0; tcp < 2; tcp++) {
+		for (int reset = 0; reset <= tcp; reset++) {
+			(void) state;
+			setup_peer(tcp == 1);
+			finish_handshake();
+			reset ? peer_reset() : peer_close();
+			assert_int_equal(receive(), MMS_ERR_CLOSED);
+			assert_non_null(strstr(error.text, "receive: the server closed the idle connection"));
+			assert_closed();
+			connect_now(); /* the next one is as good as new */
+			finish_handshake();
+			assert_int_equal(send_ping(), MMS_OK);
+			peer_write("+PONG\r\n", 7);
+			assert_int_equal(receive(), MMS_OK);
+			assert_reply("PONG");
+			/* Closed after the last answer, found by the next command, which nothing has answered. */
+			reset ? peer_reset() : peer_close();
+			enum mms_status status = send_ping();
+
+			if (status == MMS_OK) {
+				status = receive();
+			}
+			assert_int_equal(status, MMS_ERR_CLOSED);
+			assert_closed();
+			teardown_peer();
+		}
+	}
+}
+
+static void a_connection_lost_before_the_handshake_was_answered_is_a_fault(void **state)
+{
+	(void) state;
+	setup_peer(true);
+	peer_close();
+	assert_int_equal(receive(), MMS_ERR_RESET);
+	teardown_peer();
+}
+
+static void replies_that_came_before_the_end_can_be_taken(void **state)
+{
+	char answer[HANDSHAKE_LEN + 64];
+
+	(void) state;
+	setup_peer(true);
+	assert_int_equal(send_ping(), MMS_OK);
+	assert_int_equal(send_ping(), MMS_OK);
+	size_t len = handshake_answer(answer);
+
+	peer_write(answer, len + (size_t) sprintf(answer + len, "+one\r\n+two\r\n"));
+	peer_close();
+	for (int round = 0; round < 3; round++) { /* nobody takes them, and they are not lost */
+		assert_int_equal(receive(), MMS_OK);
+	}
+	assert_reply("one");
+	assert_reply("two");
+	assert_int_equal(receive(), MMS_ERR_CLOSED);
+	teardown_peer();
+}
+
+static void assert_protocol_error(const char *bytes, size_t len, const char *words)
+{
+	for (int whole = 0; whole < 2; whole++) {
+		enum mms_status status = MMS_OK;
+
+		setup_peer(true);
+		finish_handshake();
+		assert_int_equal(send_ping(), MMS_OK);
+		for (size_t index = 0; index < len && status == MMS_OK; index += whole ? len : 1) {
+			peer_write(bytes + index, whole ? len : 1);
+			status = receive();
+		}
+		assert_int_equal(status, MMS_ERR_PROTOCOL);
+		if (strstr(error.text, words) == NULL) {
+			fail_msg("%s lacks: %s", error.text, words);
+		}
+		assert_closed();
+		teardown_peer();
+	}
+}
+
+static void what_is_no_reply_or_too_much_ends_the_connection(void **state)
+{
+	(void) state;
+	assert_protocol_error("HTTP/1.1 400 Bad Request\r\n", 26, "node web2 (tcp://10.0.0.2:6379): receive: ");
+	assert_protocol_error("$99999999999\r\n", 14, "longer than allowed");
+	assert_protocol_error("*99999999\r\n", 11, "more elements than allowed");
+	assert_protocol_error("$3\r\nabcde\r\n", 11, "does not end");
+}
+
+static void a_reply_that_nobody_asked_for_ends_the_connection(void **state)
+{
+	(void) state;
+	assert_protocol_error("+PONG\r\n+more\r\n", 14, "nobody asked for");
+	assert_protocol_error("+PONG\r\n$5\r\nmo", 13, "nobody asked for");
+	setup_peer(true);
+	finish_handshake();
+	peer_write("+", 1);
+	assert_int_equal(receive(), MMS_ERR_PROTOCOL);
+	assert_closed();
+	teardown_peer();
+	/* Also behind the last reply of the handshake. */
+	char answer[HANDSHAKE_LEN + 16];
+
+	setup_peer(true);
+	size_t len = handshake_answer(answer);
+
+	peer_write(answer, len + (size_t) sprintf(answer + len, "+OK\r\n"));
+	assert_int_equal(receive(), MMS_ERR_PROTOCOL);
+	teardown_peer();
+}
+
+static void a_late_reply_never_answers_a_later_command(void **state)
+{
+	(void) state;
+	setup_peer(true);
+	finish_handshake();
+	assert_int_equal(send_ping(), MMS_OK);
+	assert_int_equal(mms_conn_outstanding(conn), 1);
+	int late = peer.fd;
+
+	mms_conn_close(conn); /* the caller gave up waiting */
+	connect_now();
+	(void) !send(late, "+late\r\n", 7, MSG_NOSIGNAL);
+	finish_handshake();
+	assert_int_equal(send_ping(), MMS_OK);
+	assert_int_equal(mms_conn_receive(conn, &error), MMS_OK);
+	assert_reply(NULL);
+	peer_write("+right\r\n", 8);
+	assert_int_equal(receive(), MMS_OK);
+	assert_reply("right");
+	close(late);
+	teardown_peer();
+}
+
+static void assert_handshake_refused(const char *answer, enum mms_status expected, enum mms_reply_class class_,
+		const char *words)
+{
+	setup_peer(false);
+	peer_write(answer, strlen(answer));
+	assert_int_equal(receive(), expected);
+	assert_int_equal(mms_conn_refusal(conn), class_);
+	if (strstr(error.text, words) == NULL) {
+		fail_msg("%s lacks: %s", error.text, words);
+	}
+	assert_closed();
+	assert_int_equal(mms_conn_refusal(conn), class_); /* until the next open */
+	connect_now();
+	assert_int_equal(mms_conn_refusal(conn), MMS_CLASS_NONE);
+	teardown_peer();
+}
+
+static void a_refused_handshake_says_so(void **state)
+{
+	(void) state;
+	assert_handshake_refused("-LOADING Redis is loading the dataset in memory\r\n", MMS_ERR_REFUSED, MMS_CLASS_HARD,
+			"node web2 (tcp://10.0.0.2:6379): SCRIPT LOAD: LOADING Redis is loading");
+	assert_handshake_refused("-NOAUTH Authentication required.\r\n", MMS_ERR_REFUSED, MMS_CLASS_AUTH,
+			"check mmsession.user and mmsession.password_file");
+	assert_handshake_refused("-MOVED 1 127.0.0.1:1\r\n", MMS_ERR_REFUSED, MMS_CLASS_CLUSTER, "Cluster mode");
+	assert_handshake_refused("$40\r\n0000000000000000000000000000000000000000\r\n", MMS_ERR_PROTOCOL, MMS_CLASS_NONE,
+			"another SHA-1");
+	assert_handshake_refused("+OK\r\n", MMS_ERR_PROTOCOL, MMS_CLASS_NONE, "another SHA-1");
+}
+
+static void a_refusal_is_found_though_sending_fails_first(void **state)
+{
+	static const char refusal[] = "-ERR max number of clients reached\r\n";
+
+	(void) state;
+	listen_now(false, 8);
+	conn = mms_conn_new(&options);
+	assert_int_equal(mms_conn_open(conn, &peer.address.any, peer.address_len, &error), MMS_OK);
+	peer.fd = accept4(peer.listener, NULL, NULL, SOCK_CLOEXEC);
+	peer_write(refusal, sizeof(refusal) - 1);
+	peer_close();
+	assert_int_equal(send_ping(), MMS_ERR_REFUSED);
+	assert_int_equal(mms_conn_refusal(conn), MMS_CLASS_HARD);
+	assert_non_null(strstr(error.text, "max number of clients reached: raise the server's maxclients"));
+	teardown_peer();
+}
+
+static void nobody_listening_is_a_connect_error_with_its_cause(void **state)
+{
+	struct sockaddr_in nobody = address_of_port(port_pick());
+	struct sockaddr_un nowhere = address_of_path("/tmp/mms_unit_nobody_is_here");
+
+	(void) state;
+	conn = mms_conn_new(&options);
+	enum mms_status status = mms_conn_open(conn, (struct sockaddr *) &nobody, sizeof(nobody), &error);
+
+	if (status == MMS_OK) {
+		wait_for(POLLOUT);
+		status = mms_conn_flush(conn, &error);
+	}
+	assert_int_equal(status, MMS_ERR_CONNECT);
+	assert_string_equal(error.text, "node web2 (tcp://10.0.0.2:6379): connect: Connection refused");
+	assert_closed();
+	/* Found by reading, too. */
+	status = mms_conn_open(conn, (struct sockaddr *) &nobody, sizeof(nobody), &error);
+	if (status == MMS_OK) {
+		wait_for(POLLIN);
+		status = mms_conn_receive(conn, &error);
+	}
+	assert_int_equal(status, MMS_ERR_CONNECT);
+	assert_int_equal(mms_conn_open(conn, (struct sockaddr *) &nowhere, sizeof(nowhere), &error), MMS_ERR_CONNECT);
+	assert_non_null(strstr(error.text, "connect: No such file or directory"));
+	assert_closed();
+	mms_conn_free(conn);
+}
+
+static void a_full_listen_queue_is_a_connect_error(void **state)
+{
+	struct mms_conn *conns[64];
+	enum mms_status status = MMS_OK;
+	size_t count = 0;
+
+	(void) state;
+	listen_now(false, 1);
+	for (count = 0; count < 64 && status == MMS_OK; count++) {
+		conns[count] = mms_conn_new(&options);
+		status = mms_conn_open(conns[count], &peer.address.any, peer.address_len, &error);
+	}
+	assert_int_equal(status, MMS_ERR_CONNECT);
+	assert_non_null(strstr(error.text, "connect: the listen queue is full"));
+	while (count > 0) {
+		mms_conn_free(conns[--count]);
+	}
+	conn = NULL;
+	teardown_peer();
+}
+
+static void a_process_without_descriptors_does_not_blame_the_node(void **state)
+{
+	struct rlimit limit, none;
+
+	(void) state;
+	listen_now(true, 8);
+	conn = mms_conn_new(&options);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	enum mms_status status = mms_conn_open(conn, &peer.address.any, peer.address_len, &error);
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(status, MMS_ERR_LOCAL);
+	assert_non_null(strstr(error.text, "socket: Too many open files"));
+	assert_closed();
+	teardown_peer();
+}
+
+static void what_the_socket_does_not_take_is_queued_up_to_the_limit(void **state)
+{
+	static char payload[300000], got[1 << 22];
+	unsigned char header[MMS_RECORD_HEADER_SIZE] = {0};
+	struct mms_command command;
+	size_t sent = 0, received = 0;
+	enum mms_status status = MMS_OK;
+
+	(void) state;
+	setup_peer(false);
+	finish_handshake();
+	while (recv(peer.fd, got, sizeof(got), MSG_DONTWAIT) > 0) {
+	}
+	for (size_t index = 0; index < sizeof(payload); index++) {
+		payload[index] = (char) ('a' + index % 23);
+	}
+	mms_command_init(&command);
+	mms_command_put(&command, S("key"), S("tmp"), header, (struct mms_slice) {payload, sizeof(payload)}, 1, 0, S(""));
+	for (int round = 0; round < 4; round++) {
+		assert_int_equal(mms_conn_send(conn, &command, &error), MMS_OK);
+		for (uint32_t part = 0; part < command.part_count; part++) {
+			sent += command.parts[part].iov_len;
+		}
+	}
+	assert_true(mms_conn_wants_write(conn));
+	assert_true(mms_conn_queued_bytes(conn) > 0);
+	memset(payload, 'z', sizeof(payload)); /* it was copied */
+	while (received < sent) {
+		ssize_t result = recv(peer.fd, got + received, sizeof(got) - received, MSG_DONTWAIT);
+
+		received += result > 0 ? (size_t) result : 0;
+		assert_int_equal(mms_conn_flush(conn, &error), MMS_OK);
+	}
+	assert_false(mms_conn_wants_write(conn));
+	assert_int_equal(received, sent);
+	for (size_t round = 1; round < 4; round++) { /* all four are the same bytes, and none is lost or doubled */
+		assert_memory_equal(got, got + round * sent / 4, sent / 4);
+	}
+	assert_null(memchr(got, 'z', received));
+	for (int round = 0; round < 100 && status == MMS_OK; round++) {
+		status = mms_conn_send(conn, &command, &error);
+	}
+	assert_int_equal(status, MMS_ERR_LOCAL);
+	assert_non_null(strstr(error.text, "max_output_bytes"));
+	assert_closed();
+	teardown_peer();
+}
+
+static void queued_commands_go_out_with_one_flush(void **state)
+{
+	char bytes[64];
+	struct mms_command command;
+
+	(void) state;
+	setup_peer(true);
+	finish_handshake();
+	char drain[16384];
+
+	assert_true(recv(peer.fd, drain, sizeof(drain), 0) > 0);
+	mms_command_init(&command);
+	mms_command_ping(&command);
+	assert_int_equal(mms_conn_queue(conn, &command, &error), MMS_OK);
+	assert_int_equal(mms_conn_queue(conn, &command, &error), MMS_OK);
+	assert_int_equal(mms_conn_queued_bytes(conn), 28);
+	assert_int_equal(mms_conn_outstanding(conn), 2);
+	assert_int_equal(recv(peer.fd, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+	assert_int_equal(mms_conn_send(conn, &command, &error), MMS_OK); /* what was queued goes first */
+	assert_int_equal(mms_conn_queued_bytes(conn), 0);
+	assert_int_equal(recv(peer.fd, bytes, 42, MSG_WAITALL), 42);
+	teardown_peer();
+}
+
+static void a_command_that_did_not_fit_is_refused(void **state)
+{
+	static char big[MMS_COMMAND_SCRATCH];
+	struct mms_command command;
+
+	(void) state;
+	setup_peer(true);
+	mms_command_init(&command);
+	mms_command_get(&command, (struct mms_slice) {big, sizeof(big)});
+	assert_int_equal(mms_conn_send(conn, &command, &error), MMS_ERR_LOCAL);
+	assert_closed();
+	teardown_peer();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sockets_are_private_to_the_process_and_never_block),
+		cmocka_unit_test(the_handshake_goes_out_with_the_first_command_in_one_piece),
+		cmocka_unit_test(replies_in_slices_of_one_byte_arrive_whole_and_in_order),
+		cmocka_unit_test(a_cut_at_any_offset_gives_whole_replies_and_then_the_right_error),
+		cmocka_unit_test(a_connection_closed_while_idle_is_no_fault),
+		cmocka_unit_test(a_connection_lost_before_the_handshake_was_answered_is_a_fault),
+		cmocka_unit_test(replies_that_came_before_the_end_can_be_taken),
+		cmocka_unit_test(what_is_no_reply_or_too_much_ends_the_connection),
+		cmocka_unit_test(a_reply_that_nobody_asked_for_ends_the_connection),
+		cmocka_unit_test(a_late_reply_never_answers_a_later_command),
+		cmocka_unit_test(a_refused_handshake_says_so),
+		cmocka_unit_test(a_refusal_is_found_though_sending_fails_first),
+		cmocka_unit_test(nobody_listening_is_a_connect_error_with_its_cause),
+		cmocka_unit_test(a_full_listen_queue_is_a_connect_error),
+		cmocka_unit_test(a_process_without_descriptors_does_not_blame_the_node),
+		cmocka_unit_test(what_the_socket_does_not_take_is_queued_up_to_the_limit),
+		cmocka_unit_test(queued_commands_go_out_with_one_flush),
+		cmocka_unit_test(a_command_that_did_not_fit_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
