@@ -48,6 +48,15 @@ static void remember(struct handler *handler, zend_string *id, zend_string *data
 	handler->read_data = data;
 }
 
+/* The handler of an open session; a child that was forked with it gets connections of its own. */
+static struct handler *current(void **mod_data)
+{
+	if (*mod_data != NULL) {
+		php_mmsession_notice_fork();
+	}
+	return *mod_data;
+}
+
 static bool is_unchanged(const struct handler *handler, zend_string *id, zend_string *data)
 {
 	return handler->read_data != NULL && zend_string_equals(handler->read_id, id)
@@ -143,7 +152,7 @@ PS_CLOSE_FUNC(mmsession)
 /* An unknown session is an empty string; on failure *val is left alone. */
 PS_READ_FUNC(mmsession)
 {
-	struct handler *handler = *mod_data;
+	struct handler *handler = current(mod_data);
 	struct mms_error error = { "" };
 	struct mms_slice payload;
 	bool exists;
@@ -166,18 +175,18 @@ PS_READ_FUNC(mmsession)
 
 PS_WRITE_FUNC(mmsession)
 {
-	return store_data(*mod_data, key, val, maxlifetime);
+	return store_data(current(mod_data), key, val, maxlifetime);
 }
 
 /* Called with the unchanged data (lazy_write). Should it differ after all, it is stored. */
 PS_UPDATE_TIMESTAMP_FUNC(mmsession)
 {
-	return store_data(*mod_data, key, val, maxlifetime);
+	return store_data(current(mod_data), key, val, maxlifetime);
 }
 
 PS_DESTROY_FUNC(mmsession)
 {
-	struct handler *handler = *mod_data;
+	struct handler *handler = current(mod_data);
 	struct mms_error error = { "" };
 	zend_long lifetime = zend_ini_long("session.gc_maxlifetime", sizeof "session.gc_maxlifetime" - 1, 0);
 
@@ -204,7 +213,7 @@ PS_GC_FUNC(mmsession)
 /* mod_data may be NULL (SessionHandler). The collision check fetches what the read after it needs: one round trip. */
 PS_CREATE_SID_FUNC(mmsession)
 {
-	struct handler *handler = *mod_data;
+	struct handler *handler = current(mod_data);
 
 	for (int tries = 1;; tries++) {
 		zend_string *id = php_session_create_id(mod_data);
@@ -220,7 +229,7 @@ PS_CREATE_SID_FUNC(mmsession)
 /* FAILURE means a new id, that is a logout: only for ids that are known not to exist. */
 PS_VALIDATE_SID_FUNC(mmsession)
 {
-	struct handler *handler = *mod_data;
+	struct handler *handler = current(mod_data);
 
 	if (!mms_store_id_valid(slice_of(key))) {
 		return FAILURE;

@@ -172,8 +172,7 @@ static enum mms_status refresh_settings(const char *save_path, struct mms_error 
 	return status;
 }
 
-/* After a fork in this process: what the parent opened is closed here, without a byte on the wire. */
-static void notice_fork(void)
+void php_mmsession_notice_fork(void)
 {
 	uint32_t generation = mms_process_generation(php_mmsession_process());
 
@@ -209,7 +208,7 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
 		mms_error_set(error, "start-up of mmsession failed, see the log of PHP's start");
 		return NULL;
 	}
-	notice_fork();
+	php_mmsession_notice_fork();
 	same = MMSG(settings_of_path) != NULL && MMSG(settings_of_change) == MMSG(ini_changes);
 	if (refresh_settings(save_path != NULL ? save_path : "", error) != MMS_OK) {
 		return NULL;

@@ -11,6 +11,7 @@
 #define WAIT_MIN_US 20000u
 #define JITTER_PERCENT 20
 #define BACKOFF_STEP_MAX 16u
+#define REOPENING_STEPS 3u
 /* The longest wait before jitter, so that it ends at MMS_BREAKER_PROBE_MAX_MS with it. */
 #define BACKOFF_MAX_US (MMS_BREAKER_PROBE_MAX_MS * INT64_C(1000) * 100 / (100 + JITTER_PERCENT))
 #define EVENT_INTERVAL_US INT64_C(60000000)
@@ -21,7 +22,7 @@ static bool open_breaker(struct mms_breaker_sh *breaker, struct mms_mono now, ui
 static bool open_write_side(struct mms_breaker_sh *breaker, struct mms_mono now, uint32_t random);
 static void schedule_first_probe(struct mms_breaker_sh *breaker, bool stable, struct mms_mono now, uint32_t random);
 static bool was_stable(const struct mms_breaker_sh *breaker, struct mms_mono now);
-static uint32_t next_step(uint32_t step);
+static uint32_t next_step(uint32_t step, uint32_t steps);
 static int64_t backoff_us(uint32_t step, uint32_t random);
 static void remember_error(struct mms_breaker_sh *breaker, const char *text, struct mms_wall wall);
 static bool claim_text(struct mms_breaker_sh *breaker, struct mms_wall wall, uint32_t *sequence);
@@ -106,7 +107,7 @@ bool mms_breaker_probe_result(struct mms_breaker_sh *breaker, bool good, struct 
 		return false;
 	}
 	if (!good) {
-		const uint32_t step = next_step(load(breaker->backoff_step));
+		const uint32_t step = next_step(load(breaker->backoff_step), 1);
 		uint32_t expected = MMS_BREAKER_HALF_OPEN;
 
 		store(breaker->backoff_step, step);
@@ -219,10 +220,10 @@ static bool open_write_side(struct mms_breaker_sh *breaker, struct mms_mono now,
 }
 
 /* Openings that follow each other without a stable time between them start with ever longer waits: a flapping node
- * is held out. */
+ * is held out. With fewer steps at a time its good probes, two per opening, would make more than 30 in a minute. */
 static void schedule_first_probe(struct mms_breaker_sh *breaker, bool stable, struct mms_mono now, uint32_t random)
 {
-	const uint32_t step = stable ? 0 : next_step(load(breaker->backoff_step));
+	const uint32_t step = stable ? 0 : next_step(load(breaker->backoff_step), REOPENING_STEPS);
 
 	store(breaker->backoff_step, step);
 	store(breaker->good_probes, 0);
@@ -237,9 +238,9 @@ static bool was_stable(const struct mms_breaker_sh *breaker, struct mms_mono now
 	return closed_at_us == 0 || now.us - closed_at_us >= MMS_BREAKER_STABLE_MS * INT64_C(1000);
 }
 
-static uint32_t next_step(uint32_t step)
+static uint32_t next_step(uint32_t step, uint32_t steps)
 {
-	return step < BACKOFF_STEP_MAX ? step + 1 : BACKOFF_STEP_MAX;
+	return step < BACKOFF_STEP_MAX - steps ? step + steps : BACKOFF_STEP_MAX;
 }
 
 /* MMS_BREAKER_PROBE_MIN_MS x 1.5 per step, +-20 %. */

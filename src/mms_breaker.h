@@ -31,7 +31,7 @@ struct mms_breaker_sh {
 	_Atomic uint32_t state;          /* enum mms_breaker_state */
 	_Atomic uint32_t write_open;     /* 1: no writes to it (readable) */
 	_Atomic uint32_t soft_faults;    /* in a row, reset by every good answer */
-	_Atomic uint32_t backoff_step;   /* openings without a stable time between them */
+	_Atomic uint32_t backoff_step;   /* grows with bad probes and with openings without a stable time between them */
 	_Atomic uint32_t good_probes;    /* in a row while open; the replicator writes it */
 	_Atomic uint32_t latency_us;     /* moving average of answer times (1/8 weight); 0 = unknown */
 	_Atomic int64_t probe_at_us;     /* monotonic; next probe not before */

@@ -23,8 +23,14 @@ void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, stru
 	fanout->deadline = deadline;
 	fanout->waiting_mask = 0;
 	fanout->asked_mask = 0;
+	fanout->answered_mask = 0;
 	fanout->error.text[0] = '\0';
 	memset(fanout->slots, 0, client->settings.node_count * sizeof fanout->slots[0]);
+}
+
+static struct mms_mono earlier(struct mms_mono a, struct mms_mono b)
+{
+	return a.us < b.us ? a : b;
 }
 
 bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_command *command, int64_t wait_us)
@@ -39,12 +45,11 @@ bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_c
 		.state = MMS_FANOUT_WAITING,
 		.replies_wanted = command->reply_count,
 		.asked_at = now,
-		.give_up_at = { now.us + wait_us },
+		.give_up_at = earlier((struct mms_mono){ now.us + wait_us }, fanout->deadline),
+		.limit_at = earlier((struct mms_mono){ now.us
+				+ (int64_t)fanout->client->settings.read_timeout_ms * 1000 }, fanout->deadline),
 		.command = command,
 	};
-	if (slot->give_up_at.us > fanout->deadline.us) {
-		slot->give_up_at = fanout->deadline;
-	}
 	fanout->asked_mask |= UINT64_C(1) << node;
 	fanout->waiting_mask |= UINT64_C(1) << node;
 	return send_to(fanout, node);
@@ -119,6 +124,20 @@ static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status statu
 	mms_client_fault(fanout->client, node, status, mms_conn_refusal(fanout->client->conns[node]), error);
 }
 
+/* Until when this node is waited for, as things stand. */
+static struct mms_mono limit_of(const struct mms_fanout *fanout, unsigned node)
+{
+	const struct mms_settings *settings = &fanout->client->settings;
+	const struct mms_fanout_slot *slot = &fanout->slots[node];
+	struct mms_mono limit = fanout->answered_mask != 0 ? slot->give_up_at : slot->limit_at;
+
+	if (mms_conn_state(fanout->client->conns[node]) == MMS_CONN_CONNECTING) {
+		limit = earlier(limit, (struct mms_mono){ slot->asked_at.us
+				+ (int64_t)settings->connect_timeout_ms * 1000 });
+	}
+	return limit;
+}
+
 static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 {
 	const struct mms_settings *settings = &fanout->client->settings;
@@ -126,17 +145,9 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 	for (unsigned i = 0; i < settings->node_count; i++) {
 		struct mms_fanout_slot *slot = &fanout->slots[i];
 		bool connecting = mms_conn_state(fanout->client->conns[i]) == MMS_CONN_CONNECTING;
-		int64_t connect_limit = slot->asked_at.us + (int64_t)settings->connect_timeout_ms * 1000;
-		int64_t limit = slot->give_up_at.us;
 		struct mms_error error;
 
-		if (slot->state != MMS_FANOUT_WAITING) {
-			continue;
-		}
-		if (connecting && connect_limit < limit) {
-			limit = connect_limit;
-		}
-		if (now.us < limit) {
+		if (slot->state != MMS_FANOUT_WAITING || now.us < limit_of(fanout, i).us) {
 			continue;
 		}
 		mms_error_set(&error, "node %s (%s): %s within %lld ms", settings->nodes[i].name,
@@ -156,8 +167,9 @@ static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
 	struct pollfd fds[MMS_NODES_MAX];
 	unsigned nodes[MMS_NODES_MAX];
 	nfds_t count = 0;
-	int64_t until = fanout->deadline.us;
+	struct mms_mono until = fanout->deadline;
 	struct timespec wait;
+	int64_t left_us;
 	int ready;
 
 	for (unsigned i = 0; i < settings->node_count; i++) {
@@ -171,17 +183,11 @@ static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
 		fds[count].events = (short)(POLLIN | (mms_conn_wants_write(conn) ? POLLOUT : 0));
 		fds[count].revents = 0;
 		nodes[count++] = i;
-		if (slot->give_up_at.us < until) {
-			until = slot->give_up_at.us;
-		}
-		if (mms_conn_state(conn) == MMS_CONN_CONNECTING
-				&& slot->asked_at.us + (int64_t)settings->connect_timeout_ms * 1000 < until) {
-			until = slot->asked_at.us + (int64_t)settings->connect_timeout_ms * 1000;
-		}
+		until = earlier(until, limit_of(fanout, i));
 	}
-	until = mms_clock_left_us(now, (struct mms_mono){ until });
-	wait.tv_sec = until / 1000000;
-	wait.tv_nsec = (until % 1000000) * 1000;
+	left_us = mms_clock_left_us(now, until);
+	wait.tv_sec = left_us / 1000000;
+	wait.tv_nsec = (left_us % 1000000) * 1000;
 	ready = ppoll(fds, count, &wait, NULL);
 	if (ready < 0 && errno != EINTR) {
 		return -1;
@@ -227,6 +233,7 @@ static void collect(struct mms_fanout *fanout, unsigned node)
 	}
 	if (slot->replies_got == slot->replies_wanted) {
 		slot->state = MMS_FANOUT_ANSWERED;
+		fanout->answered_mask |= UINT64_C(1) << node;
 		fanout->waiting_mask &= ~(UINT64_C(1) << node);
 		mms_client_good(fanout->client, node, mms_clock_mono().us - slot->asked_at.us);
 	}

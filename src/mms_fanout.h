@@ -1,5 +1,7 @@
 /* One question to several nodes at once, on the request thread: every node has its own wait, all share one deadline.
- * No node is asked twice, but for a connection that the server had closed while it was idle.
+ * No node is asked twice, but for a connection that the server had closed while it was idle. A node's own (short) wait
+ * counts only once some other node has answered: before that there is nothing better to do than to go on waiting, up to
+ * read_timeout_ms.
  *
  *   mms_fanout_begin(&fanout, client, deadline);
  *   mms_fanout_ask(&fanout, node, &command, wait_us);     for each node
@@ -30,7 +32,9 @@ struct mms_fanout_slot {
 	enum mms_status status;
 	uint32_t replies_wanted, replies_got;
 	bool retried;
-	struct mms_mono asked_at, give_up_at;
+	struct mms_mono asked_at;
+	struct mms_mono give_up_at;                      /* if another node has answered */
+	struct mms_mono limit_at;                        /* in any case */
 	const struct mms_command *command;               /* borrowed until the answer is there */
 	struct mms_reply *replies[MMS_FANOUT_REPLIES];
 };
@@ -40,6 +44,7 @@ struct mms_fanout {
 	struct mms_mono deadline;
 	uint64_t waiting_mask;
 	uint64_t asked_mask;
+	uint64_t answered_mask;
 	struct mms_error error;                          /* of the last node that failed */
 	struct mms_fanout_slot slots[MMS_NODES_MAX];
 };

@@ -120,11 +120,11 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 			MMS_TOMBSTONE_GRACE_MS, expected);
 }
 
-static int64_t wait_us(const struct mms_client *client, unsigned node)
+static int64_t wait_us(const struct mms_client *client)
 {
-	int64_t wait = mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
-
-	return wait;
+	/* The full wait: going on to the next node costs a second copy and a fault, for a stall that may be over in a
+	 * moment. */
+	return (int64_t)client->settings.read_timeout_ms * 1000;
 }
 
 /* Asks up to `wanted` nodes not tried yet, in the configured order. */
@@ -140,7 +140,7 @@ static uint64_t ask_round(struct writing *writing, uint32_t wanted)
 			continue;
 		}
 		writing->tried_mask |= bit;
-		if (mms_fanout_ask(&writing->fanout, i, &writing->command, wait_us(client, i))) {
+		if (mms_fanout_ask(&writing->fanout, i, &writing->command, wait_us(client))) {
 			asked |= bit;
 		}
 	}
@@ -162,7 +162,7 @@ static bool repeat(struct writing *writing, unsigned node, struct mms_put_result
 {
 	struct mms_fanout_slot *slot = &writing->fanout.slots[node];
 
-	if (mms_fanout_ask(&writing->fanout, node, &writing->special, wait_us(writing->client, node))) {
+	if (mms_fanout_ask(&writing->fanout, node, &writing->special, wait_us(writing->client))) {
 		mms_fanout_wait(&writing->fanout, UINT64_C(1) << node);
 	}
 	if (slot->state != MMS_FANOUT_ANSWERED) {
