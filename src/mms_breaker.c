@@ -12,8 +12,7 @@
 #define JITTER_PERCENT 20
 #define BACKOFF_STEP_MAX 16u
 #define REOPENING_STEPS 3u
-/* The longest wait before jitter, so that it ends at MMS_BREAKER_PROBE_MAX_MS with it. */
-#define BACKOFF_MAX_US (MMS_BREAKER_PROBE_MAX_MS * INT64_C(1000) * 100 / (100 + JITTER_PERCENT))
+#define BACKOFF_MAX_US (MMS_BREAKER_PROBE_MAX_MS * INT64_C(1000)) /* before jitter */
 #define EVENT_INTERVAL_US INT64_C(60000000)
 #define TEXT_READS_MAX 100
 #define TEXT_WRITER_DEAD_MS 1000
@@ -91,7 +90,7 @@ bool mms_breaker_probe_due(const struct mms_breaker_sh *breaker, struct mms_mono
 	const int64_t probe_at_us = load(breaker->probe_at_us);
 
 	/* A time beyond every wait of ours is damage in the mapping; a node must not be lost to it. */
-	return now.us >= probe_at_us || probe_at_us - now.us > 2 * MMS_BREAKER_PROBE_MAX_MS * INT64_C(1000);
+	return now.us >= probe_at_us || probe_at_us - now.us > 2 * BACKOFF_MAX_US;
 }
 
 void mms_breaker_probe_begin(struct mms_breaker_sh *breaker)

@@ -14,7 +14,7 @@
 
 #define MMS_BREAKER_SOFT_LIMIT 3          /* soft faults in a row that open it */
 #define MMS_BREAKER_PROBE_MIN_MS 100
-#define MMS_BREAKER_PROBE_MAX_MS 5000
+#define MMS_BREAKER_PROBE_MAX_MS 5000     /* before jitter */
 #define MMS_BREAKER_STABLE_MS 10000       /* closed for so long: the next opening starts at the shortest wait */
 #define MMS_BREAKER_PROBES_TO_CLOSE 2     /* good probes in a row */
 #define MMS_BREAKER_TEXT_SIZE 192
