@@ -90,6 +90,11 @@ static int64_t wait_us(const struct mms_client *client, unsigned node)
 	return mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
 }
 
+static bool is_no_answer(const struct copy *copy)
+{
+	return copy->verdict == VERDICT_FAILED || copy->verdict == VERDICT_DAMAGED;
+}
+
 /* The first usable node (the local one, normally) is asked for the record, the others for the header. */
 static void ask_nodes(struct reading *reading)
 {
@@ -124,16 +129,15 @@ static void ask_nodes(struct reading *reading)
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		judge(reading, i, (int)i == whole_node);
 	}
-	if (client->settings.read_mode == MMS_READ_LOCAL && whole_node >= 0
-			&& reading->copies[whole_node].verdict == VERDICT_FAILED) {
-		/* The local node gave up on this very read: the others are the only hope. */
+	if (client->settings.read_mode == MMS_READ_LOCAL && whole_node >= 0 && is_no_answer(&reading->copies[whole_node])) {
+		/* The local node gave up on this very read, or its copy is damaged: the others are the only hope. */
 		for (unsigned i = (unsigned)whole_node + 1; i < client->settings.node_count; i++) {
 			if (mms_client_can_read(client, i)
 					&& mms_fanout_ask(&reading->fanout, i, &reading->whole, wait_us(client, i))) {
 				mms_fanout_wait(&reading->fanout, UINT64_C(1) << i);
 				judge(reading, i, true);
 				mms_client_count(client, MMS_METRIC_failovers);
-				if (reading->copies[i].verdict != VERDICT_FAILED) {
+				if (!is_no_answer(&reading->copies[i])) {
 					break;
 				}
 			}

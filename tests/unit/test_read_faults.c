@@ -1,0 +1,516 @@
+/* Reads that meet damaged, foreign or absurd copies and nodes that answer badly; reads of the local node alone. */
+#include "fake.h"
+
+#include "mms_read.h"
+
+#define OLD_MS 5000
+
+static struct mms_answer answer;
+
+static void read_id(struct host *host, const char *id)
+{
+	host_calm(host);
+	mms_read_record(host->client, key_of(id), host_deadline(host), &answer);
+}
+
+static bool payload_is(const char *text)
+{
+	return answer.found == MMS_FOUND_RECORD && answer.payload.len == strlen(text)
+			&& memcmp(answer.payload.ptr, text, answer.payload.len) == 0;
+}
+
+static void done(struct host *host)
+{
+	mms_answer_clear(&answer);
+	host_free(host);
+}
+
+static void a_damaged_local_copy_is_absent_and_replaced_at_once(void **state)
+{
+	struct sample sample, damaged;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&sample, "s", OLD_MS, "the data");
+	node_put(1, "s", &sample);
+	for (size_t at = 0; at < sample.len; at++) {
+		damaged = sample;
+		damaged.bytes[at] ^= 0x10;
+		node_put(0, "s", &damaged);
+		read_id(host, "s");
+		assert_true(payload_is("the data"));
+		assert_true(answer.holders_mask == bit(1));
+		assert_true(node_holds(0, "s", &sample));
+	}
+	assert_int_equal(host_metric(host, MMS_METRIC_corrupt_records), sample.len);
+	assert_int_equal(host_metric(host, MMS_METRIC_foreign_keys), 0);
+	assert_int_equal(mailbox_count(host), 0);
+	done(host);
+}
+
+static void a_copy_cut_short_is_absent_and_replaced(void **state)
+{
+	struct sample sample;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&sample, "s", OLD_MS, "the data");
+	node_put(1, "s", &sample);
+	for (size_t len = 1; len < sample.len; len++) {
+		node_put_bytes(0, "s", sample.bytes, len);
+		read_id(host, "s");
+		assert_true(payload_is("the data"));
+		assert_true(node_holds(0, "s", &sample));
+	}
+	done(host);
+}
+
+static void a_damaged_header_on_a_peer_is_replaced_too(void **state)
+{
+	struct sample sample, damaged;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&sample, "s", OLD_MS, "the data");
+	node_put(0, "s", &sample);
+	damaged = sample;
+	damaged.bytes[17] ^= 0x80; /* of its stamp: it would win for ever */
+	node_put(1, "s", &damaged);
+	read_id(host, "s");
+	assert_true(payload_is("the data"));
+	assert_true(node_holds(1, "s", &sample));
+	assert_int_equal(host_metric(host, MMS_METRIC_read_repairs), 1);
+	done(host);
+}
+
+static void a_damaged_copy_is_left_when_it_can_not_be_written(void **state)
+{
+	struct sample sample, damaged;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&sample, "s", OLD_MS, "the data");
+	damaged = sample;
+	damaged.bytes[17] ^= 0x80;
+	node_put(0, "s", &damaged);
+	node_put(1, "s", &sample);
+	host_open_breaker(host, 0, MMS_FAULT_WRITE_ONLY);
+	read_id(host, "s");
+	assert_true(payload_is("the data"));
+	assert_true(node_holds(0, "s", &damaged));
+	done(host);
+}
+
+/* The header says of a newer version than the peer's, only its payload is damaged: by now the sound one may stand there. */
+static void a_damaged_payload_is_not_replaced_by_an_older_one(void **state)
+{
+	struct sample newer, older;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&newer, "s", OLD_MS, "newer");
+	newer.bytes[newer.len - 1] ^= 1;
+	sample_aged(&older, "s", 2 * OLD_MS, "older");
+	node_put(0, "s", &newer);
+	node_put(1, "s", &older);
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	assert_false(answer.authoritative);
+	assert_true(node_holds(0, "s", &newer));
+	done(host);
+}
+
+static void damaged_everywhere_is_an_uncertain_miss(void **state)
+{
+	struct sample damaged;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&damaged, "s", OLD_MS, "the data");
+	damaged.bytes[damaged.len - 1] ^= 1;
+	node_put(0, "s", &damaged);
+	node_put(1, "s", &damaged);
+	read_id(host, "s");
+	assert_int_not_equal(answer.found, MMS_FOUND_RECORD);
+	assert_false(answer.authoritative);
+	assert_true(answer.absent_mask == 0);
+	done(host);
+}
+
+static void a_stamp_years_ahead_is_damage(void **state)
+{
+	const int64_t years_ms = INT64_C(20) * 366 * 86400 * 1000;
+	struct sample absurd, sample;
+	struct host *host;
+
+	(void) state;
+	for (unsigned liar = 0; liar < 2; liar++) {
+		rig_fresh();
+		host = host_new(2, "web1");
+		sample_aged(&absurd, "s", -years_ms, "future");
+		sample_aged(&sample, "s", OLD_MS, "the data");
+		node_put(liar, "s", &absurd);
+		node_put(1 - liar, "s", &sample);
+		read_id(host, "s");
+		assert_true(payload_is("the data"));
+		assert_int_equal(host_metric(host, MMS_METRIC_corrupt_records), 1);
+		assert_true(atomic_load(&host->shm->hlc) < stamp_ago(-years_ms / 2));
+		done(host);
+	}
+}
+
+static void a_stamp_hours_ahead_is_read_and_does_not_drag_the_clock(void **state)
+{
+	struct sample sample;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&sample, "s", -3600000, "fast clock");
+	node_put(1, "s", &sample);
+	read_id(host, "s");
+	assert_true(payload_is("fast clock"));
+	assert_int_equal(host_metric(host, MMS_METRIC_future_stamps), 1);
+	assert_true(atomic_load(&host->shm->hlc) < stamp_ago(-1800000));
+	done(host);
+}
+
+static void a_foreign_key_is_left_alone_and_does_not_hide_the_session(void **state)
+{
+	struct sample sample;
+	char value[16];
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	sample_aged(&sample, "s", OLD_MS, "the data");
+	node_put_bytes(0, "s", "somebody's", 10);
+	node_do(1, "RPUSH", RIG_PREFIX "s", "a list");
+	node_put(2, "s", &sample);
+	read_id(host, "s");
+	assert_true(payload_is("the data"));
+	assert_int_equal(mailbox_count(host), 0);
+	assert_int_equal(host_metric(host, MMS_METRIC_foreign_keys), 2);
+	assert_int_equal(node_get(0, "s", value, sizeof(value)), 10);
+	assert_int_equal(node_number(1, "LLEN", RIG_PREFIX "s"), 1);
+	assert_true(mms_client_can_read(host->client, 1));
+	done(host);
+}
+
+static void a_foreign_key_alone_is_no_session_of_ours(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	node_do(1, "RPUSH", RIG_PREFIX "s", "a list");
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_FOREIGN);
+	node_put_bytes(0, "t", "MMS\2 of a later release, as long as a record of ours, and then some, and some more......", 88);
+	read_id(host, "t");
+	assert_int_equal(answer.found, MMS_FOUND_FOREIGN);
+	done(host);
+}
+
+static void a_record_under_anothers_key_is_not_handed_out(void **state)
+{
+	struct sample sample;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&sample, "victim", OLD_MS, "secret");
+	node_put(0, "thief", &sample);
+	node_put(1, "thief", &sample);
+	read_id(host, "thief");
+	assert_int_not_equal(answer.found, MMS_FOUND_RECORD);
+	assert_false(answer.authoritative);
+	done(host);
+}
+
+static void a_newest_copy_that_can_not_be_had_is_struck_out(void **state)
+{
+	struct sample older, newer;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&older, "s", 2 * OLD_MS, "older");
+	sample_aged(&newer, "s", OLD_MS, "newer");
+	node_put(0, "s", &older);
+	node_put(1, "s", &newer);
+	fake = fake_start(1);
+	host = host_with_fake(3, 1, fake);
+	fake_rule(fake, (struct fake_rule){ .verb = "GET", .act = FAKE_CLOSE, .times = -1 });
+	read_id(host, "s");
+	assert_true(payload_is("older")); /* its holder does not answer: served, and proves nothing */
+	assert_false(answer.authoritative);
+	node_put(2, "s", &newer);
+	read_id(host, "s");
+	assert_true(payload_is("newer"));
+	assert_true((answer.holders_mask & bit(2)) != 0);
+	done(host);
+	fake_free(fake);
+}
+
+static void a_session_whose_only_copy_can_not_be_had_is_unreadable(void **state)
+{
+	struct sample sample;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	node_put(1, "s", &sample);
+	fake = fake_start(1);
+	host = host_with_fake(2, 1, fake);
+	fake_says(fake, "GET", "-LOADING not yet\r\n", -1);
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_UNREADABLE); /* not "no session": that would empty a cart */
+	assert_non_null(strstr(answer.error.text, "LOADING"));
+	assert_false(mms_client_can_read(host->client, 1));
+	done(host);
+	fake_free(fake);
+}
+
+static void a_copy_that_expired_before_the_fetch_is_gone(void **state)
+{
+	struct sample sample;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	node_put(1, "s", &sample);
+	fake = fake_start(1);
+	host = host_with_fake(2, 1, fake);
+	fake_says(fake, "GET", "$-1\r\n", 1);
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_NOTHING);
+	done(host);
+	fake_free(fake);
+}
+
+static void a_loading_local_node_opens_and_a_peer_serves(void **state)
+{
+	struct sample sample;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	node_put(1, "s", &sample);
+	fake = fake_start(0);
+	host = host_with_fake(2, 0, fake);
+	fake_says(fake, "GET", "-LOADING Redis is loading the dataset in memory\r\n", -1);
+	read_id(host, "s");
+	assert_true(payload_is("data"));
+	assert_false(mms_client_can_read(host->client, 0));
+	done(host);
+	fake_free(fake);
+}
+
+static void an_answer_that_comes_twice_shows_nobody_anothers_session(void **state)
+{
+	struct sample mine, yours;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&mine, "mine", OLD_MS, "mine");
+	sample_aged(&yours, "yours", OLD_MS, "yours");
+	node_put(0, "mine", &mine);
+	node_put(0, "yours", &yours);
+	fake = fake_start(0);
+	host = host_with_fake(1, 0, fake);
+	for (int i = 0; i < 20; i++) {
+		memset(&host->cluster->nodes[0].breaker, 0, sizeof(host->cluster->nodes[0].breaker));
+		fake_release(fake);
+		fake_rule(fake, (struct fake_rule){ .verb = i % 2 == 0 ? "GET" : "PTTL", .act = FAKE_TWICE, .times = 1 });
+		read_id(host, "mine");
+		assert_true(answer.found != MMS_FOUND_RECORD || payload_is("mine"));
+		read_id(host, "yours");
+		assert_true(answer.found != MMS_FOUND_RECORD || payload_is("yours"));
+	}
+	done(host);
+	fake_free(fake);
+}
+
+static void an_answer_cut_anywhere_is_read_from_the_peer(void **state)
+{
+	struct sample sample;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	node_put(0, "s", &sample);
+	node_put(1, "s", &sample);
+	fake = fake_start(0);
+	host = host_with_fake(2, 0, fake);
+	for (size_t cut = 1; cut < sample.len; cut += 9) {
+		memset(&host->cluster->nodes[0].breaker, 0, sizeof(host->cluster->nodes[0].breaker));
+		fake_release(fake);
+		fake_rule(fake, (struct fake_rule){ .verb = "GET", .act = FAKE_CUT, .cut_len = cut, .times = 1 });
+		read_id(host, "s");
+		assert_true(payload_is("data"));
+		assert_true(answer.answered_mask == 2);
+	}
+	done(host);
+	fake_free(fake);
+}
+
+static struct host *local_host(unsigned nodes)
+{
+	struct mms_settings settings;
+
+	settings_default(&settings, nodes, "web1");
+	settings.read_mode = MMS_READ_LOCAL;
+	return host_with(&settings, RIG_MAILBOX);
+}
+
+static void read_local_asks_the_local_node_alone(void **state)
+{
+	struct sample older, newer;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&older, "s", 2 * OLD_MS, "older");
+	sample_aged(&newer, "s", OLD_MS, "newer");
+	node_put(0, "s", &older);
+	node_put(1, "s", &newer);
+	node_forget_calls(1);
+	host = local_host(3);
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	assert_false(answer.authoritative);
+	assert_true(answer.answered_mask == 1);
+	assert_int_equal(node_calls(1, "getrange") + node_calls(1, "get"), 0);
+	assert_int_equal(mailbox_count(host), 0);
+	done(host);
+}
+
+static void read_local_goes_to_the_next_node_when_the_local_one_fails(void **state)
+{
+	struct sample sample;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	node_put(1, "s", &sample);
+	node_put(2, "s", &sample);
+	node_kill(0);
+	node_forget_calls(2);
+	host = local_host(3);
+	read_id(host, "s"); /* refused: struck out before a question was sent */
+	assert_true(payload_is("data"));
+	read_id(host, "s"); /* known to be down */
+	assert_true(payload_is("data"));
+	assert_true(answer.answered_mask == 2);
+	assert_int_equal(node_calls(2, "getrange") + node_calls(2, "get"), 0);
+	assert_int_equal(host_metric(host, MMS_METRIC_failovers), 2);
+	done(host);
+}
+
+static void read_local_does_not_stop_at_a_silent_local_node(void **state)
+{
+	struct sample sample;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	node_put(2, "s", &sample);
+	host = local_host(3);
+	host->client->settings.read_timeout_ms = 60;
+	node_stop(0);
+	node_stop(1);
+	read_id(host, "s");
+	assert_true(payload_is("data"));
+	assert_true(answer.answered_mask == 4);
+	done(host);
+}
+
+static void read_local_finds_a_session_whose_local_copy_is_damaged(void **state)
+{
+	struct sample sample, damaged;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	damaged = sample;
+	damaged.bytes[40] ^= 1;
+	node_put(0, "s", &damaged);
+	node_put(1, "s", &damaged);
+	node_put(2, "s", &sample);
+	host = local_host(3);
+	read_id(host, "s");
+	assert_true(payload_is("data"));
+	assert_true(node_holds(0, "s", &sample));
+	done(host);
+}
+
+static void an_answer_may_be_cleared_any_number_of_times(void **state)
+{
+	struct mms_answer empty = { 0 };
+
+	(void) state;
+	mms_answer_clear(&empty);
+	mms_answer_clear(&empty);
+	assert_int_equal(empty.found, MMS_FOUND_UNREADABLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_damaged_local_copy_is_absent_and_replaced_at_once),
+		cmocka_unit_test(a_copy_cut_short_is_absent_and_replaced),
+		cmocka_unit_test(a_damaged_header_on_a_peer_is_replaced_too),
+		cmocka_unit_test(a_damaged_copy_is_left_when_it_can_not_be_written),
+		cmocka_unit_test(a_damaged_payload_is_not_replaced_by_an_older_one),
+		cmocka_unit_test(damaged_everywhere_is_an_uncertain_miss),
+		cmocka_unit_test(a_stamp_years_ahead_is_damage),
+		cmocka_unit_test(a_stamp_hours_ahead_is_read_and_does_not_drag_the_clock),
+		cmocka_unit_test(a_foreign_key_is_left_alone_and_does_not_hide_the_session),
+		cmocka_unit_test(a_foreign_key_alone_is_no_session_of_ours),
+		cmocka_unit_test(a_record_under_anothers_key_is_not_handed_out),
+		cmocka_unit_test(a_newest_copy_that_can_not_be_had_is_struck_out),
+		cmocka_unit_test(a_session_whose_only_copy_can_not_be_had_is_unreadable),
+		cmocka_unit_test(a_copy_that_expired_before_the_fetch_is_gone),
+		cmocka_unit_test(a_loading_local_node_opens_and_a_peer_serves),
+		cmocka_unit_test(an_answer_that_comes_twice_shows_nobody_anothers_session),
+		cmocka_unit_test(an_answer_cut_anywhere_is_read_from_the_peer),
+		cmocka_unit_test(read_local_asks_the_local_node_alone),
+		cmocka_unit_test(read_local_goes_to_the_next_node_when_the_local_one_fails),
+		cmocka_unit_test(read_local_does_not_stop_at_a_silent_local_node),
+		cmocka_unit_test(read_local_finds_a_session_whose_local_copy_is_damaged),
+		cmocka_unit_test(an_answer_may_be_cleared_any_number_of_times),
+	};
+
+	return rig_run(tests);
+}
