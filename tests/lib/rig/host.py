@@ -106,9 +106,15 @@ class Host:
             [fpm_program(), "--daemonize" if self._daemonize else "--nodaemonize", "-c", self.ini,
              "-y", self._pool_file], namespace=self._namespace, log=self.log, env=php_environment())
         until(self._answers, 20, lambda: f"php-fpm of {self.name} answers; its log ends: {self.log_text()[-2000:]}")
-        with open(self._pid_file) as pid:
-            self.master = int(pid.read())
+        self.master = self._read_pid()
         return self
+
+    def _read_pid(self):
+        try:
+            with open(self._pid_file) as pid:
+                return int(pid.read())
+        except (OSError, ValueError):
+            return None
 
     def _answers(self):
         if self._process.poll() not in (None, 0 if self._daemonize else None):
@@ -192,9 +198,13 @@ class Host:
         until(lambda: not any(alive(pid) for pid in victims), seconds, f"php-fpm of {self.name} gone")
 
     def reload(self):
-        """SIGUSR2: the master executes itself again and keeps its pid."""
+        """SIGUSR2: the master executes itself again; as a daemon it forks once more and has another pid after it."""
         before = set(self.workers())
         self.send_signal(signal.SIGUSR2)
+        if self._daemonize:
+            old = self.master
+            until(lambda: not alive(old) and self._read_pid() not in (None, old), 30, f"new master of {self.name}")
+            self.master = self._read_pid()
         until(lambda: self.workers() and not before & set(self.workers()), 30, f"new workers of {self.name}")
         until(self._answers, 20, f"{self.name} answers after its reload")
 
