@@ -1,0 +1,29 @@
+--TEST--
+CLIENT KILL between requests: reconnect, breaker stays closed
+--EXTENSIONS--
+session
+--SKIPIF--
+<?php require __DIR__ . "/../include/skipif.inc"; ?>
+--FILE--
+<?php
+require __DIR__ . "/../include/mms.inc";
+require __DIR__ . "/../include/server.inc";
+
+[$servers, $list] = mms_servers(2);
+mms_use($list);
+$sid = mms_sid();
+for ($n = 0; $n < 10; $n++) {
+    mms_is($n, mms_request($sid, function () { $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; })['n'] ?? 0, "request $n");
+    foreach ($servers as $server) {
+        $server->client()('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    }
+}
+mms_ok(mmsession_flush(5000), 'flush');
+foreach (mmsession_status()['nodes'] as $node) {
+    mms_is(['closed', null], [$node['state'], $node['last_error']], $node['name']);
+}
+
+echo "ok\n";
+?>
+--EXPECT--
+ok
