@@ -1,0 +1,343 @@
+/* Settings: words, numbers, texts, fingerprint, password file; every message. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mms_config.h"
+
+static void read_modes_are_three_words(void **state)
+{
+	struct mms_error error = {""};
+	uint32_t mode = 99;
+
+	(void) state;
+	assert_int_equal(mms_config_parse_read_mode(mms_slice_of("newest"), &mode, &error), MMS_OK);
+	assert_int_equal(mode, MMS_READ_NEWEST);
+	assert_int_equal(mms_config_parse_read_mode(mms_slice_of("Quorum"), &mode, &error), MMS_OK);
+	assert_int_equal(mode, MMS_READ_QUORUM);
+	assert_int_equal(mms_config_parse_read_mode(mms_slice_of("local"), &mode, &error), MMS_OK);
+	assert_int_equal(mode, MMS_READ_LOCAL);
+	mode = 99;
+	assert_int_equal(mms_config_parse_read_mode(mms_slice_of("new\nest"), &mode, &error), MMS_ERR_CONFIG);
+	assert_string_equal(error.text, "read mode \"new?est\" is unknown: write newest, quorum or local");
+	assert_int_equal(mms_config_parse_read_mode(mms_slice_of(""), &mode, NULL), MMS_ERR_CONFIG);
+	assert_int_equal(mode, 99);
+}
+
+static void write_acks_are_a_number_or_a_word(void **state)
+{
+	static const char *const wrong[] = {"0", "65", "-1", "", "1 ", "some", "1K", "99999999999999999999"};
+	struct mms_error error = {""};
+	uint32_t acks = 0;
+
+	(void) state;
+	assert_int_equal(mms_config_parse_write_acks(mms_slice_of("1"), &acks, &error), MMS_OK);
+	assert_int_equal(acks, 1);
+	assert_int_equal(mms_config_parse_write_acks(mms_slice_of("64"), &acks, &error), MMS_OK);
+	assert_int_equal(acks, 64);
+	assert_int_equal(mms_config_parse_write_acks(mms_slice_of("quorum"), &acks, &error), MMS_OK);
+	assert_true(acks == MMS_ACKS_QUORUM);
+	assert_int_equal(mms_config_parse_write_acks(mms_slice_of("all"), &acks, &error), MMS_OK);
+	assert_true(acks == MMS_ACKS_ALL);
+	for (size_t index = 0; index < sizeof(wrong) / sizeof(wrong[0]); index++) {
+		char text[200];
+
+		assert_int_equal(mms_config_parse_write_acks(mms_slice_of(wrong[index]), &acks, &error), MMS_ERR_CONFIG);
+		snprintf(text, sizeof(text), "write acknowledgements \"%s\": write a number from 1 to 64, quorum or all",
+				wrong[index]);
+		assert_string_equal(error.text, text);
+	}
+	assert_true(acks == MMS_ACKS_ALL);
+}
+
+static void acks_needed_lie_between_one_and_all_nodes(void **state)
+{
+	static const struct { uint32_t nodes, acks, needed; } cases[] = {
+		{1, 1, 1}, {3, 1, 1}, {3, 2, 2}, {3, 7, 3}, {1, MMS_ACKS_QUORUM, 1}, {2, MMS_ACKS_QUORUM, 2},
+		{3, MMS_ACKS_QUORUM, 2}, {4, MMS_ACKS_QUORUM, 3}, {7, MMS_ACKS_QUORUM, 4}, {64, MMS_ACKS_QUORUM, 33},
+		{1, MMS_ACKS_ALL, 1}, {7, MMS_ACKS_ALL, 7}, {3, 0, 1}, {0, MMS_ACKS_ALL, 1}};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+		static struct mms_settings settings;
+
+		settings.node_count = cases[index].nodes;
+		settings.write_acks = cases[index].acks;
+		assert_int_equal(mms_config_acks_needed(&settings), cases[index].needed);
+	}
+}
+
+static void prefixes_have_no_blanks_and_no_globs(void **state)
+{
+	static const char *const right[] = {"", "PHPSESSION:", "shop{1}:", "caf\xc3\xa9:", "a/b.c-d_e#f"};
+	static const char wrong[] = " \t\n\r\x01\x1f\x7f*?[]\\";
+	struct mms_error error = {""};
+	char text[MMS_PREFIX_MAX + 2];
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(right) / sizeof(right[0]); index++) {
+		assert_int_equal(mms_config_check_prefix(mms_slice_of(right[index]), &error), MMS_OK);
+	}
+	/* the NUL at the end as well */
+	for (size_t index = 0; index < sizeof(wrong); index++) {
+		const char prefix[] = {'a', 'b', wrong[index], 'c'};
+
+		assert_int_equal(mms_config_check_prefix((struct mms_slice) {prefix, 4}, &error), MMS_ERR_CONFIG);
+		assert_non_null(strstr(error.text, "(offset 2); example: shop:"));
+	}
+	assert_int_equal(mms_config_check_prefix(mms_slice_of("a b"), &error), MMS_ERR_CONFIG);
+	assert_string_equal(error.text,
+			"prefix \"a b\": no blanks, control characters or * ? [ ] \\ (offset 1); example: shop:");
+	memset(text, 'p', sizeof(text));
+	assert_int_equal(mms_config_check_prefix((struct mms_slice) {text, MMS_PREFIX_MAX}, &error), MMS_OK);
+	assert_int_equal(mms_config_check_prefix((struct mms_slice) {text, MMS_PREFIX_MAX + 1}, &error), MMS_ERR_CONFIG);
+	assert_non_null(strstr(error.text, "has 65 bytes: at most 64; example: shop:"));
+}
+
+static void host_ids_are_names(void **state)
+{
+	static const char *const right[] = {"web1", "web1.example.com", "A-b_c.9", "0"};
+	static const char *const wrong[] = {"", "web 1", "web/1", "web\n1", "w\xc3\xa9" "b", "a:b", "web1;"};
+	struct mms_error error = {""};
+	char text[64];
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(right) / sizeof(right[0]); index++) {
+		assert_int_equal(mms_config_check_host_id(mms_slice_of(right[index]), &error), MMS_OK);
+	}
+	for (size_t index = 0; index < sizeof(wrong) / sizeof(wrong[0]); index++) {
+		assert_int_equal(mms_config_check_host_id(mms_slice_of(wrong[index]), &error), MMS_ERR_CONFIG);
+		assert_non_null(strstr(error.text, ": write 1 to 63 letters, digits, dots, hyphens or underscores; example: web1."));
+	}
+	memset(text, 'h', sizeof(text));
+	assert_int_equal(mms_config_check_host_id((struct mms_slice) {text, 63}, &error), MMS_OK);
+	assert_int_equal(mms_config_check_host_id((struct mms_slice) {text, 64}, &error), MMS_ERR_CONFIG);
+}
+
+static void numbers_take_a_unit_and_keep_their_range(void **state)
+{
+	static const struct { const char *text; uint64_t min, max; bool fits; uint64_t value; } cases[] = {
+		{"0", 0, 10, true, 0}, {"10", 0, 10, true, 10}, {"11", 0, 10, false, 0}, {"4", 5, 10, false, 0},
+		{"1K", 0, 4096, true, 1024}, {"4k", 0, 4096, true, 4096}, {"5K", 0, 4096, false, 0},
+		{"3M", 0, UINT64_MAX, true, 3145728}, {"2g", 0, UINT64_MAX, true, UINT64_C(2147483648)},
+		{"4K", 0, 5000, true, 4096}, {"1K", 1025, 5000, false, 0}, {"17179869183G", 0, UINT64_MAX, true, 17179869183u * (UINT64_C(1) << 30)},
+		{"17179869184G", 0, UINT64_MAX, false, 0}, {"18446744073709551615", 0, UINT64_MAX, true, UINT64_MAX},
+		{"18446744073709551616", 0, UINT64_MAX, false, 0}, {"", 0, 10, false, 0}, {"K", 0, 10, false, 0},
+		{"-1", 0, 10, false, 0}, {"+1", 0, 10, false, 0}, {" 1", 0, 10, false, 0}, {"1KB", 0, 10000, false, 0},
+		{"1.5", 0, 10, false, 0}, {"0x10", 0, 100, false, 0}, {"1T", 0, UINT64_MAX, false, 0}};
+	struct mms_error error = {""};
+	uint64_t value;
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+		value = 0;
+		assert_int_equal(mms_config_parse_number(mms_slice_of(cases[index].text), "x", cases[index].min, cases[index].max,
+				&value, &error), cases[index].fits ? MMS_OK : MMS_ERR_CONFIG);
+		assert_true(value == cases[index].value);
+	}
+	mms_config_parse_number(mms_slice_of("12Q"), "mmsession.budget_ms", 1, 60000, &value, &error);
+	assert_string_equal(error.text,
+			"mmsession.budget_ms: \"12Q\" is not a number from 1 to 60000 (K, M or G may follow it)");
+}
+
+/* Two nodes and every text filled in. */
+static struct mms_settings *some_settings(void)
+{
+	struct mms_settings *settings = calloc(1, sizeof(*settings));
+	struct mms_error error = {""};
+
+	assert_non_null(settings);
+	assert_int_equal(mms_config_parse_nodes(mms_slice_of("unix:///run/a.sock, tcp://10.0.0.2:6379?name=b&db=3"), settings,
+			&error), MMS_OK);
+	strcpy(settings->prefix, "shop:");
+	strcpy(settings->user, "php");
+	strcpy(settings->password_file, "/etc/secret");
+	strcpy(settings->host_id, "web1");
+	return settings;
+}
+
+static uint64_t fingerprint_with(void (*change)(struct mms_settings *))
+{
+	struct mms_settings *settings = some_settings();
+
+	change(settings);
+
+	const uint64_t fingerprint = mms_config_fingerprint(settings);
+
+	free(settings);
+	return fingerprint;
+}
+
+static void parse_into(struct mms_settings *settings, const char *nodes)
+{
+	assert_int_equal(mms_config_parse_nodes(mms_slice_of(nodes), settings, NULL), MMS_OK);
+}
+
+static void nothing(struct mms_settings *s) { (void) s; }
+static void prefix(struct mms_settings *s) { strcpy(s->prefix, "shoq:"); }
+static void no_prefix(struct mms_settings *s) { s->prefix[0] = '\0'; }
+static void user(struct mms_settings *s) { strcpy(s->user, "pho"); }
+static void password_file(struct mms_settings *s) { strcpy(s->password_file, "/etc/secreu"); }
+static void host_id(struct mms_settings *s) { strcpy(s->host_id, "web2"); }
+static void shifted(struct mms_settings *s) { strcpy(s->prefix, "shop:php"); s->user[0] = '\0'; }
+static void order(struct mms_settings *s) { parse_into(s, "tcp://10.0.0.2:6379?name=b&db=3, unix:///run/a.sock"); }
+static void fewer(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock"); }
+static void more(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock tcp://10.0.0.2?name=b&db=3 tcp://c"); }
+static void port(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock, tcp://10.0.0.2:6380?name=b&db=3"); }
+static void db(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock, tcp://10.0.0.2:6379?name=b&db=4"); }
+static void host(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock, tcp://10.0.0.3:6379?name=b&db=3"); }
+static void path(struct mms_settings *s) { parse_into(s, "unix:///run/b.sock, tcp://10.0.0.2:6379?name=b&db=3"); }
+
+static void other_name(struct mms_settings *s)
+{
+	parse_into(s, "unix:///run/a.sock?name=local tcp://10.0.0.2?db=3");
+	s->read_mode = MMS_READ_LOCAL;
+	s->write_acks = 2;
+	s->budget_ms = 77;
+}
+
+static void dirty_tail(struct mms_settings *s)
+{
+	memset(s->prefix + strlen(s->prefix) + 1, 'x', 10);
+	memset(&s->nodes[2], 0x5a, sizeof(s->nodes[2]));
+}
+
+static void the_fingerprint_tells_clusters_apart_and_nothing_else(void **state)
+{
+	static void (*const changes[])(struct mms_settings *) = {
+		nothing, prefix, no_prefix, user, password_file, host_id, shifted, order, fewer, more, port, db, host, path};
+	const size_t count = sizeof(changes) / sizeof(changes[0]);
+
+	(void) state;
+	for (size_t a = 0; a < count; a++) {
+		assert_true(fingerprint_with(changes[a]) != 0);
+		for (size_t b = a + 1; b < count; b++) {
+			assert_true(fingerprint_with(changes[a]) != fingerprint_with(changes[b]));
+		}
+	}
+	assert_true(fingerprint_with(nothing) == fingerprint_with(other_name));
+	assert_true(fingerprint_with(nothing) == fingerprint_with(dirty_tail));
+}
+
+static char folder[] = "/tmp/mms-config-XXXXXX";
+
+static int make_folder(void **state)
+{
+	(void) state;
+	return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state)
+{
+	char name[128];
+
+	(void) state;
+	snprintf(name, sizeof(name), "%s/secret", folder);
+	unlink(name);
+	return rmdir(folder);
+}
+
+/* Writes the file anew; returns its name. */
+static const char *secret_file(const char *content, size_t len)
+{
+	static char name[128];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/secret", folder);
+	unlink(name);
+	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, content, len), len);
+	close(fd);
+	return name;
+}
+
+static void a_password_is_the_files_first_line(void **state)
+{
+	static const struct { const char *content, *password; } cases[] = {
+		{"s3cret", "s3cret"}, {"s3cret\n", "s3cret"}, {"s3cret\r\n", "s3cret"}, {"s3cret\n# comment\n", "s3cret"},
+		{" with blanks \n", " with blanks "}, {"p\xc3\xa4ss", "p\xc3\xa4ss"}};
+	char out[MMS_SECRET_MAX + 1];
+	char longest[MMS_SECRET_MAX];
+	struct mms_error error = {""};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+		const char *name = secret_file(cases[index].content, strlen(cases[index].content));
+
+		assert_int_equal(mms_config_read_password(name, out, &error), MMS_OK);
+		assert_string_equal(out, cases[index].password);
+	}
+	memset(longest, 'x', sizeof(longest));
+	assert_int_equal(mms_config_read_password(secret_file(longest, sizeof(longest)), out, &error), MMS_OK);
+	assert_int_equal(strlen(out), MMS_SECRET_MAX);
+	assert_int_equal(mms_config_read_password("", out, &error), MMS_OK);
+	assert_string_equal(out, "");
+}
+
+static void assert_password_refused(const char *name, const char *reason)
+{
+	char out[MMS_SECRET_MAX + 1] = "left over";
+	struct mms_error error = {""};
+	char text[400];
+
+	assert_int_equal(mms_config_read_password(name, out, &error), MMS_ERR_CONFIG);
+	snprintf(text, sizeof(text), "password file %s: %s", name, reason);
+	assert_string_equal(error.text, text);
+	assert_string_equal(out, "");
+	assert_null(strstr(error.text, "hunter2"));
+}
+
+static void a_bad_password_file_is_named_and_not_quoted(void **state)
+{
+	char big[MMS_SECRET_MAX + 1];
+
+	(void) state;
+	memset(big, 'x', sizeof(big));
+	memcpy(big, "hunter2\n", 8);
+	assert_password_refused("/nonexistent/secret", "open: No such file or directory");
+	assert_password_refused(folder, "read: Is a directory");
+	assert_password_refused(secret_file(big, sizeof(big)), "more than 512 bytes; it should hold one line");
+	assert_password_refused(secret_file("", 0), "its first line is empty; it should be the password");
+	assert_password_refused(secret_file("\nhunter2", 8), "its first line is empty; it should be the password");
+	assert_password_refused(secret_file("hunter2\0x", 9),
+			"its first line is no text (a zero byte); it should be the password");
+}
+
+static void a_fifo_as_password_file_does_not_block(void **state)
+{
+	char name[128];
+
+	(void) state;
+	snprintf(name, sizeof(name), "%s/secret", folder);
+	unlink(name);
+	assert_int_equal(mkfifo(name, 0600), 0);
+	assert_password_refused(name, "its first line is empty; it should be the password");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(read_modes_are_three_words),
+		cmocka_unit_test(write_acks_are_a_number_or_a_word),
+		cmocka_unit_test(acks_needed_lie_between_one_and_all_nodes),
+		cmocka_unit_test(prefixes_have_no_blanks_and_no_globs),
+		cmocka_unit_test(host_ids_are_names),
+		cmocka_unit_test(numbers_take_a_unit_and_keep_their_range),
+		cmocka_unit_test(the_fingerprint_tells_clusters_apart_and_nothing_else),
+		cmocka_unit_test(a_password_is_the_files_first_line),
+		cmocka_unit_test(a_bad_password_file_is_named_and_not_quoted),
+		cmocka_unit_test(a_fifo_as_password_file_does_not_block),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, make_folder, remove_folder);
+}
