@@ -486,9 +486,12 @@ static enum mms_status refuse(const struct list_reader *reader, struct mms_slice
 	vsnprintf(reason, sizeof(reason), format, arguments);
 	va_end(arguments);
 	mms_text_copy(excerpt, sizeof(excerpt), part);
-	mms_error_set(reader->error, "node list, offset %zu, %s%s%s: %s; example: %s", (size_t) (part.ptr - reader->list.ptr),
-			reader->secretive ? "(text not repeated)" : "\"", reader->secretive ? "" : excerpt,
-			reader->secretive ? "" : "\"", reason, example);
+	if (reader->secretive) {
+		snprintf(excerpt, sizeof(excerpt), "(text not repeated)");
+	}
+	mms_error_set(reader->error, reader->secretive ? "node list, offset %zu %s: %s; example: %s"
+			: "node list, offset %zu, \"%s\": %s; example: %s", (size_t) (part.ptr - reader->list.ptr), excerpt, reason,
+			example);
 	return MMS_ERR_CONFIG;
 }
 
