@@ -7,9 +7,11 @@
 
 #define MMS_DELIVERY_JOBS 64
 
-struct mms_delivery; /* opaque; belongs to the replicator's thread */
+struct mms_delivery;   /* opaque; belongs to the replicator's thread */
+struct mms_reconciler;
 
-struct mms_delivery *mms_delivery_new(struct mms_office *office);
+/* reconciler is borrowed and must outlive it. */
+struct mms_delivery *mms_delivery_new(struct mms_office *office, struct mms_reconciler *reconciler);
 void mms_delivery_free(struct mms_delivery *delivery);
 
 /* Starts jobs for ready nodes that have hints. */

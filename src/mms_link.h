@@ -55,7 +55,6 @@ struct mms_office {
 	struct mms_mono now;                    /* of this round of the loop */
 	char password[MMS_SECRET_MAX + 1];
 	struct mms_link *links;                 /* node_count of them */
-	struct mms_delivery *delivery;
 	bool last_words;                        /* the mapping is about to die: send to silent nodes too, no more hints */
 	bool busy;                              /* something happened in this round: stay awake */
 };
@@ -88,7 +87,6 @@ struct mms_link {
 	/* hints */
 	uint32_t hint_cursor;
 	struct mms_mono hint_round_at;          /* no new round through the hints before */
-	uint32_t jobs;                          /* deliveries to this node under way */
 };
 
 /* Prepares a closed link. The link is registered with libevent once it is connected. */

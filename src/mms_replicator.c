@@ -20,6 +20,7 @@
 #include "mms_lock.h"
 #include "mms_marker.h"
 #include "mms_mirror.h"
+#include "mms_reconcile.h"
 #include "mms_resolver.h"
 
 #define STACK_SIZE (256 * 1024)
@@ -46,6 +47,8 @@ struct mms_replicator {
 	uint64_t drain_head;
 	struct mms_office office;
 	struct event *wake, *stop, *timer;
+	struct mms_reconciler *reconciler;
+	struct mms_delivery *delivery;
 	struct mms_resolver *resolver; /* NULL when no node is given by name */
 };
 
@@ -295,8 +298,9 @@ static bool open_office(struct mms_replicator *replicator)
 		event_config_free(config);
 	}
 	office->links = calloc(office->node_count, sizeof *office->links);
-	office->delivery = mms_delivery_new(office);
-	if (office->base == NULL || office->links == NULL || office->delivery == NULL) {
+	replicator->reconciler = mms_reconciler_new(office);
+	replicator->delivery = replicator->reconciler == NULL ? NULL : mms_delivery_new(office, replicator->reconciler);
+	if (office->base == NULL || office->links == NULL || replicator->delivery == NULL) {
 		return false;
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -335,7 +339,10 @@ static void close_office(struct mms_replicator *replicator)
 	if (office->base != NULL) {
 		event_base_free(office->base);
 	}
-	mms_delivery_free(office->delivery);
+	mms_delivery_free(replicator->delivery);
+	mms_reconciler_free(replicator->reconciler);
+	replicator->delivery = NULL;
+	replicator->reconciler = NULL;
 	free(office->links);
 	explicit_bzero(office->password, sizeof office->password);
 	memset(office, 0, sizeof *office);
@@ -374,7 +381,7 @@ static bool round_once(struct mms_replicator *replicator)
 	}
 	mms_resolver_run(replicator->resolver);
 	mms_marker_run(office);
-	mms_delivery_run(office->delivery);
+	mms_delivery_run(replicator->delivery);
 	return mms_mirror_run(office);
 }
 
@@ -449,8 +456,8 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 		}
 		next = at < next ? at : next;
 	}
-	if (mms_delivery_next_us(office->delivery) < next) {
-		next = mms_delivery_next_us(office->delivery);
+	if (mms_delivery_next_us(replicator->delivery) < next) {
+		next = mms_delivery_next_us(replicator->delivery);
 	}
 	if (mms_resolver_next_us(replicator->resolver) < next) {
 		next = mms_resolver_next_us(replicator->resolver);
