@@ -66,7 +66,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 			break; /* enough, or nobody left to ask */
 		}
 		settle_round(writing, asked);
-		if (!first) {
+		if (!first || (asked & 1) == 0) {
 			mms_client_count(client, MMS_METRIC_failovers);
 		}
 	}
@@ -80,6 +80,10 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	/* With the second node of rule k out of reach, one and a hint (with its behind marker) must do. */
 	if (count_bits(result->acked_mask) >= (order->acks_needed < needed ? order->acks_needed : needed)) {
 		return MMS_OK;
+	}
+	if (result->error.text[0] == '\0') {
+		mms_error_set(&result->error, "%u of %u nodes took it, the others are marked down for writes (see "
+				"mmsession_status())", count_bits(result->acked_mask), client->settings.node_count);
 	}
 	return result->foreign && result->acked_mask == 0 ? MMS_ERR_FOREIGN : MMS_ERR_NO_NODE;
 }

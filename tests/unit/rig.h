@@ -439,6 +439,19 @@ static inline bool node_has(unsigned node, const char *id, const char *payload, 
 	return !found.version.tombstone && text.len == strlen(payload) && memcmp(text.ptr, payload, text.len) == 0;
 }
 
+/* The first hint of a node; false when it has none. */
+static inline bool hint_of(const struct host *host, unsigned node, struct mms_hint *out)
+{
+	uint32_t cursor = 0;
+
+	do {
+		if (mms_hints_next(&host->cluster->hints, node, &cursor, mms_clock_mono(), out)) {
+			return true;
+		}
+	} while (cursor != 0);
+	return false;
+}
+
 /* Entries of a mailbox, from its tail to its head. */
 static inline unsigned mailbox_count(const struct host *host)
 {
