@@ -70,6 +70,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_descriptors.c
     src/mms_fanout.c
     src/mms_greeting.c
+    src/mms_handshake.c
     src/mms_hints.c
     src/mms_hlc.c
     src/mms_identity.c
@@ -81,6 +82,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_metrics.c
     src/mms_mirror.c
     src/mms_node_list.c
+    src/mms_output.c
     src/mms_process.c
     src/mms_read.c
     src/mms_record.c

@@ -2,12 +2,8 @@
  * server, must order records exactly as mms_version_compare() does, and runs for every write. Numbers are unpacked into
  * parts below 2^53 (a Lua number holds no more), and strings are only ever compared for equality: `<` is strcoll there
  * and depends on the server's locale. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* memmem */
-#endif
 #include "mms_command.h"
 
-#include <stdio.h>
 #include <string.h>
 
 _Static_assert(MMS_RECORD_HEADER_SIZE == 80, "the scripts know the size of the header");
@@ -126,40 +122,17 @@ enum { ANSWER_STORED = 1, ANSWER_EQUAL = 2, ANSWER_FOREIGN = 3, ANSWER_NEWER = 4
 
 #define NUMBER_LEN_MAX 20 /* digits of 2^64 - 1 */
 
-enum handshake_step { STEP_AUTH, STEP_SELECT, STEP_LOAD };
-#define ANY_STEP 7u
-
-/* What to do about a refused handshake, by a part of the server's text. */
-static const struct {
-	unsigned steps; /* bits of enum handshake_step */
-	const char *cause, *text;
-} remedies[] = {
-	{ANY_STEP, "DENIED", "protected mode: give the server a password or an address to bind to"},
-	{ANY_STEP, "max number of clients", "raise the server's maxclients"},
-	{1u << STEP_AUTH, "wrong number of arguments", "this server knows no users, leave mmsession.user empty"},
-	{1u << STEP_AUTH, "without any password", "the server has no password, leave mmsession.password_file empty"},
-	{1u << STEP_AUTH, "no password is set", "the server has no password, leave mmsession.password_file empty"},
-	{1u << STEP_SELECT, "NOPERM", "mmsession.user needs the permission +select, or use db 0"},
-	{1u << STEP_LOAD, "NOPERM",
-		"mmsession.user needs the permissions +script|load (+script before Redis 7) and +evalsha"},
-};
-
 static void begin(struct mms_command *command, const char *verb, unsigned argument_count);
 static void argument(struct mms_command *command, struct mms_slice value);
 static void word(struct mms_command *command, const char *text);
 static void number(struct mms_command *command, uint64_t value);
 static void length_line(struct mms_command *command, char type, uint64_t value);
-static struct mms_slice digits_of(char buffer[NUMBER_LEN_MAX], uint64_t value);
+static char *digits_before(char *end, uint64_t value);
 static void copy(struct mms_command *command, const void *bytes, size_t len);
 static void borrow(struct mms_command *command, const void *bytes, size_t len);
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count);
 static struct mms_slice header_slice(const unsigned char *header);
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max);
-static bool has_auth(const struct mms_login *login);
-static enum handshake_step step_of(const struct mms_login *login, uint32_t index, enum mms_script *script);
-static const char *remedy_of(enum handshake_step step, enum mms_reply_class class_, struct mms_slice text);
-static void server_text(const struct mms_login *login, struct mms_slice text, char *out, size_t size);
-static bool contains(struct mms_slice text, struct mms_slice part);
 static void parse_answer(const struct mms_reply *answer, struct mms_put_result *out);
 static bool parse_details(const struct mms_reply *answer, struct mms_put_result *out);
 static void put_error(const struct mms_reply *reply, const char *what, struct mms_put_result *out);
@@ -170,46 +143,6 @@ void mms_command_init(struct mms_command *command)
 	command->reply_count = 0;
 	command->scratch_used = 0;
 	command->overflow = false;
-}
-
-void mms_command_handshake(struct mms_command *command, const struct mms_login *login)
-{
-	if (has_auth(login)) {
-		mms_command_auth(command, login->user, login->password);
-	}
-	if (login->db > 0) {
-		mms_command_select(command, login->db);
-	}
-	mms_command_load_scripts(command);
-}
-
-enum mms_status mms_command_judge_handshake(const struct mms_login *login, uint32_t index,
-		const struct mms_reply *reply, struct mms_error *error)
-{
-	static const char *const names[] = {"AUTH", "SELECT", "SCRIPT LOAD"};
-	enum mms_script script = MMS_SCRIPT_PUT;
-	enum handshake_step step = step_of(login, index, &script);
-	struct mms_slice text = mms_reply_text(reply);
-	enum mms_reply_type type = mms_reply_type(reply);
-
-	if (type == MMS_REPLY_ERROR) {
-		char safe[160];
-		const char *remedy = remedy_of(step, mms_reply_classify(reply), text);
-
-		server_text(login, text, safe, sizeof(safe));
-		mms_error_set(error, "%s: %s%s%s", names[step], safe, remedy == NULL ? "" : ": ", remedy == NULL ? "" : remedy);
-		return MMS_ERR_REFUSED;
-	}
-	if (step == STEP_LOAD) {
-		if (type != MMS_REPLY_STRING || text.len != 40 || memcmp(text.ptr, scripts[script].sha1, 40) != 0) {
-			mms_error_set(error, "%s: the server answers with another SHA-1 than that of the script", names[step]);
-			return MMS_ERR_PROTOCOL;
-		}
-	} else if (type != MMS_REPLY_STATUS || text.len != 2 || memcmp(text.ptr, "OK", 2) != 0) {
-		mms_error_set(error, "%s: the server answers neither OK nor an error", names[step]);
-		return MMS_ERR_PROTOCOL;
-	}
-	return MMS_OK;
 }
 
 void mms_command_auth(struct mms_command *command, struct mms_slice user, struct mms_slice password)
@@ -372,29 +305,29 @@ static void word(struct mms_command *command, const char *text)
 static void number(struct mms_command *command, uint64_t value)
 {
 	char digits[NUMBER_LEN_MAX];
+	char *first = digits_before(digits + sizeof(digits), value);
 
-	argument(command, digits_of(digits, value));
+	argument(command, (struct mms_slice) {first, (size_t) (digits + sizeof(digits) - first)});
 }
 
 static void length_line(struct mms_command *command, char type, uint64_t value)
 {
-	char digits[NUMBER_LEN_MAX];
-	struct mms_slice text = digits_of(digits, value);
+	char line[1 + NUMBER_LEN_MAX + 2];
+	char *first = digits_before(line + sizeof(line) - 2, value);
 
-	copy(command, &type, 1);
-	copy(command, text.ptr, text.len);
-	copy(command, "\r\n", 2);
+	*--first = type;
+	memcpy(line + sizeof(line) - 2, "\r\n", 2);
+	copy(command, first, (size_t) (line + sizeof(line) - first));
 }
 
-static struct mms_slice digits_of(char buffer[NUMBER_LEN_MAX], uint64_t value)
+/* Writes the digits so that they end before `end`; returns where they begin. */
+static char *digits_before(char *end, uint64_t value)
 {
-	char *first = buffer + NUMBER_LEN_MAX;
-
 	do {
-		*--first = (char) ('0' + value % 10);
+		*--end = (char) ('0' + value % 10);
 		value /= 10;
 	} while (value > 0);
-	return (struct mms_slice) {first, (size_t) (buffer + NUMBER_LEN_MAX - first)};
+	return end;
 }
 
 /* Into the scratch, continuing the last part where that ends at the scratch's end. */
@@ -452,60 +385,6 @@ static struct mms_slice header_slice(const unsigned char *header)
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max)
 {
 	return value < min ? min : value > max ? max : value;
-}
-
-static bool has_auth(const struct mms_login *login)
-{
-	return login->user.len > 0 || login->password.len > 0;
-}
-
-static enum handshake_step step_of(const struct mms_login *login, uint32_t index, enum mms_script *script)
-{
-	uint32_t before_select = has_auth(login) ? 1 : 0;
-	uint32_t before_load = before_select + (login->db > 0 ? 1 : 0);
-
-	if (index < before_load) {
-		return index < before_select ? STEP_AUTH : STEP_SELECT;
-	}
-	*script = index - before_load < MMS_SCRIPT_COUNT ? (enum mms_script) (index - before_load) : MMS_SCRIPT_PUT;
-	return STEP_LOAD;
-}
-
-static const char *remedy_of(enum handshake_step step, enum mms_reply_class class_, struct mms_slice text)
-{
-	for (size_t index = 0; index < sizeof(remedies) / sizeof(remedies[0]); index++) {
-		if ((remedies[index].steps & 1u << step) != 0 && contains(text, mms_slice_of(remedies[index].cause))) {
-			return remedies[index].text;
-		}
-	}
-	if (class_ == MMS_CLASS_CLUSTER) {
-		return "Redis Cluster mode is not supported, use plain nodes";
-	}
-	if (class_ == MMS_CLASS_AUTH) {
-		return "check mmsession.user and mmsession.password_file";
-	}
-	return step == STEP_SELECT && class_ == MMS_CLASS_OTHER ? "check the db of this node" : NULL;
-}
-
-/* A server that does not know AUTH quotes its arguments; other software may quote other things. */
-static void server_text(const struct mms_login *login, struct mms_slice text, char *out, size_t size)
-{
-	struct mms_slice quote = mms_slice_of(", with args");
-
-	for (size_t index = 0; index + quote.len <= text.len; index++) {
-		if (memcmp(text.ptr + index, quote.ptr, quote.len) == 0) {
-			text.len = index;
-		}
-	}
-	if (login->password.len > 0 && contains(text, login->password)) {
-		text = mms_slice_of("an error whose text holds the password");
-	}
-	mms_text_copy(out, size, text);
-}
-
-static bool contains(struct mms_slice text, struct mms_slice part)
-{
-	return part.len <= text.len && memmem(text.ptr, text.len, part.ptr, part.len) != NULL;
 }
 
 static void parse_answer(const struct mms_reply *answer, struct mms_put_result *out)

@@ -33,22 +33,7 @@ struct mms_command {
 
 void mms_command_init(struct mms_command *command);
 
-/* What a connection says first: empty user = password only; neither = nothing to say; db 0 needs no word. */
-struct mms_login {
-	struct mms_slice user, password;
-	uint32_t db;
-};
-
-/* All of the handshake: authentication and database as needed, then the scripts. Replies: reply_count of a fresh
- * command; judge each, in order. */
-void mms_command_handshake(struct mms_command *command, const struct mms_login *login);
-/* Judges reply `index` of it. MMS_ERR_REFUSED: a server error (mms_reply_classify() has the class), the text names step,
- * cause and, where there is one, the remedy, and never holds the password. MMS_ERR_PROTOCOL: another answer than was
- * asked for. */
-enum mms_status mms_command_judge_handshake(const struct mms_login *login, uint32_t index,
-		const struct mms_reply *reply, struct mms_error *error);
-
-/* Parts of it. Empty user = password only. Replies: 1 each; load_scripts: MMS_SCRIPT_COUNT. */
+/* Handshake (see mms_handshake.h for all of it). Empty user = password only. Replies: 1 each; load_scripts: MMS_SCRIPT_COUNT. */
 void mms_command_auth(struct mms_command *command, struct mms_slice user, struct mms_slice password);
 void mms_command_select(struct mms_command *command, uint32_t db);
 void mms_command_load_scripts(struct mms_command *command);

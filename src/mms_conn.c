@@ -12,16 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mms_handshake.h"
+#include "mms_output.h"
+
 /* What one receive takes on the stack; more, from the heap, only while a longer string is arriving. */
 #define RECEIVE_LEN 16384
 #define RECEIVE_LONG_LEN 65536
 
 /* Reads in one call: a server that sends without end must not keep us from the other nodes. */
 #define READS_MAX 64
-
-#define OUTPUT_INITIAL 4096
-/* A larger output buffer is not kept once it is empty. */
-#define OUTPUT_KEEP 65536
 
 /* Longest array that we ask for, with room: a batch of a key scan. */
 #define REPLY_ELEMENTS_MAX 65536
@@ -32,8 +31,7 @@ struct mms_conn {
 	int fd;                             /* -1 when closed */
 	enum mms_conn_state state;
 	struct mms_reply_reader *reader;    /* made anew by every open */
-	char *output;                       /* queued: output[output_first .. output_end) */
-	size_t output_first, output_end, output_capacity;
+	struct mms_output output;           /* queued */
 	bool blocked;                       /* the socket took less than it was given: only flush tries again */
 	uint32_t handshake_done, handshake_left; /* its replies */
 	uint32_t outstanding;               /* replies to commands that were not taken yet */
@@ -47,12 +45,11 @@ static enum mms_status start_connect(struct mms_conn *conn, const struct sockadd
 static void set_tcp_options(int fd);
 static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status admit(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
+static struct iovec queued_part(const struct mms_conn *conn);
 static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
 		struct mms_error *error);
-static size_t drop_sent_output(struct mms_conn *conn, size_t sent);
 static enum mms_status append(struct mms_conn *conn, const struct mms_command *command, size_t skip,
 		struct mms_error *error);
-static enum mms_status reserve_output(struct mms_conn *conn, size_t len, struct mms_error *error);
 static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error);
 static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size);
 static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error);
@@ -69,9 +66,7 @@ struct mms_conn *mms_conn_new(const struct mms_conn_options *options)
 		return NULL;
 	}
 	conn->options = *options;
-	conn->login.user = options->user;
-	conn->login.password = options->password;
-	conn->login.db = options->db;
+	conn->login = (struct mms_login) {options->user, options->password, options->db};
 	conn->fd = -1;
 	conn->state = MMS_CONN_CLOSED;
 	return conn;
@@ -81,7 +76,7 @@ void mms_conn_free(struct mms_conn *conn)
 {
 	if (conn != NULL) {
 		mms_conn_close(conn);
-		free(conn->output);
+		mms_output_fini(&conn->output);
 		free(conn);
 	}
 }
@@ -109,7 +104,7 @@ void mms_conn_close(struct mms_conn *conn)
 	conn->state = MMS_CONN_CLOSED;
 	mms_reply_reader_free(conn->reader);
 	conn->reader = NULL;
-	(void) drop_sent_output(conn, conn->output_end - conn->output_first);
+	(void) mms_output_drop(&conn->output, mms_conn_queued_bytes(conn));
 	conn->blocked = false;
 	conn->handshake_done = 0;
 	conn->handshake_left = 0;
@@ -146,22 +141,21 @@ bool mms_conn_was_used(const struct mms_conn *conn)
 enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
 {
 	struct iovec parts[1 + MMS_COMMAND_PARTS];
-	size_t part_count = 0, sent = 0;
+	size_t before = 0, sent = 0;
 	enum mms_status status = admit(conn, command, error);
 
 	if (status != MMS_OK || conn->blocked) {
 		return status != MMS_OK ? status : append(conn, command, 0, error);
 	}
 	if (mms_conn_queued_bytes(conn) > 0) {
-		parts[part_count].iov_base = conn->output + conn->output_first;
-		parts[part_count++].iov_len = mms_conn_queued_bytes(conn);
+		parts[before++] = queued_part(conn);
 	}
-	memcpy(parts + part_count, command->parts, command->part_count * sizeof(parts[0]));
-	status = transmit(conn, parts, part_count + command->part_count, &sent, error);
+	memcpy(parts + before, command->parts, command->part_count * sizeof(parts[0]));
+	status = transmit(conn, parts, before + command->part_count, &sent, error);
 	if (status != MMS_OK) {
 		return status;
 	}
-	return append(conn, command, drop_sent_output(conn, sent), error);
+	return append(conn, command, mms_output_drop(&conn->output, sent), error);
 }
 
 enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
@@ -182,18 +176,18 @@ enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error)
 	if (mms_conn_queued_bytes(conn) == 0) {
 		return MMS_OK;
 	}
-	struct iovec part = {conn->output + conn->output_first, mms_conn_queued_bytes(conn)};
+	struct iovec part = queued_part(conn);
 	enum mms_status status = transmit(conn, &part, 1, &sent, error);
 
 	if (status == MMS_OK) {
-		(void) drop_sent_output(conn, sent);
+		(void) mms_output_drop(&conn->output, sent);
 	}
 	return status;
 }
 
 size_t mms_conn_queued_bytes(const struct mms_conn *conn)
 {
-	return conn->output_end - conn->output_first;
+	return mms_output_waiting(&conn->output).len;
 }
 
 enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
@@ -290,7 +284,7 @@ static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *
 	struct mms_command command;
 
 	mms_command_init(&command);
-	mms_command_handshake(&command, &conn->login);
+	mms_handshake_command(&conn->login, &command);
 	if (command.overflow) {
 		return fail(conn, MMS_ERR_LOCAL, "user and password are too long", error);
 	}
@@ -314,6 +308,13 @@ static enum mms_status admit(struct mms_conn *conn, const struct mms_command *co
 	return MMS_OK;
 }
 
+static struct iovec queued_part(const struct mms_conn *conn)
+{
+	struct mms_slice waiting = mms_output_waiting(&conn->output);
+
+	return (struct iovec) {(void *) (uintptr_t) waiting.ptr, waiting.len}; /* an iovec has no const; it is only read */
+}
+
 /* One sendmsg. Nothing sent is no error; a first byte taken, or room for it, ends a connect. */
 static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
 		struct mms_error *error)
@@ -329,7 +330,7 @@ static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size
 		result = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
 	} while (result < 0 && errno == EINTR);
 
-	if (result < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+	if (result < 0 && errno != EAGAIN) { /* which is EWOULDBLOCK here */
 		return lost_sending(conn, errno, error);
 	}
 	if (result > 0) {
@@ -340,25 +341,7 @@ static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size
 	return MMS_OK;
 }
 
-/* Takes what was sent off the queue; returns how many bytes of it were not from the queue. */
-static size_t drop_sent_output(struct mms_conn *conn, size_t sent)
-{
-	size_t queued = mms_conn_queued_bytes(conn);
-
-	if (sent < queued) {
-		conn->output_first += sent;
-		return 0;
-	}
-	conn->output_first = conn->output_end = 0;
-	if (conn->output_capacity > OUTPUT_KEEP) {
-		free(conn->output);
-		conn->output = NULL;
-		conn->output_capacity = 0;
-	}
-	return sent - queued;
-}
-
-/* Copies the command, but for its first `skip` bytes, behind what is queued. */
+/* Queues the command, but for its first `skip` bytes. */
 static enum mms_status append(struct mms_conn *conn, const struct mms_command *command, size_t skip,
 		struct mms_error *error)
 {
@@ -369,49 +352,16 @@ static enum mms_status append(struct mms_conn *conn, const struct mms_command *c
 			skip -= part->iov_len;
 			continue;
 		}
-		size_t len = part->iov_len - skip;
-		enum mms_status status = reserve_output(conn, len, error);
+		size_t len = part->iov_len - skip, queued = mms_conn_queued_bytes(conn), max = conn->options.max_output_bytes;
 
-		if (status != MMS_OK) {
-			return status;
+		/* The handshake, queued before there are commands, goes in whatever the limit. */
+		if (conn->outstanding > 0 && (queued > max || len > max - queued)) {
+			return fail(conn, MMS_ERR_LOCAL, "send: more than max_output_bytes are waiting", error);
 		}
-		memcpy(conn->output + conn->output_end, (const char *) part->iov_base + skip, len);
-		conn->output_end += len;
-		skip = 0;
-	}
-	return MMS_OK;
-}
-
-static enum mms_status reserve_output(struct mms_conn *conn, size_t len, struct mms_error *error)
-{
-	size_t queued = mms_conn_queued_bytes(conn);
-
-	/* The handshake goes in whatever the limit: without it there is no connection. */
-	if (conn->handshake_done + conn->outstanding > 0
-			&& (queued > conn->options.max_output_bytes || len > conn->options.max_output_bytes - queued)) {
-		return fail(conn, MMS_ERR_LOCAL, "send: more than max_output_bytes are waiting", error);
-	}
-	if (len <= conn->output_capacity - conn->output_end) {
-		return MMS_OK;
-	}
-	if (conn->output_first > 0) {
-		memmove(conn->output, conn->output + conn->output_first, queued);
-		conn->output_first = 0;
-		conn->output_end = queued;
-	}
-	if (len > conn->output_capacity - queued) {
-		size_t capacity = conn->output_capacity < OUTPUT_INITIAL ? OUTPUT_INITIAL : conn->output_capacity;
-
-		while (capacity - queued < len) {
-			capacity *= 2;
-		}
-		char *larger = realloc(conn->output, capacity);
-
-		if (larger == NULL) {
+		if (!mms_output_append(&conn->output, (const char *) part->iov_base + skip, len)) {
 			return fail(conn, MMS_ERR_MEMORY, "out of memory", error);
 		}
-		conn->output = larger;
-		conn->output_capacity = capacity;
+		skip = 0;
 	}
 	return MMS_OK;
 }
@@ -434,7 +384,7 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 		ssize_t result = read_once(conn, buffer, size);
 
 		if (result <= 0) {
-			bool ended = result == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+			bool ended = result == 0 || errno != EAGAIN;
 
 			if (ended && *total == 0 && mms_reply_reader_ready(conn->reader) == 0) {
 				status = lost(conn, "receive", result == 0 ? 0 : errno, error);
@@ -485,7 +435,7 @@ static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *
 			return MMS_OK;
 		}
 		if (status == MMS_OK) {
-			status = mms_command_judge_handshake(&conn->login, conn->handshake_done, reply, &cause);
+			status = mms_handshake_judge(&conn->login, conn->handshake_done, reply, &cause);
 			conn->refusal = status == MMS_ERR_REFUSED ? mms_reply_classify(reply) : MMS_CLASS_NONE;
 			mms_reply_free(reply);
 		}

@@ -45,16 +45,14 @@ struct mms_reply_reader {
 	size_t ready_first, ready_end, ready_capacity;
 };
 
-struct error_prefix {
-	const char *text;
-	enum mms_reply_class class_;
-};
-
 static const char too_long[] = "a reply is longer than allowed";
 static const char unasked_type[] = "a reply of a type that nobody asked for";
 
 /* How errors begin, behind an "ERR"; a blank or the end follows. */
-static const struct error_prefix prefixes[] = {
+static const struct {
+	const char *text;
+	enum mms_reply_class class_;
+} prefixes[] = {
 	{"LOADING", MMS_CLASS_HARD}, {"MASTERDOWN", MMS_CLASS_HARD}, {"BUSY", MMS_CLASS_HARD},
 	{"UNKILLABLE", MMS_CLASS_HARD}, {"max number of clients", MMS_CLASS_HARD},
 	{"OOM", MMS_CLASS_WRITE}, {"READONLY", MMS_CLASS_WRITE}, {"MISCONF", MMS_CLASS_WRITE},
@@ -76,7 +74,6 @@ static enum mms_status judge_unfinished(struct mms_reply_reader *reader, struct 
 static enum mms_status fail(struct mms_reply_reader *reader, struct mms_error *error);
 static enum mms_status renew_parser(struct mms_reply_reader *reader, struct mms_error *error);
 static const redisReadTask *current_task(const redisReader *parser);
-static bool under_way(const redisReader *parser);
 static bool announced_string(const redisReader *parser, uint64_t *len, size_t *line_len);
 static void *checked_string(const redisReadTask *task, char *text, size_t len);
 static void *checked_array(const redisReadTask *task, array_count count);
@@ -134,7 +131,7 @@ enum mms_status mms_reply_reader_feed(struct mms_reply_reader *reader, const cha
 	if (status != MMS_OK) {
 		return status;
 	}
-	if (under_way(reader->parser)) {
+	if (mms_reply_reader_partial(reader)) {
 		return judge_unfinished(reader, error);
 	}
 	return reader->peak_len > BUFFER_KEEP_LEN ? renew_parser(reader, error) : MMS_OK;
@@ -155,7 +152,7 @@ enum mms_status mms_reply_reader_next(struct mms_reply_reader *reader, struct mm
 
 bool mms_reply_reader_partial(const struct mms_reply_reader *reader)
 {
-	return !reader->failed && under_way(reader->parser);
+	return !reader->failed && (reader->parser->ridx >= 0 || reader->parser->pos < reader->parser->len);
 }
 
 size_t mms_reply_reader_ready(const struct mms_reply_reader *reader)
@@ -171,10 +168,7 @@ size_t mms_reply_reader_missing(const struct mms_reply_reader *reader)
 	if (reader->failed || !announced_string(reader->parser, &announced, &line_len) || announced > reader->max_bytes) {
 		return 0;
 	}
-	size_t whole = line_len + (size_t) announced + 2;
-	size_t have = reader->parser->len - reader->parser->pos;
-
-	return whole > have ? whole - have : 0;
+	return line_len + (size_t) announced + 2 - (reader->parser->len - reader->parser->pos);
 }
 
 void mms_reply_free(struct mms_reply *reply)
@@ -235,12 +229,8 @@ enum mms_reply_class mms_reply_classify(const struct mms_reply *reply)
 		return MMS_CLASS_NONE;
 	}
 	struct mms_slice text = mms_reply_text(reply);
-	struct mms_slice cause = error_within_script(text);
-	enum mms_reply_class class_ = MMS_CLASS_OTHER;
+	enum mms_reply_class class_ = classify_text(error_within_script(text));
 
-	if (cause.len > 0) {
-		class_ = classify_text(cause);
-	}
 	return class_ != MMS_CLASS_OTHER ? class_ : classify_text(text);
 }
 
@@ -381,11 +371,6 @@ static const redisReadTask *current_task(const redisReader *parser)
 #else
 	return &parser->rstack[parser->ridx];
 #endif
-}
-
-static bool under_way(const redisReader *parser)
-{
-	return parser->ridx >= 0 || parser->pos < parser->len;
 }
 
 /* Is the parser waiting for the rest of a string whose length it knows? It stands at "<length>\r\n" then, and reads that

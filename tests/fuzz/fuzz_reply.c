@@ -2,13 +2,13 @@
  * within the limits, and the same bytes in other slices must give the same replies.
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc $(pkg-config --cflags hiredis) tests/fuzz/fuzz_reply.c \
- *     src/mms_reply.c src/mms_command.c src/mms_base.c -lhiredis -lisal */
+ *     src/mms_{reply,command,handshake,base}.c -lhiredis -lisal */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mms_command.h"
+#include "mms_handshake.h"
 #include "mms_reply.h"
 
 #define MAX_BYTES 4096
@@ -53,7 +53,7 @@ static void use(const struct mms_reply *reply, struct summary *summary)
 	mms_command_parse_put(NULL, reply, &result);
 	mms_command_parse_put(reply, reply, &result);
 	for (uint32_t index = 0; index < 6; index++) {
-		if (mms_command_judge_handshake(&login, index, reply, &error) != MMS_OK && strstr(error.text, "secret") != NULL) {
+		if (mms_handshake_judge(&login, index, reply, &error) != MMS_OK && strstr(error.text, "secret") != NULL) {
 			abort();
 		}
 	}
@@ -73,7 +73,9 @@ static struct summary parse(const char *bytes, size_t len, size_t slice)
 			use(reply, &summary);
 			mms_reply_free(reply);
 		}
-		(void) mms_reply_reader_missing(reader);
+		if (mms_reply_reader_missing(reader) > MAX_BYTES + 64) {
+			abort();
+		}
 		(void) mms_reply_reader_partial(reader);
 	}
 	mms_reply_reader_free(reader);

@@ -9,68 +9,7 @@
 
 #include <cmocka.h>
 
-#include "mms_command.h"
-
-#define S(literal) ((struct mms_slice) {literal, sizeof(literal) - 1})
-#define EMPTY ((struct mms_slice) {"", 0})
-
-/* The bytes of a command, as the server reads them: arrays of strings. Owned by the test. */
-struct sent {
-	struct mms_reply *commands[16];
-	size_t count;
-};
-
-static struct sent sent_of(const struct mms_command *command)
-{
-	struct mms_reply_reader *reader = mms_reply_reader_new(1 << 20, 64);
-	struct mms_reply *reply;
-	struct sent sent = {{NULL}, 0};
-
-	assert_false(command->overflow);
-	assert_true(command->part_count <= MMS_COMMAND_PARTS);
-	for (uint32_t index = 0; index < command->part_count; index++) {
-		assert_true(command->parts[index].iov_len > 0);
-		assert_int_equal(mms_reply_reader_feed(reader, command->parts[index].iov_base, command->parts[index].iov_len,
-				NULL), MMS_OK);
-	}
-	assert_false(mms_reply_reader_partial(reader)); /* every length is exact */
-	while (mms_reply_reader_next(reader, &reply, NULL) == MMS_OK && reply != NULL) {
-		assert_int_equal(mms_reply_type(reply), MMS_REPLY_ARRAY);
-		sent.commands[sent.count++] = reply;
-	}
-	assert_int_equal(sent.count, command->reply_count);
-	mms_reply_reader_free(reader);
-	return sent;
-}
-
-static void forget(struct sent *sent)
-{
-	while (sent->count > 0) {
-		mms_reply_free(sent->commands[--sent->count]);
-	}
-}
-
-static struct mms_slice argument_of(const struct sent *sent, size_t command, size_t index)
-{
-	assert_true(command < sent->count);
-	assert_non_null(mms_reply_element(sent->commands[command], index));
-	return mms_reply_text(mms_reply_element(sent->commands[command], index));
-}
-
-/* The command's arguments joined by blanks. */
-static void assert_line(const struct sent *sent, size_t command, const char *line)
-{
-	char joined[2048] = "";
-	size_t len = 0;
-
-	for (size_t index = 0; index < mms_reply_count(sent->commands[command]); index++) {
-		struct mms_slice text = argument_of(sent, command, index);
-
-		len += (size_t) snprintf(joined + len, sizeof(joined) - len, "%s%.*s", index == 0 ? "" : " ", (int) text.len,
-				text.ptr);
-	}
-	assert_string_equal(joined, line);
-}
+#include "commands.h"
 
 static void simple_commands_say_what_they_mean(void **state)
 {
@@ -121,47 +60,6 @@ static void bytes_are_sent_as_they_are(void **state)
 
 	assert_int_equal(argument_of(&sent, 0, 1).len, 6);
 	assert_memory_equal(argument_of(&sent, 0, 1).ptr, "a\0b\r\n\xff", 6);
-	forget(&sent);
-}
-
-static void the_handshake_has_only_the_steps_that_are_needed(void **state)
-{
-	const struct mms_login none = {EMPTY, EMPTY, 0}, all = {S("joe"), S("secret"), 7};
-	struct mms_command command;
-
-	(void) state;
-	mms_command_init(&command);
-	mms_command_handshake(&command, &none);
-	assert_int_equal(command.reply_count, MMS_SCRIPT_COUNT);
-	mms_command_init(&command);
-	mms_command_handshake(&command, &all);
-	struct sent sent = sent_of(&command);
-
-	assert_int_equal(sent.count, 2 + MMS_SCRIPT_COUNT);
-	assert_line(&sent, 0, "AUTH joe secret");
-	assert_line(&sent, 1, "SELECT 7");
-	for (size_t index = 0; index < MMS_SCRIPT_COUNT; index++) {
-		struct mms_slice text = argument_of(&sent, 2 + index, 2);
-		const char *script = mms_command_script_text((enum mms_script) index);
-
-		assert_int_equal(text.len, strlen(script));
-		assert_memory_equal(text.ptr, script, text.len);
-	}
-	forget(&sent);
-}
-
-static void the_longest_credentials_fit(void **state)
-{
-	static char user[64], password[512];
-	const struct mms_login login = {{user, sizeof(user)}, {password, sizeof(password)}, UINT32_MAX};
-	struct mms_command command;
-
-	(void) state;
-	mms_command_init(&command);
-	mms_command_handshake(&command, &login);
-	struct sent sent = sent_of(&command);
-
-	assert_int_equal(argument_of(&sent, 0, 2).len, sizeof(password));
 	forget(&sent);
 }
 
@@ -366,82 +264,6 @@ static void answers_of_a_wrong_shape_are_errors(void **state)
 	assert_int_equal(judged(":1\r\n", ":1\r\n").outcome, MMS_PUT_ERROR);
 }
 
-static enum mms_status judge(const struct mms_login *login, uint32_t index, const char *answer, struct mms_error *error)
-{
-	struct mms_reply *reply = reply_of(answer, strlen(answer));
-	enum mms_status status = mms_command_judge_handshake(login, index, reply, error);
-
-	mms_reply_free(reply);
-	return status;
-}
-
-static void a_refused_handshake_names_step_cause_and_remedy(void **state)
-{
-	const struct mms_login login = {S("joe"), S("secret"), 7}, plain = {EMPTY, EMPTY, 0};
-	static const struct {
-		bool plain;
-		uint32_t index;
-		const char *answer, *text;
-	} cases[] = {
-		{false, 0, "-WRONGPASS invalid username-password pair or user is disabled.\r\n", "AUTH: WRONGPASS invalid "
-			"username-password pair or user is disabled.: check mmsession.user and mmsession.password_file"},
-		{false, 0, "-ERR wrong number of arguments for 'auth' command\r\n", "leave mmsession.user empty"},
-		{false, 0, "-ERR Client sent AUTH, but no password is set\r\n", "leave mmsession.password_file empty"},
-		{false, 1, "-ERR DB index is out of range\r\n", "SELECT: ERR DB index is out of range: check the db of this node"},
-		{false, 1, "-ERR SELECT is not allowed in cluster mode\r\n", "Cluster mode is not supported"},
-		{false, 1, "-NOPERM this user has no permissions\r\n", "+select"},
-		{false, 2, "-NOPERM this user has no permissions to run the 'script' command\r\n", "+script|load"},
-		{true, 0, "-NOAUTH Authentication required.\r\n", "SCRIPT LOAD: NOAUTH Authentication required.: check mmsession"},
-		{true, 0, "-LOADING Redis is loading the dataset in memory\r\n", "SCRIPT LOAD: LOADING Redis is loading"},
-		{true, 0, "-DENIED Redis is running in protected mode\r\n", "protected mode: give the server"},
-		{true, 0, "-ERR max number of clients reached\r\n", "raise the server's maxclients"},
-	};
-
-	(void) state;
-	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
-		struct mms_error error;
-
-		assert_int_equal(judge(cases[index].plain ? &plain : &login, cases[index].index, cases[index].answer, &error),
-				MMS_ERR_REFUSED);
-		if (strstr(error.text, cases[index].text) == NULL) {
-			fail_msg("%s lacks: %s", error.text, cases[index].text);
-		}
-	}
-}
-
-static void an_answer_that_was_not_asked_for_is_a_protocol_error(void **state)
-{
-	const struct mms_login login = {S("joe"), S("secret"), 7};
-	struct mms_error error;
-	char bytes[64];
-
-	(void) state;
-	assert_int_equal(judge(&login, 0, "+OK\r\n", &error), MMS_OK);
-	assert_int_equal(judge(&login, 0, "+QUEUED\r\n", &error), MMS_ERR_PROTOCOL);
-	assert_int_equal(judge(&login, 0, ":1\r\n", &error), MMS_ERR_PROTOCOL);
-	assert_int_equal(judge(&login, 1, "$2\r\nOK\r\n", &error), MMS_ERR_PROTOCOL);
-	snprintf(bytes, sizeof(bytes), "$40\r\n%s\r\n", mms_command_script_sha1(MMS_SCRIPT_TOUCH));
-	assert_int_equal(judge(&login, 3, bytes, &error), MMS_OK);
-	assert_int_equal(judge(&login, 2, bytes, &error), MMS_ERR_PROTOCOL);
-	assert_non_null(strstr(error.text, "another SHA-1"));
-	assert_int_equal(judge(&login, 2, "$-1\r\n", &error), MMS_ERR_PROTOCOL);
-	assert_int_equal(judge(&login, 99, "$-1\r\n", &error), MMS_ERR_PROTOCOL);
-}
-
-static void a_password_that_a_server_echoes_is_not_repeated(void **state)
-{
-	const struct mms_login login = {S("joe"), S("secret"), 0};
-	struct mms_error error;
-
-	(void) state;
-	assert_int_equal(judge(&login, 0, "-ERR unknown command `AUTH`, with args beginning with: `joe`, `secr\r\n", &error),
-			MMS_ERR_REFUSED);
-	assert_null(strstr(error.text, "secr"));
-	assert_non_null(strstr(error.text, "unknown command"));
-	assert_int_equal(judge(&login, 0, "-ERR what is this secret thing\r\n", &error), MMS_ERR_REFUSED);
-	assert_null(strstr(error.text, "secret"));
-}
-
 static void scripts_never_order_strings(void **state)
 {
 	(void) state;
@@ -466,8 +288,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(simple_commands_say_what_they_mean),
 		cmocka_unit_test(bytes_are_sent_as_they_are),
-		cmocka_unit_test(the_handshake_has_only_the_steps_that_are_needed),
-		cmocka_unit_test(the_longest_credentials_fit),
 		cmocka_unit_test(a_put_borrows_the_payload_and_sends_the_header_to_set_and_script),
 		cmocka_unit_test(the_longest_keys_fit),
 		cmocka_unit_test(ttls_stay_within_what_a_server_can_add),
@@ -475,9 +295,6 @@ int main(void)
 		cmocka_unit_test(answers_of_the_scripts_have_outcomes),
 		cmocka_unit_test(server_errors_become_outcomes_with_class_and_text),
 		cmocka_unit_test(answers_of_a_wrong_shape_are_errors),
-		cmocka_unit_test(a_refused_handshake_names_step_cause_and_remedy),
-		cmocka_unit_test(an_answer_that_was_not_asked_for_is_a_protocol_error),
-		cmocka_unit_test(a_password_that_a_server_echoes_is_not_repeated),
 		cmocka_unit_test(scripts_never_order_strings),
 	};
 

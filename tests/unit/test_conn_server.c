@@ -222,7 +222,7 @@ static void a_password_is_needed_and_a_wrong_one_is_said(void **state)
 	assert_said("check mmsession.user and mmsession.password_file");
 	assert_int_equal(open_and_ping(EMPTY, EMPTY, &class_), MMS_ERR_REFUSED);
 	assert_int_equal(class_, MMS_CLASS_AUTH);
-	assert_said("SCRIPT LOAD: NOAUTH");
+	assert_said("(SCRIPT LOAD): NOAUTH");
 	assert_said("check mmsession.user and mmsession.password_file");
 	assert_true(client_do(&admin, 4, "CONFIG", "SET", "requirepass", ""));
 }
@@ -249,7 +249,7 @@ static void a_user_logs_in_and_a_missing_permission_is_named(void **state)
 	assert_true(client_do(&admin, 4, "ACL", "SETUSER", "joe", "-script"));
 	assert_int_equal(open_and_ping(S("joe"), S("topsecret"), &class_), MMS_ERR_REFUSED);
 	assert_int_equal(class_, MMS_CLASS_AUTH);
-	assert_said("SCRIPT LOAD: NOPERM");
+	assert_said("(SCRIPT LOAD): NOPERM");
 	assert_said("needs the permissions +script|load (+script before Redis 7) and +evalsha");
 	assert_true(client_do(&admin, 3, "ACL", "DELUSER", "joe"));
 }

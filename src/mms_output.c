@@ -1,0 +1,84 @@
+/* A byte queue. Its one difficulty is memory: it must not grow by being half empty, and an idle worker must not keep the
+ * buffer of the largest session it ever wrote. */
+#include "mms_output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CAPACITY_MIN 4096
+/* A larger buffer is not kept once it is empty. */
+#define CAPACITY_KEEP 65536
+
+static bool reserve(struct mms_output *output, size_t len);
+
+void mms_output_fini(struct mms_output *output)
+{
+	free(output->bytes);
+	memset(output, 0, sizeof(*output));
+}
+
+struct mms_slice mms_output_waiting(const struct mms_output *output)
+{
+	size_t len = output->end - output->first;
+
+	return (struct mms_slice) {len > 0 ? output->bytes + output->first : "", len};
+}
+
+bool mms_output_append(struct mms_output *output, const void *bytes, size_t len)
+{
+	if (len == 0) {
+		return true;
+	}
+	if (!reserve(output, len)) {
+		return false;
+	}
+	memcpy(output->bytes + output->end, bytes, len);
+	output->end += len;
+	return true;
+}
+
+size_t mms_output_drop(struct mms_output *output, size_t len)
+{
+	size_t waiting = output->end - output->first;
+
+	if (len < waiting) {
+		output->first += len;
+		return 0;
+	}
+	output->first = output->end = 0;
+	if (output->capacity > CAPACITY_KEEP) {
+		mms_output_fini(output);
+	}
+	return len - waiting;
+}
+
+/* Room for len bytes behind the end. */
+static bool reserve(struct mms_output *output, size_t len)
+{
+	size_t waiting = output->end - output->first;
+	size_t capacity = output->capacity < CAPACITY_MIN ? CAPACITY_MIN : output->capacity;
+
+	if (len <= output->capacity - output->end) {
+		return true;
+	}
+	if (len > SIZE_MAX / 4 - waiting) {
+		return false;
+	}
+	if (waiting + len <= output->capacity / 2) { /* at most half: what is moved was paid for by what has gone */
+		memmove(output->bytes, output->bytes + output->first, waiting);
+		output->first = 0;
+		output->end = waiting;
+		return true;
+	}
+	while (capacity - output->end < len) {
+		capacity *= 2;
+	}
+	char *larger = realloc(output->bytes, capacity);
+
+	if (larger == NULL) {
+		return false;
+	}
+	output->bytes = larger;
+	output->capacity = capacity;
+	return true;
+}

@@ -1,0 +1,28 @@
+/* Bytes on their way out: what a socket did not take yet, in order, in one growing buffer. Knows no socket. */
+#ifndef MMS_OUTPUT_H
+#define MMS_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mms_base.h"
+
+/* Lives in its owner; all zeros is an empty one. */
+struct mms_output {
+	char *bytes;                 /* waiting: bytes[first .. end) */
+	size_t first, end, capacity;
+};
+
+/* Frees the buffer; it is empty and usable again. */
+void mms_output_fini(struct mms_output *output);
+
+/* What waits. Borrows until the next call. */
+struct mms_slice mms_output_waiting(const struct mms_output *output);
+
+/* Copies bytes behind what waits. False when memory is short: nothing has changed then. */
+bool mms_output_append(struct mms_output *output, const void *bytes, size_t len);
+
+/* Forgets the first len bytes. Returns how many of len were more than waited. A large buffer goes once it is empty. */
+size_t mms_output_drop(struct mms_output *output, size_t len);
+
+#endif
