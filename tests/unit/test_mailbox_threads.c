@@ -7,6 +7,54 @@
 #include <sys/eventfd.h>
 
 #define SIZE MMS_MAILBOX_MIN_SIZE
+
+struct stall {
+	struct mms_mailbox_sh *mailbox;
+	pthread_barrier_t taken, let_go;
+};
+
+static void *hold_the_lock(void *argument)
+{
+	struct stall *stall = argument;
+
+	pthread_mutex_lock(&stall->mailbox->lock);
+	pthread_barrier_wait(&stall->taken);
+	pthread_barrier_wait(&stall->let_go);
+	pthread_mutex_unlock(&stall->mailbox->lock);
+	return NULL;
+}
+
+static void a_held_lock_delays_one_push_and_no_more(void **state)
+{
+	struct stall stall = { .mailbox = mailbox_of(SIZE) };
+	struct mms_ticket ticket;
+	pthread_t holder;
+	int64_t before;
+
+	(void) state;
+	assert_true(push_number(stall.mailbox, 1, 10, &ticket));
+	pthread_barrier_init(&stall.taken, NULL, 2);
+	pthread_barrier_init(&stall.let_go, NULL, 2);
+	assert_int_equal(pthread_create(&holder, NULL, hold_the_lock, &stall), 0);
+	pthread_barrier_wait(&stall.taken);
+	before = now_us();
+	assert_false(push_number(stall.mailbox, 2, 10, NULL));
+	assert_in_range(now_us() - before, 20000, 220000);
+	before = now_us();
+	for (int i = 0; i < 50; i++) {
+		assert_false(push_number(stall.mailbox, 2, 10, NULL));
+		mms_mailbox_settle(stall.mailbox, &ticket, 1);
+	}
+	assert_true(now_us() - before < 400000);
+	pthread_barrier_wait(&stall.let_go);
+	pthread_join(holder, NULL);
+	assert_true(push_number(stall.mailbox, 2, 10, NULL));
+	assert_int_equal(atomic_load(&stall.mailbox->stalled), 0);
+	pthread_barrier_destroy(&stall.taken);
+	pthread_barrier_destroy(&stall.let_go);
+	mailbox_unmap(stall.mailbox);
+}
+
 #define PRODUCERS 3
 #define PUSHES (SANITIZED ? 8000 : 60000)
 
@@ -143,6 +191,7 @@ static void threads_lose_nothing_and_no_wake_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_held_lock_delays_one_push_and_no_more),
 		cmocka_unit_test(threads_lose_nothing_and_no_wake_up),
 	};
 
