@@ -2,7 +2,9 @@
  * within the limits, and the same bytes in other slices must give the same replies.
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc $(pkg-config --cflags hiredis) tests/fuzz/fuzz_reply.c \
- *     src/mms_{reply,command,handshake,base}.c -lhiredis -lisal */
+ *     src/mms_{reply,command,handshake,base}.c -lhiredis -lisal
+ *
+ * TEST LINK: mms_command mms_handshake */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
