@@ -15,6 +15,12 @@ $sid = mms_sid();
 for ($n = 0; $n < 10; $n++) {
     mms_is($n, mms_request($sid, function () { $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; })['n'] ?? 0, "request $n");
     foreach ($servers as $server) {
+        /* Both connections of this process, the replicator's included, must be idle: in a handshake it would be a fault. */
+        mms_until(function () use ($server) {
+            $list = $server->client()('CLIENT', 'LIST');
+            return mmsession_flush(5000) && substr_count($list, 'id=') >= 3
+                && !preg_match('/cmd=(auth|select|script|info|client)/i', preg_replace('/.*cmd=client.*\n/', '', $list, 1));
+        }, 'connections are idle');
         $server->client()('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     }
 }

@@ -1,0 +1,23 @@
+--TEST--
+phpinfo()
+--EXTENSIONS--
+session
+--SKIPIF--
+<?php require __DIR__ . "/../include/skipif.inc"; ?>
+--FILE--
+<?php
+require __DIR__ . "/../include/mms.inc";
+
+mms_put(mms_sid(), ['n' => 1]);
+ob_start();
+phpinfo(INFO_MODULES);
+$info = ob_get_clean();
+foreach (['hiredis', 'libevent', 'a => unix://', 'b => unix://', 'c => unix://', '=> local => closed', '=> peer => closed',
+    'writes', 'mmsession.nodes', 'mmsession.budget_ms => 250 => 250'] as $text) {
+    mms_ok(strpos($info, $text) !== false, "it shows '$text'");
+}
+
+echo "ok\n";
+?>
+--EXPECT--
+ok
