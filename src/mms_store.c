@@ -65,17 +65,7 @@ void mms_store_end(struct mms_store *store)
 
 bool mms_store_id_valid(struct mms_slice id)
 {
-	if (id.len == 0 || id.len > MMS_SESSION_ID_MAX) {
-		return false;
-	}
-	for (size_t i = 0; i < id.len; i++) {
-		char c = id.ptr[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-')) {
-			return false;
-		}
-	}
-	return true;
+	return mms_config_session_id_valid(id);
 }
 
 enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, struct mms_slice *payload, bool *exists,
@@ -418,12 +408,12 @@ static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_
 		mms_record_describe(&header, order.payload);
 		mms_record_encode(&header, key, header_bytes);
 		status = mms_write_record(client, &order, deadline, &result);
-		if (status != MMS_OK || !result.met_newer || result.newer.version.tombstone) {
+		if (status != MMS_OK || !result.met_newer || result.newer.version.tombstone
+				|| result.newer.version.incarnation <= header.version.incarnation) {
 			break;
 		}
-		/* Rule c: somebody opened a newer incarnation (or a real one where this one is blind) meanwhile. */
+		/* Rule c: somebody opened a newer incarnation meanwhile. A blind logout stays blind: it loses to what is real. */
 		header.version.incarnation = result.newer.version.incarnation;
-		header.version.blind = header.version.blind && result.newer.version.blind;
 		header.version.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 		header.version.sequence = mms_shm_next_sequence(client->shm);
