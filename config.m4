@@ -85,7 +85,9 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_output.c
     src/mms_process.c
     src/mms_read.c
+    src/mms_reconcile.c
     src/mms_record.c
+    src/mms_repair.c
     src/mms_replicator.c
     src/mms_reply.c
     src/mms_resolver.c

@@ -104,6 +104,12 @@ static const char delete_if_script[] =
 	"if redis.pcall('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end\n"
 	"return 0\n";
 
+static const char replace_if_script[] =
+	"local v=redis.pcall('GET',KEYS[1])\n"
+	"if (v or '')~=ARGV[1] then return 0 end\n"
+	"if ARGV[3]~='0' then redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) else redis.call('SET',KEYS[1],ARGV[2]) end\n"
+	"return 1\n";
+
 struct script {
 	const char *text;
 	size_t len;
@@ -115,6 +121,8 @@ static const struct script scripts[MMS_SCRIPT_COUNT] = {
 	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "81e649e1602549395af3973e5c2b76e2498cd891"},
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
 		"72b068665a3718053783485aaf4f74f0eeb9e62a"},
+	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,
+		"dfd6eb71d954a22b8e3c7604033fc256250bd86e"},
 };
 
 /* Codes that the scripts answer with. */
@@ -252,6 +260,26 @@ void mms_command_delete_if(struct mms_command *command, struct mms_slice key, st
 	evalsha(command, MMS_SCRIPT_DELETE_IF, 1, 1);
 	argument(command, key);
 	argument(command, value);
+}
+
+void mms_command_replace_if(struct mms_command *command, struct mms_slice key, struct mms_slice old,
+		struct mms_slice value, uint64_t ttl_ms)
+{
+	evalsha(command, MMS_SCRIPT_REPLACE_IF, 1, 3);
+	argument(command, key);
+	argument(command, old);
+	argument(command, value);
+	number(command, ttl_ms == 0 ? 0 : within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+}
+
+void mms_command_scan(struct mms_command *command, struct mms_slice cursor, struct mms_slice pattern, uint32_t count)
+{
+	begin(command, "SCAN", 6);
+	argument(command, cursor);
+	word(command, "MATCH");
+	argument(command, pattern);
+	word(command, "COUNT");
+	number(command, count);
 }
 
 void mms_command_get(struct mms_command *command, struct mms_slice key)

@@ -19,7 +19,7 @@
 #include "mms_reply.h"
 
 #define MMS_COMMAND_SCRATCH 4096
-#define MMS_COMMAND_PARTS 8
+#define MMS_COMMAND_PARTS 16
 
 /* One or more commands of one round trip. Plain data, lives on the stack; must not be moved once filled. */
 struct mms_command {
@@ -71,6 +71,11 @@ void mms_command_set(struct mms_command *command, struct mms_slice key, struct m
 /* Deletes key if its value is `value`. Replies: 1 integer. */
 void mms_command_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice value);
 void mms_command_get(struct mms_command *command, struct mms_slice key);
+/* Sets key to value (for ttl_ms, 0 = for ever) if it holds `old`, "" = is absent. Replies: 1 integer, 1 = done. */
+void mms_command_replace_if(struct mms_command *command, struct mms_slice key, struct mms_slice old,
+		struct mms_slice value, uint64_t ttl_ms);
+/* One step through the keys that match pattern. Replies: 1 array (next cursor, keys). */
+void mms_command_scan(struct mms_command *command, struct mms_slice cursor, struct mms_slice pattern, uint32_t count);
 
 /* What a node made of a put or touch. */
 enum mms_put_outcome {
@@ -99,7 +104,8 @@ struct mms_put_result {
 void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply *second, struct mms_put_result *out);
 
 /* Scripts: text and SHA-1 in hex. The test compares the SHA-1 with what SCRIPT LOAD answers. */
-enum mms_script { MMS_SCRIPT_PUT, MMS_SCRIPT_TOUCH, MMS_SCRIPT_DELETE_IF, MMS_SCRIPT_COUNT };
+enum mms_script { MMS_SCRIPT_PUT, MMS_SCRIPT_TOUCH, MMS_SCRIPT_DELETE_IF, MMS_SCRIPT_REPLACE_IF,
+	MMS_SCRIPT_COUNT };
 const char *mms_command_script_text(enum mms_script script);
 const char *mms_command_script_sha1(enum mms_script script);
 

@@ -229,3 +229,18 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 	}
 	return hash;
 }
+
+bool mms_config_session_id_valid(struct mms_slice id)
+{
+	if (id.len == 0 || id.len > MMS_SESSION_ID_MAX) {
+		return false;
+	}
+	for (size_t i = 0; i < id.len; i++) {
+		char c = id.ptr[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-')) {
+			return false;
+		}
+	}
+	return true;
+}

@@ -53,6 +53,9 @@ enum mms_status mms_config_parse_write_acks(struct mms_slice text, uint32_t *ack
 enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error);
 enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error *error);
 
+/* True for session ids that may become a key: 1..MMS_SESSION_ID_MAX of [A-Za-z0-9,-]. */
+bool mms_config_session_id_valid(struct mms_slice id);
+
 /* A number with optional K, M or G, within [min, max]; the error names `what`, the text and the range. */
 enum mms_status mms_config_parse_number(struct mms_slice text, const char *what, uint64_t min, uint64_t max,
 		uint64_t *value, struct mms_error *error);

@@ -6,8 +6,11 @@
 
 #include "mms_identity.h"
 
+#define RECHECK_US 1000000
+
 static void on_info(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void become_ready(struct mms_link *link, const struct mms_identity *identity);
 
 void mms_greeting_ask(struct mms_link *link)
@@ -17,6 +20,45 @@ void mms_greeting_ask(struct mms_link *link)
 	mms_command_init(&command);
 	mms_command_info_server(&command);
 	(void)mms_link_request(link, &command, on_info, NULL, 0);
+}
+
+void mms_greeting_recheck(struct mms_link *link)
+{
+	struct mms_command command;
+	char key[MMS_MARKER_KEY_MAX];
+
+	if (!mms_link_ready(link) || link->office->now.us - link->marker_checked.us < RECHECK_US) {
+		return;
+	}
+	link->marker_checked = link->office->now;
+	mms_command_init(&command);
+	mms_command_get(&command, (struct mms_slice){ key, mms_identity_marker_key(link->office->settings, key,
+			sizeof key) });
+	(void)mms_link_request(link, &command, on_recheck, NULL, 0);
+}
+
+static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct mms_identity identity;
+
+	(void)context;
+	(void)token;
+	if (replies == NULL || !mms_link_ready(link)) {
+		return;
+	}
+	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL && link->marker[0] != '\0') {
+		/* Emptied under our connection: a stranger again. */
+		link->state = MMS_LINK_CONNECTING;
+		link->deadline.us = link->office->now.us + (int64_t)link->office->settings->read_timeout_ms * 1000;
+		mms_greeting_ask(link);
+		mms_link_flush(link);
+		return;
+	}
+	if (mms_reply_type(replies[0]) == MMS_REPLY_STRING) {
+		mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[0]));
+		mms_identity_judge(mms_reply_text(replies[0]), link->run_id, &identity);
+		(void)mms_identity_publish(mms_link_node(link), &identity);
+	}
 }
 
 static void refuse(struct mms_link *link, const char *what)
@@ -76,6 +118,7 @@ static void on_marker(struct mms_link *link, void *context, uint64_t token, stru
 		refuse(link, error.text);
 		return;
 	}
+	mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[1]));
 	mms_identity_judge(mms_reply_text(replies[1]), link->run_id, &identity);
 	become_ready(link, &identity);
 }
@@ -92,6 +135,7 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 	}
 	link->state = MMS_LINK_READY;
 	link->ready_since = office->now;
+	link->marker_checked = office->now;
 	link->hint_cursor = 0;
 	mms_breaker_good(&node->breaker, 0);
 	if (link->probing) {

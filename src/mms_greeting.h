@@ -8,4 +8,8 @@
 /* Queues the questions on a link that is connecting. */
 void mms_greeting_ask(struct mms_link *link);
 
+/* Once a second: is the marker still there (FLUSHALL leaves connections up), and what does it say now (another host may
+ * have repaired the node)? */
+void mms_greeting_recheck(struct mms_link *link);
+
 #endif

@@ -68,7 +68,9 @@ struct mms_link {
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
 	struct mms_mono ready_since;
-	char run_id[41];                        /* of the server that is being greeted */
+	char run_id[41];                        /* of the server that was greeted */
+	char marker[96];                        /* its marker's value as seen last, "" = none */
+	struct mms_mono marker_checked;         /* when it was asked for last */
 	bool probing;                           /* this connect or ping is a breaker's probe */
 	bool probe_sent;
 	bool spoken;                            /* last words: the one attempt to connect was made */

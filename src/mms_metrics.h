@@ -10,7 +10,8 @@
 	X(reads) X(writes) X(touches) X(destroys) X(unchanged) X(mirrored) X(mirror_failures) X(conflicts) \
 	X(late_writes) X(read_repairs) X(failovers) X(skipped_peers) X(uncertain_reads) X(blind_writes) \
 	X(corrupt_records) X(future_stamps) X(foreign_keys) X(refused_writes) X(failed_reads) X(failed_writes) \
-	X(mailbox_full) X(hints_made) X(hints_delivered) X(hint_overflows) X(takeovers) X(noscripts)
+	X(mailbox_full) X(hints_made) X(hints_delivered) X(hint_overflows) X(takeovers) X(noscripts) \
+	X(repair_scanned) X(repair_moved) X(repair_bytes) X(repairs)
 
 #define MMS_METRIC_FIELD(name) _Atomic uint64_t name;
 struct mms_metrics_sh { MMS_METRICS_LIST(MMS_METRIC_FIELD) };

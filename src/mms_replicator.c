@@ -21,6 +21,7 @@
 #include "mms_marker.h"
 #include "mms_mirror.h"
 #include "mms_reconcile.h"
+#include "mms_repair.h"
 #include "mms_resolver.h"
 
 #define STACK_SIZE (256 * 1024)
@@ -49,6 +50,7 @@ struct mms_replicator {
 	struct event *wake, *stop, *timer;
 	struct mms_reconciler *reconciler;
 	struct mms_delivery *delivery;
+	struct mms_repair *repair;
 	struct mms_resolver *resolver; /* NULL when no node is given by name */
 };
 
@@ -300,7 +302,8 @@ static bool open_office(struct mms_replicator *replicator)
 	office->links = calloc(office->node_count, sizeof *office->links);
 	replicator->reconciler = mms_reconciler_new(office);
 	replicator->delivery = replicator->reconciler == NULL ? NULL : mms_delivery_new(office, replicator->reconciler);
-	if (office->base == NULL || office->links == NULL || replicator->delivery == NULL) {
+	replicator->repair = replicator->reconciler == NULL ? NULL : mms_repair_new(office, replicator->reconciler);
+	if (office->base == NULL || office->links == NULL || replicator->delivery == NULL || replicator->repair == NULL) {
 		return false;
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -339,8 +342,10 @@ static void close_office(struct mms_replicator *replicator)
 	if (office->base != NULL) {
 		event_base_free(office->base);
 	}
+	mms_repair_free(replicator->repair);
 	mms_delivery_free(replicator->delivery);
 	mms_reconciler_free(replicator->reconciler);
+	replicator->repair = NULL;
 	replicator->delivery = NULL;
 	replicator->reconciler = NULL;
 	free(office->links);
@@ -378,10 +383,12 @@ static bool round_once(struct mms_replicator *replicator)
 	atomic_store(&election->beat_us, office->now.us);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		tend_link(&office->links[i]);
+		mms_greeting_recheck(&office->links[i]);
 	}
 	mms_resolver_run(replicator->resolver);
 	mms_marker_run(office);
 	mms_delivery_run(replicator->delivery);
+	mms_repair_run(replicator->repair);
 	return mms_mirror_run(office);
 }
 
@@ -458,6 +465,9 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 	}
 	if (mms_delivery_next_us(replicator->delivery) < next) {
 		next = mms_delivery_next_us(replicator->delivery);
+	}
+	if (mms_repair_next_us(replicator->repair) < next) {
+		next = mms_repair_next_us(replicator->repair);
 	}
 	if (mms_resolver_next_us(replicator->resolver) < next) {
 		next = mms_resolver_next_us(replicator->resolver);

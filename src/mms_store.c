@@ -65,17 +65,7 @@ void mms_store_end(struct mms_store *store)
 
 bool mms_store_id_valid(struct mms_slice id)
 {
-	if (id.len == 0 || id.len > MMS_SESSION_ID_MAX) {
-		return false;
-	}
-	for (size_t i = 0; i < id.len; i++) {
-		char c = id.ptr[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-')) {
-			return false;
-		}
-	}
-	return true;
+	return mms_config_session_id_valid(id);
 }
 
 enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, struct mms_slice *payload, bool *exists,
