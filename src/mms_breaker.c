@@ -201,7 +201,6 @@ static bool open_breaker(struct mms_breaker_sh *breaker, struct mms_mono now, ui
 	if (!atomic_compare_exchange_strong(&breaker->state, &expected, MMS_BREAKER_OPEN)) {
 		return false;
 	}
-	store(breaker->soft_faults, 0);
 	schedule_first_probe(breaker, stable, now, random);
 	return true;
 }
