@@ -36,7 +36,7 @@ void mms_client_free(struct mms_client *client);
 /* After a fork: closes the inherited sockets. */
 void mms_client_drop_connections(struct mms_client *client);
 
-/* May this node be read or written now (breaker, name resolved)? */
+/* May this node be read or written now, by its breaker? */
 bool mms_client_can_read(struct mms_client *client, unsigned node);
 bool mms_client_can_write(struct mms_client *client, unsigned node);
 

@@ -10,13 +10,12 @@
 #include "mms_reconcile.h"
 
 #define ROUND_PAUSE_US 1000000  /* between two rounds through a node's hints */
-#define SETTLED_RING_US 1000000 /* entries younger than this may still reach a node that just said no */
 
 struct parcel {
 	struct mms_delivery *delivery;
 	bool used;
 	unsigned target;
-	bool ring_settled; /* when it began, nothing older than a second waited in the mailbox */
+	bool ring_empty;   /* when it began, nothing waited in the mailbox that could still reach a node that said no */
 	struct mms_hint hint;
 	struct mms_record_header wanted;
 };
@@ -81,15 +80,6 @@ int64_t mms_delivery_next_us(const struct mms_delivery *delivery)
 	return next;
 }
 
-static bool ring_settled(const struct mms_office *office)
-{
-	struct mms_mailbox_item item;
-	const struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
-
-	return mms_mailbox_peek(mailbox, mms_mailbox_tail(mailbox), &item) <= 0
-			|| office->now.us - item.pushed_at.us < SETTLED_RING_US;
-}
-
 /* Takes the next hint and asks everybody. False when there is none to take now. */
 static bool start(struct mms_delivery *delivery, struct mms_link *target)
 {
@@ -114,7 +104,7 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 	}
 	parcel->delivery = delivery;
 	parcel->target = target->index;
-	parcel->ring_settled = ring_settled(office);
+	parcel->ring_empty = mms_mailbox_tail(&office->cluster->mailbox) == mms_mailbox_head(&office->cluster->mailbox);
 	order.key = (struct mms_slice){ parcel->hint.key, parcel->hint.key_len };
 	order.context = parcel;
 	header = (struct mms_slice){ (const char *)parcel->hint.header, MMS_RECORD_HEADER_SIZE };
@@ -156,7 +146,7 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	} else if ((result->foreign_mask & target) != 0) {
 		mms_link_count(office, MMS_METRIC_foreign_keys);
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
-	} else if (!enough && result->answered_mask == all && parcel->ring_settled) {
+	} else if (!enough && result->answered_mask == all && parcel->ring_empty) {
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
 	}
 }

@@ -156,6 +156,12 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 		/* Its recent latency says nothing any more: the next wait is the full one, or a node that became slow for
 		 * good would be given up for ever. */
 		atomic_store_explicit(&fanout->client->cluster->nodes[i].breaker.latency_us, 0, memory_order_relaxed);
+		if (now.us >= fanout->deadline.us && now.us - slot->asked_at.us
+				< (int64_t)settings->connect_timeout_ms * 1000) {
+			/* Asked so late that the operation's deadline came first: it says nothing about the node. */
+			fail(fanout, i, MMS_ERR_LOCAL, &error);
+			continue;
+		}
 		fail(fanout, i, connecting ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
 	}
 }

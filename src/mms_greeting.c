@@ -129,9 +129,13 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 	struct mms_node_sh *node = mms_link_node(link);
 
 	if (mms_identity_publish(node, identity)) {
-		/* Rule f: what the old incarnation of this node acknowledged is worth nothing. */
+		/* Rule f: what the old incarnation of this node acknowledged is worth nothing, to us or to a request thread. */
 		link->ack_position = mms_mailbox_tail(&office->cluster->mailbox);
 		link->send_position = link->ack_position;
+		link->distrust_until = mms_mailbox_head(&office->cluster->mailbox);
+		for (unsigned i = 0; i < office->node_count; i++) {
+			office->links[i].marker_mask &= ~(UINT64_C(1) << link->index);
+		}
 	}
 	link->state = MMS_LINK_READY;
 	link->ready_since = office->now;

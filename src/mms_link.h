@@ -81,6 +81,7 @@ struct mms_link {
 	/* mailbox: entries before ack_position are settled for this node, those up to send_position are on their way */
 	uint64_t send_position, ack_position;
 	uint32_t mirrors_in_flight;
+	uint64_t distrust_until;                /* entries before it: what their mask says of this node was said of another */
 	/* behind marker for this node, on its peers (rule h) */
 	uint64_t marker_mask;                   /* nodes that hold it */
 	uint64_t marker_asked_mask;             /* nodes that were sent it, or its deletion */

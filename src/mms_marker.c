@@ -8,6 +8,7 @@
 #include "mms_identity.h"
 
 static bool wanted(const struct mms_link *missing);
+static bool takes_markers(const struct mms_link *peer);
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set);
 static void on_changed(struct mms_link *peer, void *context, uint64_t set, struct mms_reply *const *replies);
 
@@ -33,7 +34,7 @@ void mms_marker_run(struct mms_office *office)
 			struct mms_link *peer = &office->links[k];
 			bool has = (missing->marker_mask >> k & 1) != 0;
 
-			if (k != i && mms_link_ready(peer) && has != want && (missing->marker_asked_mask >> k & 1) == 0) {
+			if (k != i && takes_markers(peer) && has != want && (missing->marker_asked_mask >> k & 1) == 0) {
 				ask_peer(missing, peer, want);
 			}
 		}
@@ -46,8 +47,11 @@ void mms_marker_run(struct mms_office *office)
 
 bool mms_marker_stands(const struct mms_link *link)
 {
-	uint64_t peers = mms_link_ready_mask(link->office) & ~(UINT64_C(1) << link->index);
+	uint64_t peers = 0;
 
+	for (unsigned i = 0; i < link->office->node_count; i++) {
+		peers |= i != link->index && takes_markers(&link->office->links[i]) ? UINT64_C(1) << i : 0;
+	}
 	return link->marker_token[0] != '\0' && (peers & ~link->marker_mask) == 0;
 }
 
@@ -79,6 +83,11 @@ static bool wanted(const struct mms_link *missing)
 			|| mms_hints_overflowed(&cluster->hints, missing->index);
 }
 
+static bool takes_markers(const struct mms_link *peer)
+{
+	return mms_link_ready(peer) && mms_breaker_allows_write(&mms_link_node(peer)->breaker);
+}
+
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 {
 	struct mms_command command;
@@ -88,7 +97,8 @@ static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 
 	mms_command_init(&command);
 	if (set) {
-		mms_command_set(&command, marker, mms_slice_of(missing->marker_token), 0);
+		/* A marker that an earlier life of this host left is not overwritten: only a scan may clear that one. */
+		mms_command_set_once(&command, marker, mms_slice_of(missing->marker_token));
 	} else {
 		mms_command_delete_if(&command, marker, mms_slice_of(missing->marker_token));
 	}

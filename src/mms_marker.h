@@ -1,5 +1,5 @@
 /* Behind markers (protocol.md, rule h): `<prefix>:behind:<node>:<host>` = random token, on every usable node other than
- * the missing one, before the first write is acknowledged without it. Set when a node becomes unusable or has hints,
+ * the missing one, before the first write is acknowledged as passed without it: the ring keeps entries until it stands. Set when a node becomes unusable or has hints,
  * deleted by compare when it has been served. Hosts never clear each other's. */
 #ifndef MMS_MARKER_H
 #define MMS_MARKER_H

@@ -58,6 +58,13 @@ bool mms_mirror_all_said(const struct mms_office *office)
 	return true;
 }
 
+/* Does the node have the entry, by the producer's word? item->next lies behind the entry itself. */
+static bool has(const struct mms_link *link, const struct mms_mailbox_item *item)
+{
+	return (item->have_mask >> link->index & 1) != 0
+			&& mms_mailbox_distance(item->next, link->distrust_until) < 0;
+}
+
 static void send_batch(struct mms_link *link)
 {
 	struct mms_mailbox_sh *mailbox = &link->office->cluster->mailbox;
@@ -76,7 +83,7 @@ static void send_batch(struct mms_link *link)
 			link->office->busy = true;
 			return;
 		}
-		if ((item.have_mask >> link->index & 1) == 0) {
+		if (!has(link, &item)) {
 			if (!send_entry(link, &item)) {
 				return;
 			}
@@ -229,7 +236,7 @@ static void hint_batch(struct mms_link *link)
 		if (in_producers_hands(link, &item)) {
 			break;
 		}
-		if ((item.have_mask >> link->index & 1) == 0 && ttl_left_ms(office, &item) > 0) {
+		if (!has(link, &item) && ttl_left_ms(office, &item) > 0) {
 			hint_entry(link, &item);
 			mms_link_count(office, MMS_METRIC_mirror_failures);
 			office->busy = true;

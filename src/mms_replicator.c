@@ -312,6 +312,7 @@ static bool open_office(struct mms_replicator *replicator)
 		}
 		office->links[i].ack_position = mms_mailbox_tail(&cluster->mailbox);
 		office->links[i].send_position = office->links[i].ack_position;
+		office->links[i].distrust_until = office->links[i].ack_position;
 	}
 	replicator->resolver = mms_resolver_new(office);
 	replicator->wake = event_new(office->base, atomic_load(&cluster->wake_fd), EV_READ | EV_PERSIST, on_wake, NULL);
@@ -507,7 +508,9 @@ static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_r
 	wait.tv_usec = wait_us % 1000000;
 	(void)event_add(replicator->timer, &wait);
 	(void)event_base_loop(office->base, EVLOOP_ONCE);
-	mms_mailbox_stay_awake(mailbox);
+	if (mms_mailbox_owned(mailbox, office->epoch)) {
+		mms_mailbox_stay_awake(mailbox);
+	}
 }
 
 /* The CPU time of this thread counts toward max_execution_time of the request beside it (ITIMER_PROF): before it matters,

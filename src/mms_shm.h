@@ -27,7 +27,7 @@
 /* One node as this host sees it. */
 struct mms_node_sh {
 	struct mms_breaker_sh breaker;
-	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator */
+	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that meets it first */
 	_Atomic uint32_t behind;        /* 1: our behind marker for it stands on its peers; the replicator */
 	_Atomic uint64_t node_id;       /* from its marker key, 0 = not met yet; the replicator */
 	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
@@ -57,8 +57,6 @@ struct mms_cluster_sh {
 	struct mms_settings settings;   /* what the replicator needs; written before fingerprint is published */
 	struct mms_election_sh election;
 	struct mms_metrics_sh metrics;
-	_Atomic uint64_t flush_request; /* callers of flush ask for a look at once; any process adds */
-	_Atomic uint64_t completed_pushes; /* reserved for rule (j)'s watermark; the replicator */
 	struct mms_node_sh nodes[MMS_NODES_MAX];
 	struct mms_hints_sh hints;
 	struct mms_mailbox_sh mailbox;

@@ -2,7 +2,6 @@
  * need both (blind records, incarnations, write guard, unchanged data).
  *
  *   store = mms_store_new(client);               one per open handler
- *   mms_store_begin(store, lifetime_s, strict);  at every open
  *   mms_store_read(...); mms_store_write(...) or mms_store_touch(...) or mms_store_destroy(...)
  *   mms_store_end(store);                        at close: forgets the session
  */
@@ -58,7 +57,7 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, int64_t lifetime_s,
 		struct mms_error *error);
 
-/* A new session without data: MMS_OK without a key, unless keep is set (strict mode: the visitor keeps his id). */
+/* True when this session was read here and no node has anything of it: it needs no key as long as it is empty. */
 bool mms_store_is_new(const struct mms_store *store, struct mms_slice id);
 
 #endif

@@ -1,7 +1,7 @@
 /* The scripts on real servers: the same merge order as mms_version_compare(), the rules of TTLs, what they cost. Runs once
  * for every server found (see server.h). */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* memmem */
+#define _GNU_SOURCE /* memmem, nftw */
 #endif
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +9,15 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <ftw.h>
 
 #include "scripts.h"
+
+/* Servers set their collation from the environment, and `<` on strings follows it in their scripts. All tests here run
+ * under one in which "a" comes before "B" and "aa" behind "b", where the tools to make it are there. */
+#define LOCALE "da_DK.UTF-8"
+static char locale_directory[] = "/tmp/mms_unit_locale_XXXXXX";
+static bool locale_made;
 
 static uint64_t seed = 20240229;
 
@@ -338,9 +345,53 @@ static void the_cost_of_the_scripts_does_not_grow_with_the_payload(void **state)
 	assert_true(put_us[2] < 20 * put_us[0] + 50); /* through the script it would be hundreds of microseconds */
 }
 
+static void the_server_orders_strings_by_another_locale(void **state)
+{
+	(void) state;
+	if (!locale_made) {
+		print_message("# no localedef, or no source of " LOCALE ": the servers run in the C locale\n");
+		skip();
+	}
+	struct mms_reply *reply = client_ask(&client, 3, "EVAL", "return ('a'<'B' and 'b'<'aa') and 1 or 0", "0");
+
+	if (mms_reply_integer(reply) != 1) { /* a server may have its own mind; the other tests count */
+		print_message("# this server ignores the environment's locale\n");
+	}
+	mms_reply_free(reply);
+}
+
+static void locale_make(void)
+{
+	char localedef[PATH_MAX], target[128];
+
+	if (mkdtemp(locale_directory) == NULL || !program_find("localedef", localedef)) {
+		return;
+	}
+	snprintf(target, sizeof(target), "%s/%s", locale_directory, LOCALE);
+	pid_t pid = fork();
+	int result = -1;
+
+	if (pid == 0) {
+		execl(localedef, localedef, "-i", "da_DK", "-f", "UTF-8", target, (char *) NULL);
+		_exit(127);
+	}
+	locale_made = pid > 0 && waitpid(pid, &result, 0) == pid && result == 0;
+	if (locale_made) { /* for the servers: this program never calls setlocale() */
+		setenv("LOCPATH", locale_directory, 1);
+		setenv("LC_ALL", LOCALE, 1);
+	}
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+	(void) status, (void) type, (void) walk;
+	return remove(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_server_orders_strings_by_another_locale),
 		cmocka_unit_test(the_constants_are_the_sha1_of_the_scripts),
 		cmocka_unit_test(a_put_on_nothing_is_stored_with_its_ttl),
 		cmocka_unit_test(put_and_touch_order_records_as_the_client_does),
@@ -351,5 +402,9 @@ int main(void)
 		cmocka_unit_test(the_cost_of_the_scripts_does_not_grow_with_the_payload),
 	};
 
-	return run_on_every_server(tests);
+	locale_make();
+	int failed = run_on_every_server(tests);
+
+	(void) nftw(locale_directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return failed;
 }

@@ -232,7 +232,6 @@ static void a_half_claimed_slot_is_claimed_anew(void **state)
 	cluster = claim(shm, 1);
 	assert_non_null(cluster);
 	assert_true(mms_shm_valid(shm));
-	assert_int_equal(atomic_load(&cluster->flush_request), 0);
 	assert_int_equal(atomic_load(&cluster->election.owner_pid), 0);
 	assert_int_equal(atomic_load(&cluster->nodes[MMS_NODES_MAX - 1].acked_count), 0);
 	assert_int_equal(atomic_load(&cluster->hints.overflow_mask), 0);
