@@ -98,6 +98,21 @@ enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error
 	return fits ? MMS_OK : MMS_ERR_CONFIG;
 }
 
+bool mms_config_session_id_valid(struct mms_slice id)
+{
+	if (id.len == 0 || id.len > MMS_SESSION_ID_MAX) {
+		return false;
+	}
+	for (size_t i = 0; i < id.len; i++) {
+		char c = id.ptr[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-')) {
+			return false;
+		}
+	}
+	return true;
+}
+
 enum mms_status mms_config_parse_number(struct mms_slice text, const char *what, uint64_t min, uint64_t max,
 		uint64_t *value, struct mms_error *error)
 {
@@ -228,19 +243,4 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 		hash = (hash ^ (unsigned char) text[index]) * UINT64_C(0x100000001b3);
 	}
 	return hash;
-}
-
-bool mms_config_session_id_valid(struct mms_slice id)
-{
-	if (id.len == 0 || id.len > MMS_SESSION_ID_MAX) {
-		return false;
-	}
-	for (size_t i = 0; i < id.len; i++) {
-		char c = id.ptr[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-')) {
-			return false;
-		}
-	}
-	return true;
 }

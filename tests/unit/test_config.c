@@ -123,6 +123,24 @@ static void host_ids_are_names(void **state)
 	assert_int_equal(mms_config_check_host_id((struct mms_slice) {text, 64}, &error), MMS_ERR_CONFIG);
 }
 
+static void session_ids_are_of_phps_alphabet(void **state)
+{
+	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789,-";
+	char longest[MMS_SESSION_ID_MAX + 1];
+
+	(void) state;
+	for (int byte = 0; byte < 256; byte++) {
+		const char id[] = {'a', (char) byte, 'b'};
+		const bool right = byte != 0 && strchr(alphabet, byte) != NULL;
+
+		assert_int_equal(mms_config_session_id_valid((struct mms_slice) {id, 3}), right);
+	}
+	memset(longest, 'x', sizeof(longest));
+	assert_true(mms_config_session_id_valid((struct mms_slice) {longest, MMS_SESSION_ID_MAX}));
+	assert_false(mms_config_session_id_valid((struct mms_slice) {longest, MMS_SESSION_ID_MAX + 1}));
+	assert_false(mms_config_session_id_valid(mms_slice_of("")));
+}
+
 static void numbers_take_a_unit_and_keep_their_range(void **state)
 {
 	static const struct { const char *text; uint64_t min, max; bool fits; uint64_t value; } cases[] = {
@@ -332,6 +350,7 @@ int main(void)
 		cmocka_unit_test(acks_needed_lie_between_one_and_all_nodes),
 		cmocka_unit_test(prefixes_have_no_blanks_and_no_globs),
 		cmocka_unit_test(host_ids_are_names),
+		cmocka_unit_test(session_ids_are_of_phps_alphabet),
 		cmocka_unit_test(numbers_take_a_unit_and_keep_their_range),
 		cmocka_unit_test(the_fingerprint_tells_clusters_apart_and_nothing_else),
 		cmocka_unit_test(a_password_is_the_files_first_line),
