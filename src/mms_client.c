@@ -27,6 +27,7 @@ struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings
 	client->scratch = calloc(1, MMS_CLIENT_SCRATCH);
 	client->settings = *settings;
 	client->fingerprint = fingerprint;
+	client->made_at = mms_clock_mono();
 	if (mms_random_bytes(&client->random_state, sizeof client->random_state) != MMS_OK
 			|| client->random_state == 0) {
 		client->random_state = (uint32_t)mms_clock_mono().us | 1u;

@@ -34,6 +34,7 @@ struct reading {
 };
 
 static void ask_nodes(struct reading *reading);
+static void ask_others(struct reading *reading, unsigned asked);
 static void judge(struct reading *reading, unsigned node, bool whole);
 static int pick_newest(const struct reading *reading);
 static bool fetch(struct reading *reading, unsigned node);
@@ -68,11 +69,13 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 			newest = pick_newest(reading);
 		}
 	}
-	if (newest < 0) {
+	if (newest < 0 || client->settings.read_mode == MMS_READ_QUORUM) {
 		meet_strangers(reading);
 	}
 	summarize(reading, newest, answer);
-	repair(reading, answer);
+	if (answer->found != MMS_FOUND_UNREADABLE) {
+		repair(reading, answer);
+	}
 	mms_reply_free(reading->payload_reply);
 	mms_fanout_end(&reading->fanout);
 	mms_client_count(client, answer->found == MMS_FOUND_UNREADABLE ? MMS_METRIC_failed_reads : MMS_METRIC_reads);
@@ -129,19 +132,28 @@ static void ask_nodes(struct reading *reading)
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		judge(reading, i, (int)i == whole_node);
 	}
-	if (client->settings.read_mode == MMS_READ_LOCAL && whole_node >= 0 && is_no_answer(&reading->copies[whole_node])) {
-		/* The local node gave up on this very read, or its copy is damaged: the others are the only hope. */
-		for (unsigned i = (unsigned)whole_node + 1; i < client->settings.node_count; i++) {
-			if (mms_client_can_read(client, i)
-					&& mms_fanout_ask(&reading->fanout, i, &reading->whole, wait_us(client, i))) {
-				mms_fanout_wait(&reading->fanout, UINT64_C(1) << i);
-				judge(reading, i, true);
-				mms_client_count(client, MMS_METRIC_failovers);
-				if (!is_no_answer(&reading->copies[i])) {
-					break;
-				}
-			}
+	if (client->settings.read_mode == MMS_READ_LOCAL && whole_node >= 0
+			&& reading->copies[whole_node].verdict != VERDICT_HAS) {
+		ask_others(reading, (unsigned)whole_node);
+	}
+}
+
+/* read = local, and the local node has nothing sound: before a visitor is taken for a stranger, the others are asked. */
+static void ask_others(struct reading *reading, unsigned asked)
+{
+	struct mms_client *client = reading->client;
+
+	for (unsigned i = asked + 1; i < client->settings.node_count; i++) {
+		if (mms_client_can_read(client, i)) {
+			(void)mms_fanout_ask(&reading->fanout, i, &reading->header_only, wait_us(client, i));
 		}
+	}
+	mms_fanout_wait(&reading->fanout, reading->fanout.asked_mask);
+	for (unsigned i = asked + 1; i < client->settings.node_count; i++) {
+		judge(reading, i, false);
+	}
+	if (reading->copies[asked].verdict == VERDICT_FAILED) {
+		mms_client_count(client, MMS_METRIC_failovers);
 	}
 }
 
@@ -239,21 +251,24 @@ static bool fetch(struct reading *reading, unsigned node)
 	return reading->copies[node].whole;
 }
 
-/* A miss is worth what the nodes that say so are worth. */
+/* A miss, and a quorum, are worth what the nodes are worth that make it. */
 static void meet_strangers(struct reading *reading)
 {
-	uint64_t absent = 0;
+	uint64_t answered = 0;
 
 	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
-		absent |= reading->copies[i].verdict == VERDICT_ABSENT ? UINT64_C(1) << i : 0;
+		enum verdict verdict = reading->copies[i].verdict;
+
+		answered |= verdict == VERDICT_ABSENT || verdict == VERDICT_HAS ? UINT64_C(1) << i : 0;
 	}
-	mms_meeting_run(&reading->fanout, absent);
+	mms_meeting_run(&reading->fanout, answered);
 }
 
 static void summarize(struct reading *reading, int newest, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
 	bool foreign = false, all_complete = true, unfetched = false;
+	uint64_t quorum_mask = 0;
 
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		const struct copy *copy = &reading->copies[i];
@@ -267,6 +282,7 @@ static void summarize(struct reading *reading, int newest, struct mms_answer *an
 			continue;
 		}
 		answer->answered_mask |= bit;
+		quorum_mask |= complete ? bit : 0;
 		all_complete = all_complete && complete && copy->verdict != VERDICT_DAMAGED;
 		foreign = foreign || copy->verdict == VERDICT_FOREIGN;
 		if (copy->verdict == VERDICT_ABSENT && complete) {
@@ -276,6 +292,16 @@ static void summarize(struct reading *reading, int newest, struct mms_answer *an
 				&reading->copies[newest].header.version) == 0) {
 			answer->holders_mask |= bit;
 		}
+	}
+	if (answer->answered_mask != 0 && answer->answered_mask != mms_client_all_mask(client)) {
+		mms_client_count(client, MMS_METRIC_skipped_peers);
+	}
+	if (client->settings.read_mode == MMS_READ_QUORUM && (uint32_t)__builtin_popcountll(quorum_mask) * 2
+			<= client->settings.node_count) {
+		answer->found = MMS_FOUND_UNREADABLE;
+		mms_error_set(&answer->error, "read = quorum: only %d of %u nodes answered and are complete (see "
+				"mmsession_status())", __builtin_popcountll(quorum_mask), client->settings.node_count);
+		return;
 	}
 	answer->authoritative = all_complete && answer->answered_mask == mms_client_all_mask(client);
 	if (!answer->authoritative) {
