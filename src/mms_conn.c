@@ -172,7 +172,6 @@ enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error)
 	if (conn->state == MMS_CONN_CLOSED) {
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
-	conn->blocked = false;
 	if (mms_conn_queued_bytes(conn) == 0) {
 		return MMS_OK;
 	}
@@ -366,8 +365,8 @@ static enum mms_status append(struct mms_conn *conn, const struct mms_command *c
 	return MMS_OK;
 }
 
-/* Feeds the parser until a short read. The end of the connection, met behind data or while replies wait to be taken, is
- * left for the next call: the replies before it count. */
+/* Feeds the parser until a short read. The end of the connection, met while replies wait to be taken, is left for a
+ * later call: the replies before it count. */
 static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error)
 {
 	char stack[RECEIVE_LEN];
@@ -386,7 +385,7 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 		if (result <= 0) {
 			bool ended = result == 0 || errno != EAGAIN;
 
-			if (ended && *total == 0 && mms_reply_reader_ready(conn->reader) == 0) {
+			if (ended && mms_reply_reader_ready(conn->reader) == 0) {
 				status = lost(conn, "receive", result == 0 ? 0 : errno, error);
 			}
 			break;

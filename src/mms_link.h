@@ -56,6 +56,7 @@ struct mms_office {
 	char password[MMS_SECRET_MAX + 1];
 	struct mms_link *links;                 /* node_count of them */
 	bool last_words;                        /* the mapping is about to die: send to silent nodes too, no more hints */
+	bool none_usable;                       /* every breaker is open: probes hurry */
 	bool busy;                              /* something happened in this round: stay awake */
 };
 
@@ -73,6 +74,7 @@ struct mms_link {
 	struct mms_mono marker_checked;         /* when it was asked for last */
 	bool probing;                           /* this connect or ping is a breaker's probe */
 	bool probe_sent;
+	struct mms_mono probed_at;              /* when the last probe began */
 	bool spoken;                            /* last words: the one attempt to connect was made */
 	struct mms_link_request requests[MMS_LINK_WINDOW];
 	uint32_t request_head, request_count;

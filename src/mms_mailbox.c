@@ -193,11 +193,7 @@ int64_t mms_mailbox_distance(uint64_t a, uint64_t b)
 bool mms_mailbox_fall_asleep(struct mms_mailbox_sh *mailbox, uint64_t seen_head)
 {
 	atomic_store(&mailbox->sleeping, 1);
-	if ((atomic_load(&mailbox->head) & POSITION_MASK) == (seen_head & POSITION_MASK)) {
-		return true;
-	}
-	atomic_store(&mailbox->sleeping, 0);
-	return false;
+	return span(seen_head, atomic_load(&mailbox->head)) == 0;
 }
 
 void mms_mailbox_stay_awake(struct mms_mailbox_sh *mailbox)

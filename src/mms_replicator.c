@@ -28,6 +28,7 @@
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
 #define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
 #define STANDBY_POLL_MS 500
+#define ALL_DOWN_PROBE_US 250000 /* with no node usable, the first that returns is wanted at once, whatever its breaker's wait */
 #define NO_SEAT UINT32_MAX
 
 struct mms_replicator {
@@ -382,6 +383,11 @@ static bool round_once(struct mms_replicator *replicator)
 		return false;
 	}
 	atomic_store(&election->beat_us, office->now.us);
+	office->none_usable = true;
+	for (unsigned i = 0; i < office->node_count; i++) {
+		office->none_usable = office->none_usable
+				&& !mms_breaker_allows_read(&mms_link_node(&office->links[i])->breaker);
+	}
 	for (unsigned i = 0; i < office->node_count; i++) {
 		tend_link(&office->links[i]);
 		mms_greeting_recheck(&office->links[i]);
@@ -424,8 +430,10 @@ static void tend_link(struct mms_link *link)
 		mms_link_connect(link);
 	} else if (closed && link->state == MMS_LINK_DOWN && office->now.us >= link->retry_at.us) {
 		mms_link_connect(link);
-	} else if (!closed && !link->probing && mms_breaker_probe_due(breaker, office->now)) {
+	} else if (!closed && !link->probing && (mms_breaker_probe_due(breaker, office->now)
+			|| (office->none_usable && office->now.us - link->probed_at.us > ALL_DOWN_PROBE_US))) {
 		mms_breaker_probe_begin(breaker);
+		link->probed_at = office->now;
 		link->probing = true;
 		if (link->state == MMS_LINK_DOWN) {
 			mms_link_connect(link);
@@ -461,6 +469,9 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 		}
 		if (!mms_breaker_allows_write(breaker) && !link->probing && atomic_load(&breaker->probe_at_us) < at) {
 			at = atomic_load(&breaker->probe_at_us);
+		}
+		if (office->none_usable && office->now.us + ALL_DOWN_PROBE_US < at) {
+			at = office->now.us + ALL_DOWN_PROBE_US;
 		}
 		next = at < next ? at : next;
 	}

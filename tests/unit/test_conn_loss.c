@@ -96,6 +96,17 @@ static void a_connection_lost_before_the_handshake_was_answered_is_a_fault(void 
 	peer_close();
 	assert_int_equal(receive(), MMS_ERR_RESET);
 	teardown_peer();
+	/* Nor when half of the handshake was answered and no command waits. */
+	char answer[HANDSHAKE_LEN + 1];
+
+	setup_peer(true);
+	handshake_answer(answer);
+	peer_write(answer, HANDSHAKE_LEN / MMS_SCRIPT_COUNT);
+	assert_int_equal(receive(), MMS_OK);
+	assert_true(mms_conn_was_used(conn));
+	peer_close();
+	assert_int_equal(receive(), MMS_ERR_RESET);
+	teardown_peer();
 }
 
 static void replies_that_came_before_the_end_can_be_taken(void **state)

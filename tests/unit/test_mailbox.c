@@ -350,7 +350,7 @@ static void one_producer_wakes_a_sleeping_consumer(void **state)
 	assert_true(mms_mailbox_must_wake(mailbox));
 	assert_false(mms_mailbox_must_wake(mailbox));
 	assert_false(mms_mailbox_fall_asleep(mailbox, seen));
-	assert_false(mms_mailbox_must_wake(mailbox));
+	assert_true(mms_mailbox_must_wake(mailbox)); /* needless, harmless */
 	assert_true(mms_mailbox_fall_asleep(mailbox, mms_mailbox_head(mailbox)));
 	mms_mailbox_stay_awake(mailbox);
 	assert_false(mms_mailbox_must_wake(mailbox));
