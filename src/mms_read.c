@@ -93,11 +93,6 @@ static int64_t wait_us(const struct mms_client *client, unsigned node)
 	return mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
 }
 
-static bool is_no_answer(const struct copy *copy)
-{
-	return copy->verdict == VERDICT_FAILED || copy->verdict == VERDICT_DAMAGED;
-}
-
 /* The first usable node (the local one, normally) is asked for the record, the others for the header. */
 static void ask_nodes(struct reading *reading)
 {
