@@ -1,7 +1,7 @@
 /* Hints: session ids that nodes are known to have missed, with the version missed (protocol.md, rule g). One open
  * hash table for all nodes of a cluster in shared memory, under a robust mutex of its own. A killed writer leaves at
- * most one torn entry, found by its state word: it is dropped and all nodes are marked as overflowed (behind), so that a
- * scan delivers. Nothing waits longer than 20 ms for the lock; who can't get it marks the nodes as overflowed. */
+ * most one torn entry, found by its state word: it is dropped and all nodes are marked as overflowed (behind), so that
+ * a scan delivers. Nothing waits longer than 20 ms for the lock; who can't get it marks the nodes as overflowed. */
 #ifndef MMS_HINTS_H
 #define MMS_HINTS_H
 
@@ -59,15 +59,15 @@ uint64_t mms_hints_table_size(uint32_t capacity);
 enum mms_status mms_hints_init(struct mms_hints_sh *hints, void *table, uint32_t capacity, struct mms_error *error);
 
 /* Notes that the nodes of missing_mask lack the version of `header`. An older hint for the key takes over the newer
- * header, the later deadline, and both masks. False when the table is full or locked, or the header is none of this key: the nodes
- * are in overflow_mask then. Versions are compared by decoding the stored headers. */
+ * header, the later deadline, and both masks. False when the table is full or locked, or the header is none of this
+ * key: the nodes are in overflow_mask then. Versions are compared by decoding the stored headers. */
 bool mms_hints_add(struct mms_hints_sh *hints, struct mms_slice key, const unsigned char *header,
 		uint64_t missing_mask, struct mms_mono deadline, struct mms_mono now);
 
 /* Copies the next hint that `node` misses, from *cursor on (start with 0; it is advanced; at most 4096 entries are
  * walked per call). Returns false when none was found: *cursor is then 0 when the table's end was reached, and
- * non-zero when the walk should go on with another call (also when the lock can't be had now). Expired hints are removed
- * on the way. */
+ * non-zero when the walk should go on with another call (also when the lock can't be had now). Expired hints are
+ * removed on the way. */
 bool mms_hints_next(struct mms_hints_sh *hints, unsigned node, uint32_t *cursor, struct mms_mono now,
 		struct mms_hint *out);
 

@@ -2,8 +2,8 @@
  * workers) under one robust mutex, one consumer (the replicator).
  *
  * Publication is one store of `head` after the copy, so a producer killed anywhere leaves nothing to repair.
- * Positions count bytes, modulo 2^56; the ring size is a power of two. Entries are contiguous: a pad covers what is left
- * before the ring's end. A producer that finds the ring empty starts again at its beginning, so that few pages are
+ * Positions count bytes, modulo 2^56; the ring size is a power of two. Entries are contiguous: a pad covers what is
+ * left before the ring's end. A producer that finds the ring empty starts again at its beginning, so that few pages are
  * touched: it moves `base`, the position that lies at the ring's first byte, which means nothing while no entry
  * exists. (A pad for the rest of the ring would do too, but nothing could be pushed until it is passed.)
  *
@@ -120,8 +120,8 @@ bool mms_mailbox_advance(struct mms_mailbox_sh *mailbox, uint8_t epoch, uint64_t
 /* Signed distance b - a of two positions. */
 int64_t mms_mailbox_distance(uint64_t a, uint64_t b);
 
-/* Declares the consumer asleep; returns false when something was pushed past `seen_head`: then it goes on, and may be woken
- * once for nothing. (Taking the word back here could rob a successor of its wake-up.) Also for one that leaves. */
+/* Declares the consumer asleep; returns false when something was pushed past `seen_head`: then it goes on, and
+ * may be woken once for nothing. (Taking the word back here could rob a successor of its wake-up.) Also for one that leaves. */
 bool mms_mailbox_fall_asleep(struct mms_mailbox_sh *mailbox, uint64_t seen_head);
 /* Declares it awake again: producers skip the wake-up. Only for a consumer that has just found itself the owner; a
  * stopped one that goes on would rob its successor of a wake-up (one that is then as late as its time limit). */

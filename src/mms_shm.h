@@ -83,7 +83,8 @@ struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct
 /* Only for tests and for a start-up that fails halfway: closes the eventfds and unmaps. */
 void mms_shm_unmap(struct mms_shm *shm);
 
-/* Checks magic, layout, and the offsets, sizes and strings of all slots (a corrupted mapping must not crash a worker). */
+/* Checks magic, layout, and the offsets, sizes and strings of all slots (a corrupted mapping must not crash a
+ * worker). */
 bool mms_shm_valid(const struct mms_shm *shm);
 
 /* The slot of this cluster, claimed on first use; settings are copied on that occasion. Takes no lock once the slot is
@@ -96,8 +97,8 @@ struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index);
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
 
-/* Wakes the replicator if it sleeps; one system call at most. A caller killed before that call takes the wake-up with it
- * (see mms_mailbox_must_wake). */
+/* Wakes the replicator if it sleeps; one system call at most. A caller killed before that call takes the wake-up with
+ * it (see mms_mailbox_must_wake). */
 void mms_shm_wake(struct mms_cluster_sh *cluster);
 /* Wakes it whether it sleeps or not (breaker opened, flush). */
 void mms_shm_kick(struct mms_cluster_sh *cluster);

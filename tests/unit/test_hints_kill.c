@@ -1,5 +1,5 @@
-/* Hints under SIGKILL and SIGSTOP, built twice as in test_mailbox_kill.c: as they are, and with a hook in their critical
- * sections. MMS_KILLS=10000 makes the random part longer, MMS_SEED repeats its choices.
+/* Hints under SIGKILL and SIGSTOP, built twice as in test_mailbox_kill.c: as they are, and with a hook in their
+ * critical sections. MMS_KILLS=10000 makes the random part longer, MMS_SEED repeats its choices.
  * TEST VARIANTS: plain
  * TEST SECONDS: 600 */
 #include "hints_table.h"
