@@ -165,7 +165,7 @@ static void what_does_not_fit_is_marked_and_nothing_is_overwritten(void **state)
 		assert_int_equal(guarded.fence[index], 0x5a);
 	}
 	mms_command_init(&guarded.command);
-	for (int index = 0; index < 5; index++) { /* five payloads need more parts than there are */
+	for (int index = 0; index < MMS_COMMAND_PARTS / 2; index++) { /* the payloads need more parts than there are */
 		mms_command_put(&guarded.command, S("k"), S("t"), header, S("p"), 1, 1, EMPTY);
 	}
 	assert_true(guarded.command.overflow);

@@ -153,7 +153,7 @@ static void full_memory_is_a_fault_of_the_write_side_and_keeps_what_stands_there
 	assert_int_equal(touch(&old, "a", 50000).outcome, MMS_PUT_STORED);
 }
 
-/* As the user `name` on a connection of its own: a put on top of an older record. */
+/* As the user `name` on a connection of its own: a put on top of an older record, and one on nothing. */
 static void assert_denied(const char *name, const char *denied)
 {
 	struct mms_version old = {.hlc = 5}, new = {.hlc = 9};
@@ -165,11 +165,17 @@ static void assert_denied(const char *name, const char *denied)
 	assert_true(client_do(&admin, 8, "ACL", "SETUSER", name, "on", ">pass", "~*", "+@all", denied));
 	assert_true(client_open(&client, &server));
 	assert_true(client_do(&client, 3, "AUTH", name, "pass"));
-	struct mms_put_result result = put_bytes(header, slice_of("b"), 90000, EMPTY);
+	struct mms_put_result result = put_bytes(header, slice_of("b"), 90000, EMPTY), on_nothing;
 
+	clear();
+	on_nothing = put_bytes(header, slice_of("b"), 90000, EMPTY);
+	assert_int_equal(client_integer(&client, "EXISTS", KEY), 0); /* rather no record than one that soon expires */
+	place_record(&old, "a", 50000);
+	(void) put_bytes(header, slice_of("b"), 90000, EMPTY);
 	client_close(&client);
 	client = admin;
 	assert_int_equal(result.outcome, MMS_PUT_ERROR);
+	assert_int_equal(on_nothing.outcome, MMS_PUT_ERROR);
 	assert_int_equal(result.error_class, MMS_CLASS_AUTH);
 	/* The old record stands, with its own life and not that of a tmp key. */
 	assert_ttl(50000);
