@@ -74,6 +74,7 @@ static void close_handler(void **mod_data)
 	remember(handler, NULL, NULL);
 	php_mmsession_log_events(handler->client);
 	mms_store_free(handler->store);
+	handler->client->users--;
 	efree(handler);
 }
 
@@ -135,6 +136,7 @@ PS_OPEN_FUNC(mmsession)
 		php_error_docref(NULL, E_WARNING, "mmsession: out of memory");
 		return FAILURE;
 	}
+	client->users++;
 	*mod_data = handler;
 	if (!client->without_mailbox) {
 		mms_process_tend(php_mmsession_process(), client->cluster, php_mmsession_cpu_allowance_ms());

@@ -22,6 +22,7 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* settings made of them: good while neither INI nor save_path have changed */
 	uint32_t ini_changes;             /* counts changes of any entry above */
 	uint32_t settings_of_change;
+	uint32_t settings_serial;         /* counts the times that they were made */
 	char *settings_of_path;           /* malloc; NULL = none made yet */
 	struct mms_settings *settings;    /* malloc */
 	uint64_t fingerprint;

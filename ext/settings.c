@@ -170,6 +170,7 @@ static enum mms_status refresh_settings(const char *save_path, struct mms_error 
 		MMSG(fingerprint) = mms_config_fingerprint(MMSG(settings));
 		MMSG(settings_of_change) = MMSG(ini_changes);
 		MMSG(settings_of_path) = strdup(save_path);
+		MMSG(settings_serial)++;
 	}
 	return status;
 }
@@ -201,10 +202,23 @@ static struct mms_client *find_client(uint64_t fingerprint)
 	return NULL;
 }
 
+/* Puts a new client first. With no place left, the one not used for longest goes; never one that a handler holds. */
+static void keep_client(struct mms_client *client)
+{
+	unsigned last = PHP_MMSESSION_CLIENTS_MAX - 1;
+
+	while (last > 0 && MMSG(clients)[last] != NULL && MMSG(clients)[last]->users > 0) {
+		last--;
+	}
+	mms_client_free(MMSG(clients)[last]);
+	memmove(&MMSG(clients)[1], &MMSG(clients)[0], last * sizeof MMSG(clients)[0]);
+	MMSG(clients)[0] = client;
+}
+
 /* A cluster without a slot tries again every few seconds. False: the client was freed. */
 static bool keep_slotless(struct mms_client *client)
 {
-	if (mms_clock_mono().us - client->made_at.us < SLOT_RETRY_US) {
+	if (client->users > 0 || mms_clock_mono().us - client->made_at.us < SLOT_RETRY_US) {
 		return true;
 	}
 	/* find_client() has put it first. */
@@ -226,14 +240,12 @@ static void log_missing_slot(struct mms_client *client)
 struct mms_client *php_mmsession_client(const char *save_path, struct mms_error *error)
 {
 	struct mms_client *client;
-	bool same;
 
 	if (php_mmsession_process() == NULL) {
 		mms_error_set(error, "start-up of mmsession failed, see the log of PHP's start");
 		return NULL;
 	}
 	php_mmsession_notice_fork();
-	same = MMSG(settings_of_path) != NULL && MMSG(settings_of_change) == MMSG(ini_changes);
 	if (refresh_settings(save_path != NULL ? save_path : "", error) != MMS_OK) {
 		return NULL;
 	}
@@ -242,17 +254,17 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
 		client = NULL; /* a slot may be free by now, or the claim lock was held: try again */
 	}
 	if (client != NULL) {
-		if (!same) { /* same cluster, but time-outs or modes may be others */
+		if (client->settings_serial != MMSG(settings_serial)) { /* same cluster, but time-outs or modes may be others */
 			client->settings = *MMSG(settings);
+			client->settings_serial = MMSG(settings_serial);
 		}
 		return client;
 	}
 	client = mms_client_new(mms_process_shm(php_mmsession_process()), MMSG(settings), MMSG(fingerprint), error);
 	if (client != NULL) {
 		log_missing_slot(client);
-		mms_client_free(MMSG(clients)[PHP_MMSESSION_CLIENTS_MAX - 1]);
-		memmove(&MMSG(clients)[1], &MMSG(clients)[0], (PHP_MMSESSION_CLIENTS_MAX - 1) * sizeof MMSG(clients)[0]);
-		MMSG(clients)[0] = client;
+		client->settings_serial = MMSG(settings_serial);
+		keep_client(client);
 	}
 	return client;
 }

@@ -20,7 +20,9 @@ struct mms_client {
 	bool without_mailbox;                /* no slot: writes go to every node before the answer */
 	struct mms_settings settings;        /* own copy */
 	uint64_t fingerprint;
+	uint32_t settings_serial;            /* the caller's number of the settings that were copied last */
 	struct mms_mono made_at;
+	uint32_t users;                      /* open handlers that hold on to it */
 	uint32_t random_state;               /* jitter; not for secrets */
 	char password[MMS_SECRET_MAX + 1];
 	struct mms_conn *conns[MMS_NODES_MAX];

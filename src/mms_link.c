@@ -39,6 +39,7 @@ enum mms_status mms_link_init(struct mms_link *link, struct mms_office *office, 
 	memset(link, 0, sizeof *link);
 	link->office = office;
 	link->index = index;
+	link->fd = -1;
 	link->conn = mms_conn_new(&options);
 	if (link->conn == NULL) {
 		mms_error_set(error, "out of memory for the replicator");
@@ -77,7 +78,8 @@ void mms_link_connect(struct mms_link *link)
 		mms_link_fail(link, status, &error);
 		return;
 	}
-	mms_descriptors_add(office->descriptors, mms_conn_fd(link->conn));
+	link->fd = mms_conn_fd(link->conn);
+	mms_descriptors_add(office->descriptors, link->fd);
 	link->readable = event_new(office->base, mms_conn_fd(link->conn), EV_READ | EV_PERSIST, on_readable, link);
 	link->writable = event_new(office->base, mms_conn_fd(link->conn), EV_WRITE, on_writable, link);
 	if (link->readable == NULL || link->writable == NULL || event_add(link->readable, NULL) != 0) {
@@ -117,10 +119,9 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 void mms_link_drop(struct mms_link *link)
 {
 	unwatch(link);
-	if (mms_conn_state(link->conn) != MMS_CONN_CLOSED) {
-		mms_descriptors_remove(link->office->descriptors, mms_conn_fd(link->conn));
-		mms_conn_close(link->conn);
-	}
+	mms_descriptors_remove(link->office->descriptors, link->fd);
+	link->fd = -1;
+	mms_conn_close(link->conn);
 	link->state = MMS_LINK_DOWN;
 	link->send_position = link->ack_position;
 	link->marker_asked_mask = 0;

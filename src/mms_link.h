@@ -65,6 +65,8 @@ struct mms_link {
 	unsigned index;
 	enum mms_link_state state;
 	struct mms_conn *conn;
+	int fd;                                 /* as entered in the office's descriptors, -1 = none: the connection may be
+	                                         * closed by its own failure before the link hears of it */
 	struct event *readable, *writable;
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
@@ -83,6 +85,7 @@ struct mms_link {
 	/* mailbox: entries before ack_position are settled for this node, those up to send_position are on their way */
 	uint64_t send_position, ack_position;
 	uint32_t mirrors_in_flight;
+	uint32_t noscripts;                     /* mirrors in a row that found their script gone */
 	uint64_t distrust_until;                /* entries before it: what their mask says of this node was said of another */
 	/* behind marker for this node, on its peers (rule h) */
 	uint64_t marker_mask;                   /* nodes that hold it */

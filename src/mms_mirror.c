@@ -10,6 +10,7 @@
 
 /* Entries looked at per node and round; the next round goes on. */
 #define BATCH_MAX 512
+#define NOSCRIPTS_MAX 3 /* in a row */
 
 static void send_batch(struct mms_link *link);
 static void hint_batch(struct mms_link *link);
@@ -163,6 +164,7 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	struct mms_put_result result;
 	struct mms_mailbox_item item;
 	struct mms_error error;
+	uint64_t position;
 
 	(void)context;
 	link->mirrors_in_flight--;
@@ -172,7 +174,8 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	/* The entry is still in the ring: its position is passed only here. Entries in between that needed no mirror are
 	 * skipped over, and so are those behind the last one in flight. */
 	do {
-		if (mms_mailbox_peek(&office->cluster->mailbox, link->ack_position, &item) <= 0) {
+		position = link->ack_position;
+		if (mms_mailbox_peek(&office->cluster->mailbox, position, &item) <= 0) {
 			return;
 		}
 		link->ack_position = item.next;
@@ -198,9 +201,14 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		hint_entry(link, &item);
 		return;
 	case MMS_PUT_NOSCRIPT:
-		/* A new connection loads the scripts, and what was not acknowledged goes out again. */
+		/* A new connection loads the scripts, and what was not acknowledged goes out again; a server that forgets them
+		 * every time gets its entries by hint. */
 		mms_link_count(office, MMS_METRIC_noscripts);
-		hint_entry(link, &item);
+		if (++link->noscripts > NOSCRIPTS_MAX) {
+			hint_entry(link, &item);
+		} else {
+			link->ack_position = position;
+		}
 		mms_error_set(&error, "node %s (%s): scripts were flushed", office->settings->nodes[link->index].name,
 				office->settings->nodes[link->index].address);
 		mms_link_fail(link, MMS_ERR_CLOSED, &error);
@@ -211,6 +219,7 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		mms_marker_blame(link, result.error_class, result.error_text);
 		return;
 	}
+	link->noscripts = 0;
 	atomic_fetch_add_explicit(&node->acked_count, 1, memory_order_relaxed);
 	mms_link_count(office, MMS_METRIC_mirrored);
 }

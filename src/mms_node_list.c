@@ -134,7 +134,7 @@ static enum mms_status parse_scheme(const struct list_reader *reader, struct mms
 		return refuse(reader, item, EXAMPLE_LIST, "a node starts with tcp:// or unix:///");
 	}
 	*rest = mms_slice_part(item, colon + 3, item.len);
-	if (mms_slice_is(scheme, "tcp")) {
+	if (mms_slice_is(scheme, "tcp") || mms_slice_is(scheme, "redis")) {
 		node->scheme = MMS_SCHEME_TCP;
 	} else if (mms_slice_is(scheme, "unix")) {
 		node->scheme = MMS_SCHEME_UNIX;
@@ -148,9 +148,6 @@ static enum mms_status refuse_scheme(const struct list_reader *reader, struct mm
 {
 	if (mms_slice_is(scheme, "tls") || mms_slice_is(scheme, "rediss") || mms_slice_is(scheme, "ssl")) {
 		return refuse(reader, item, EXAMPLE_TCP, "this build has no TLS");
-	}
-	if (mms_slice_is(scheme, "redis")) {
-		return refuse(reader, item, EXAMPLE_TCP, "write tcp:// instead of redis://");
 	}
 	return refuse(reader, item, EXAMPLE_LIST, "this scheme is unknown: a node starts with tcp:// or unix:///");
 }

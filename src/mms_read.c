@@ -259,6 +259,25 @@ static void meet_strangers(struct reading *reading)
 	mms_meeting_run(&reading->fanout, answered);
 }
 
+/* Nobody was asked in this request: the reason is what the breakers remember. */
+static void explain_all_down(const struct mms_client *client, struct mms_error *error)
+{
+	char text[MMS_BREAKER_TEXT_SIZE] = "";
+	struct mms_wall latest = { 0 };
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		char one[MMS_BREAKER_TEXT_SIZE];
+		struct mms_wall at = mms_breaker_last_error(&client->cluster->nodes[i].breaker, one, sizeof one);
+
+		if (at.ms > latest.ms) {
+			latest = at;
+			memcpy(text, one, sizeof text);
+		}
+	}
+	mms_error_set(error, "all %u nodes are marked down (see mmsession_status()), the last one: %s",
+			client->settings.node_count, text[0] != '\0' ? text : "cause unknown");
+}
+
 static void summarize(struct reading *reading, int newest, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
@@ -322,8 +341,7 @@ static void summarize(struct reading *reading, int newest, struct mms_answer *an
 		answer->found = MMS_FOUND_UNREADABLE;
 		answer->error = reading->fanout.error;
 		if (answer->error.text[0] == '\0') {
-			mms_error_set(&answer->error, "all %u nodes are marked down (see mmsession_status())",
-					client->settings.node_count);
+			explain_all_down(client, &answer->error);
 		}
 	} else {
 		answer->found = foreign ? MMS_FOUND_FOREIGN : MMS_FOUND_NOTHING;

@@ -137,7 +137,8 @@ bool mms_store_created(struct mms_store *store, struct mms_slice id)
 
 bool mms_store_is_new(const struct mms_store *store, struct mms_slice id)
 {
-	return is_for(store, &store->current, id) && store->current.answer.found == MMS_FOUND_NOTHING;
+	return is_for(store, &store->current, id) && (store->current.answer.found == MMS_FOUND_NOTHING
+			|| store->current.answer.found == MMS_FOUND_TOMBSTONE);
 }
 
 enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, struct mms_slice payload,

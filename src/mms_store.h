@@ -57,7 +57,8 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, int64_t lifetime_s,
 		struct mms_error *error);
 
-/* True when this session was read here and no node has anything of it: it needs no key as long as it is empty. */
+/* True when this session was read here and there is none (no node has it, or it was destroyed): it needs no key as long as
+ * it is empty. */
 bool mms_store_is_new(const struct mms_store *store, struct mms_slice id);
 
 #endif

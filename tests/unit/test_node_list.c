@@ -235,8 +235,6 @@ static void what_is_no_uri_is_told_how_one_starts(void **state)
 			"or unix:///; example: " LIST);
 	refuse("://x", "node list, offset 0, \"://x\": this scheme is unknown: a node starts with tcp:// or unix:///; example: "
 			LIST);
-	refuse("redis://10.0.0.2", "node list, offset 0, \"redis://10.0.0.2\": write tcp:// instead of redis://; example: "
-			"tcp://10.0.0.2:6379");
 }
 
 static void tls_is_refused_with_its_reason(void **state)
