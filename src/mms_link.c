@@ -50,7 +50,7 @@ enum mms_status mms_link_init(struct mms_link *link, struct mms_office *office, 
 
 void mms_link_fini(struct mms_link *link)
 {
-	if (link->office != NULL) {
+	if (link->conn != NULL) { /* prepared in full */
 		mms_link_drop(link);
 	}
 	mms_conn_free(link->conn);
