@@ -104,7 +104,7 @@ static inline void node_continue(unsigned node)
 #define node_ask(node, ...) node_answer(node, (const char *[]){ __VA_ARGS__, NULL })
 static inline struct mms_reply *node_answer(unsigned node, const char *const *words)
 {
-	struct client client;
+	struct client client = { -1, NULL };
 	struct mms_reply *reply;
 	char line[4096];
 	size_t len, count = 0;
@@ -377,7 +377,7 @@ static inline void sample_tombstone(struct sample *sample, const char *id, int64
 
 static inline void node_put_bytes(unsigned node, const char *id, const void *bytes, size_t len)
 {
-	struct client client;
+	struct client client = { -1, NULL };
 	char key[MMS_KEY_MAX + 1];
 
 	snprintf(key, sizeof(key), RIG_PREFIX "%s", id);
