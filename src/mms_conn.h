@@ -60,13 +60,14 @@ enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error);
 /* Bytes queued and not yet taken by the socket. */
 size_t mms_conn_queued_bytes(const struct mms_conn *conn);
 
-/* Reads what the socket has and parses it; MMS_OK also when nothing was there. Errors close the connection:
+/* Reads what the socket has and parses it; MMS_OK also when nothing was there. The end of the connection is reported once
+ * the replies before it have been taken; a reply that nobody asked for is MMS_ERR_PROTOCOL. Errors close the connection:
  * MMS_ERR_CLOSED, MMS_ERR_RESET, MMS_ERR_CONNECT, MMS_ERR_PROTOCOL, MMS_ERR_REFUSED (handshake refused; class in
  * mms_conn_refusal()). */
 enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error);
 
-/* The next reply to a command, in order, or NULL when none is complete yet. Caller frees. A reply that nobody asked for is
- * MMS_ERR_PROTOCOL. Handshake replies are consumed on the way; a refused one is MMS_ERR_REFUSED. */
+/* The next reply to a command, in order, or NULL when none is complete yet. Caller frees. Replies of the handshake are
+ * judged by mms_conn_receive() and never seen here. */
 enum mms_status mms_conn_take_reply(struct mms_conn *conn, struct mms_reply **reply, struct mms_error *error);
 
 /* Why the server refused the handshake (MMS_CLASS_NONE if it did not). Valid until the next open. */
