@@ -45,7 +45,8 @@ struct mms_replicator {
 	bool standing_by;
 	uint64_t request_seen;
 	int64_t cpu_at_request_us;
-	struct mms_mono drain_until;   /* 0 = not draining */
+	bool draining;
+	struct mms_mono drain_until;   /* 0 = not told to stop yet */
 	uint64_t drain_head;
 	struct mms_office office;
 	struct event *wake, *stop, *timer;
@@ -59,9 +60,10 @@ static void *run(void *argument);
 static bool take_office(struct mms_replicator *replicator);
 static void leave_office(struct mms_replicator *replicator);
 static bool stand_by(struct mms_replicator *replicator);
+static bool must_succeed(struct mms_replicator *replicator);
 static bool open_office(struct mms_replicator *replicator);
 static void close_office(struct mms_replicator *replicator);
-static void serve(struct mms_replicator *replicator);
+static bool serve(struct mms_replicator *replicator);
 static bool round_once(struct mms_replicator *replicator);
 static void tend_link(struct mms_link *link);
 static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_rounds);
@@ -162,14 +164,14 @@ static void *run(void *argument)
 	/* Bounded by stop: each turn is in office, standing by, or the last. */
 	for (;;) {
 		if (take_office(replicator)) {
-			if (open_office(replicator)) {
-				serve(replicator);
-			}
+			bool replaced = open_office(replicator) && !serve(replicator);
+
 			close_office(replicator);
 			leave_office(replicator);
-			break;
-		}
-		if (!stand_by(replicator)) {
+			if (!replaced || !atomic_load(&replicator->stopping) || !must_succeed(replicator)) {
+				break;
+			}
+		} else if (!stand_by(replicator)) {
 			break;
 		}
 	}
@@ -239,7 +241,7 @@ static bool stand_by(struct mms_replicator *replicator)
 	struct pollfd stop = { .fd = replicator->stop_fd, .events = POLLIN };
 
 	if (atomic_load(&replicator->stopping)) {
-		return false;
+		return must_succeed(replicator);
 	}
 	if (!replicator->standing_by) {
 		if (mms_lock_try(&election->standby) == MMS_LOCK_BUSY) {
@@ -249,7 +251,26 @@ static bool stand_by(struct mms_replicator *replicator)
 	}
 	atomic_store(&election->standby_beat_us, mms_clock_mono().us);
 	(void)poll(&stop, 1, STANDBY_POLL_MS);
-	return !atomic_load(&replicator->stopping);
+	return !atomic_load(&replicator->stopping) || must_succeed(replicator);
+}
+
+static void begin_stopping(struct mms_replicator *replicator)
+{
+	if (replicator->drain_until.us == 0) {
+		replicator->drain_until.us = mms_clock_mono().us + (int64_t)atomic_load(&replicator->drain_ms) * 1000;
+	}
+}
+
+/* Told to stop without being in office: the last process has nobody to leave the mailbox to, and whoever is in office has
+ * just died or is leaving. */
+static bool must_succeed(struct mms_replicator *replicator)
+{
+	if (!atomic_load(&replicator->last) || mms_mailbox_entries(&replicator->cluster->mailbox) == 0) {
+		return false;
+	}
+	begin_stopping(replicator);
+	(void)poll(NULL, 0, HOT_TICK_US / 1000);
+	return mms_clock_mono().us < replicator->drain_until.us;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *argument)
@@ -354,9 +375,11 @@ static void close_office(struct mms_replicator *replicator)
 	explicit_bzero(office->password, sizeof office->password);
 	memset(office, 0, sizeof *office);
 	replicator->wake = replicator->stop = replicator->timer = NULL;
+	replicator->draining = false;
 }
 
-static void serve(struct mms_replicator *replicator)
+/* False when another has succeeded this one. */
+static bool serve(struct mms_replicator *replicator)
 {
 	struct mms_office *office = &replicator->office;
 	unsigned quiet_rounds = 0;
@@ -364,11 +387,12 @@ static void serve(struct mms_replicator *replicator)
 	mms_mailbox_stay_awake(&replicator->cluster->mailbox);
 	while (!drained(replicator) && !must_hand_over(replicator)) {
 		if (!round_once(replicator)) {
-			return; /* succeeded by another */
+			return false;
 		}
 		quiet_rounds = office->busy ? 0 : quiet_rounds + 1;
 		sleep_until_work(replicator, quiet_rounds);
 	}
+	return true;
 }
 
 /* One turn of the loop without waiting; false when another replicator is in office. */
@@ -564,10 +588,11 @@ static bool drained(struct mms_replicator *replicator)
 		return false;
 	}
 	now = mms_clock_mono();
-	if (replicator->drain_until.us == 0) {
+	if (!replicator->draining) {
+		replicator->draining = true;
 		replicator->office.last_words = atomic_load(&replicator->last);
-		replicator->drain_until.us = now.us + (int64_t)atomic_load(&replicator->drain_ms) * 1000;
 		replicator->drain_head = mms_mailbox_head(mailbox);
+		begin_stopping(replicator);
 	}
 	return now.us >= replicator->drain_until.us
 			|| mms_mailbox_distance(mms_mailbox_tail(mailbox), replicator->drain_head) <= 0

@@ -1,0 +1,202 @@
+/* Replicators in several processes: killed, stopped and fenced off, while writes go on. This process has no threads: it
+ * forks. */
+#include "crew.h"
+
+static struct board *board;
+static struct host *host;
+
+static void life_begin(void)
+{
+	rig_fresh();
+	host = crew_host(3);
+	board = shared_pages(sizeof(*board));
+}
+
+static void life_end(void)
+{
+	munmap(board, sizeof(*board));
+	host_free(host);
+}
+
+/* One in office and one that stands by. */
+static void two_workers(pid_t *in_office, pid_t *stands_by)
+{
+	*in_office = worker_start(host, board, 0);
+	await(owner(host) == *in_office);
+	*stands_by = worker_start(host, board, 1);
+	await(somebody_stands_by(host));
+}
+
+static void all_nodes_get(unsigned count)
+{
+	for (unsigned node = 0; node < 3; node++) {
+		await(node_has_many(node, "s", 0, count));
+	}
+	await(mailbox_is_empty(host));
+	assert_int_equal(hint_count(host, 1) + hint_count(host, 2), 0);
+}
+
+static void a_killed_owner_is_succeeded_and_nothing_is_lost(void **state)
+{
+	pid_t first, second;
+
+	(void) state;
+	life_begin();
+	two_workers(&first, &second);
+	put_many(host, "s", 0, 100);
+	kill_child(first);
+	put_many(host, "s", 100, 200);
+	await(owner(host) == second);
+	all_nodes_get(200);
+	worker_leave(board, 1, second);
+	assert_int_equal(owner(host), 0);
+	life_end();
+}
+
+static void an_owner_that_leaves_is_succeeded(void **state)
+{
+	pid_t first, second;
+
+	(void) state;
+	life_begin();
+	two_workers(&first, &second);
+	put_many(host, "s", 0, 50);
+	worker_leave(board, 0, first);
+	put_many(host, "s", 50, 100);
+	await(owner(host) == second);
+	all_nodes_get(100);
+	worker_leave(board, 1, second);
+	life_end();
+}
+
+static void when_all_were_killed_the_next_one_finds_everything_in_the_mailbox(void **state)
+{
+	pid_t first, second, third;
+
+	(void) state;
+	life_begin();
+	two_workers(&first, &second);
+	put_many(host, "s", 0, 20);
+	kill_child(second);
+	kill_child(first);
+	put_many(host, "s", 20, 120);
+	await(mms_replicator_vacant(host->cluster, mms_clock_mono(), false));
+	third = worker_start(host, board, 2);
+	all_nodes_get(120);
+	assert_int_equal(owner(host), third);
+	worker_leave(board, 2, third);
+	life_end();
+}
+
+static void owners_are_killed_one_after_another_while_writes_go_on(void **state)
+{
+	enum { ROUNDS = 6, EACH = 30 };
+	pid_t pids[2];
+	unsigned in_office = 0, written = 0;
+
+	(void) state;
+	life_begin();
+	two_workers(&pids[0], &pids[1]);
+	for (int round = 0; round < ROUNDS; round++) {
+		put_many(host, "s", written, written + EACH);
+		kill_child(pids[in_office]);
+		put_many(host, "s", written + EACH, written + 2 * EACH);
+		written += 2 * EACH;
+		await(owner(host) == pids[1 - in_office]);
+		pids[in_office] = worker_start(host, board, in_office);
+		await(somebody_stands_by(host));
+		in_office = 1 - in_office;
+	}
+	all_nodes_get(written);
+	assert_int_equal(host_metric(host, MMS_METRIC_takeovers), 1 + ROUNDS);
+	kill_child(pids[0]);
+	kill_child(pids[1]);
+	life_end();
+}
+
+static void a_stopped_owner_is_succeeded_and_sends_nothing_stale_when_it_goes_on(void **state)
+{
+	pid_t first, second;
+
+	(void) state;
+	life_begin();
+	two_workers(&first, &second);
+	put_many(host, "s", 0, 100);
+	kill(first, SIGSTOP);
+	assert_true(WIFSTOPPED(await_child(first, WUNTRACED)));
+	put_many(host, "s", 100, 200);
+	await(owner(host) == second); /* after a heartbeat older than two seconds */
+	put_many(host, "s", 200, 300);
+	all_nodes_get(300);
+	for (unsigned node = 0; node < 3; node++) {
+		node_forget_calls(node);
+	}
+	kill(first, SIGCONT);
+	assert_exits_with_0(first); /* it finds itself succeeded, and ends */
+	for (unsigned node = 0; node < 3; node++) {
+		assert_int_equal(node_calls(node, "evalsha") + node_calls(node, "set"), 0);
+	}
+	assert_int_equal(owner(host), second);
+	put_many(host, "s", 300, 320);
+	all_nodes_get(320);
+	worker_leave(board, 1, second);
+	life_end();
+}
+
+static void a_stopped_stand_by_is_replaced(void **state)
+{
+	pid_t first, second, third;
+
+	(void) state;
+	life_begin();
+	two_workers(&first, &second);
+	kill(second, SIGSTOP);
+	assert_true(WIFSTOPPED(await_child(second, WUNTRACED)));
+	await(mms_replicator_vacant(host->cluster, mms_clock_mono(), true));
+	assert_false(mms_replicator_vacant(host->cluster, mms_clock_mono(), false));
+	kill_child(second);
+	third = worker_start(host, board, 2);
+	await(!mms_replicator_vacant(host->cluster, mms_clock_mono(), true));
+	kill_child(first);
+	await(owner(host) == third);
+	put_many(host, "s", 0, 20);
+	all_nodes_get(20);
+	worker_leave(board, 2, third);
+	life_end();
+}
+
+static void hints_outlive_their_replicator(void **state)
+{
+	pid_t first, second;
+
+	(void) state;
+	life_begin();
+	two_workers(&first, &second);
+	put_many(host, "s", 0, 1);
+	await(mailbox_is_empty(host));
+	node_stop(1);
+	put_many(host, "s", 1, 30);
+	await(hint_count(host, 1) == 29);
+	kill_child(first);
+	await(owner(host) == second);
+	put_many(host, "s", 30, 40);
+	node_continue(1);
+	all_nodes_get(40);
+	worker_leave(board, 1, second);
+	life_end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_killed_owner_is_succeeded_and_nothing_is_lost),
+		cmocka_unit_test(an_owner_that_leaves_is_succeeded),
+		cmocka_unit_test(when_all_were_killed_the_next_one_finds_everything_in_the_mailbox),
+		cmocka_unit_test(owners_are_killed_one_after_another_while_writes_go_on),
+		cmocka_unit_test(a_stopped_owner_is_succeeded_and_sends_nothing_stale_when_it_goes_on),
+		cmocka_unit_test(a_stopped_stand_by_is_replaced),
+		cmocka_unit_test(hints_outlive_their_replicator),
+	};
+
+	return rig_run(tests);
+}
