@@ -1,0 +1,376 @@
+/* Hints on their way: from whichever node has the newest copy, or from the hint itself, to the node that missed it. */
+#include "office.h"
+
+#include "mms_delivery.h"
+#include "mms_greeting.h"
+#include "mms_reconcile.h"
+
+static struct desk *desk;
+static struct mms_reconciler *reconciler;
+static struct mms_delivery *delivery;
+
+static void greet(unsigned node)
+{
+	mms_link_connect(desk_link(desk, node));
+	mms_greeting_ask(desk_link(desk, node));
+	desk_await(desk, mms_link_ready(desk_link(desk, node)));
+}
+
+static void begin_with(struct host *host)
+{
+	desk = desk_open(host);
+	reconciler = mms_reconciler_new(&desk->office);
+	delivery = mms_delivery_new(&desk->office, reconciler);
+	assert_non_null(delivery);
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		greet(node);
+	}
+}
+
+static void begin(unsigned nodes)
+{
+	rig_fresh();
+	begin_with(host_new(nodes, "web1"));
+}
+
+static void end(void)
+{
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		mms_link_drop(desk_link(desk, node));
+	}
+	mms_delivery_free(delivery);
+	mms_reconciler_free(reconciler);
+	desk_close(desk);
+}
+
+static void hint_until(unsigned node, const char *id, const struct sample *sample, int64_t deadline_us)
+{
+	assert_true(mms_hints_add(&desk->host->cluster->hints, key_of(id), sample->bytes, bit(node),
+			(struct mms_mono){ now_us() + deadline_us }, mms_clock_mono()));
+}
+
+static void hint(unsigned node, const char *id, const struct sample *sample)
+{
+	hint_until(node, id, sample, 600000000);
+}
+
+static uint32_t hints(unsigned node)
+{
+	return mms_hints_count(&desk->host->cluster->hints, node);
+}
+
+/* One round through the hints, until all that it asked for is answered. */
+static void deliver(void)
+{
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		desk_link(desk, node)->hint_round_at.us = 0;
+		desk_link(desk, node)->hint_cursor = 0;
+	}
+	desk_turn(desk);
+	for (int round = 0; round < 64; round++) { /* the table is walked in pieces */
+		mms_delivery_run(delivery);
+	}
+	desk_await(desk, mms_reconcile_room(reconciler) == MMS_RECONCILE_JOBS);
+}
+
+static void it_comes_from_the_node_that_has_it(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(3);
+	sample_aged(&sample, "s", 0, "data");
+	node_put(2, "s", &sample);
+	hint(1, "s", &sample);
+	hint(0, "s", &sample);
+	deliver();
+	assert_int_equal(hints(0) + hints(1), 0);
+	assert_true(node_holds(0, "s", &sample) && node_holds(1, "s", &sample));
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "s"), RIG_TTL_MS / 2, RIG_TTL_MS);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_hints_delivered), 2);
+	end();
+}
+
+static void the_newest_copy_is_delivered_even_if_it_is_newer_than_the_hint(void **state)
+{
+	struct sample wanted, newer;
+
+	(void) state;
+	begin(3);
+	sample_aged(&wanted, "s", 5000, "wanted");
+	sample_aged(&newer, "s", 0, "newer");
+	node_put(0, "s", &wanted);
+	node_put(2, "s", &newer);
+	hint(1, "s", &wanted);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &newer));
+	assert_true(node_holds(0, "s", &wanted)); /* that one was not asked for */
+	end();
+}
+
+static void what_the_node_has_by_now_is_settled(void **state)
+{
+	struct sample wanted, newer;
+
+	(void) state;
+	begin(2);
+	sample_aged(&wanted, "s", 5000, "wanted");
+	sample_aged(&newer, "s", 0, "newer");
+	node_put(1, "s", &newer);
+	node_forget_calls(1);
+	hint(1, "s", &wanted);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_int_equal(node_calls(1, "set"), 0);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_hints_delivered), 0);
+	end();
+}
+
+static void a_tombstone_comes_from_the_hint_itself(void **state)
+{
+	struct sample record, tombstone;
+
+	(void) state;
+	begin(2);
+	sample_aged(&record, "s", 5000, "logged in");
+	sample_tombstone(&tombstone, "s", 0);
+	node_put(1, "s", &record);
+	hint(1, "s", &tombstone);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &tombstone));
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "s"), 500000, INT64_C(5000000));
+	end();
+}
+
+static void what_nobody_has_is_forgotten(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 5000, "gone");
+	hint(1, "s", &sample);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "s"), 0);
+	end();
+}
+
+/* Its producer was killed before he sent it to the local node: the replicator will, later. */
+static void what_the_mailbox_may_still_bring_is_kept(void **state)
+{
+	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .ttl_ms = RIG_TTL_MS };
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 0, "");
+	parcel.key = key_of("s");
+	parcel.header = sample.bytes;
+	assert_true(mms_mailbox_push(&desk->host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
+	hint(1, "s", &sample);
+	deliver();
+	assert_int_equal(hints(1), 1);
+	node_put(0, "s", &sample);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &sample));
+	end();
+}
+
+static void what_a_silent_node_may_have_is_kept(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(3);
+	sample_aged(&sample, "s", 5000, "perhaps on the third");
+	mms_link_drop(desk_link(desk, 2));
+	hint(1, "s", &sample);
+	deliver();
+	assert_int_equal(hints(1), 1);
+	node_put(2, "s", &sample);
+	greet(2);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &sample));
+	end();
+}
+
+static void a_foreign_key_is_left_alone_and_the_hint_goes(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 0, "data");
+	node_put(0, "s", &sample);
+	node_put_bytes(1, "s", "somebody's", 10);
+	hint(1, "s", &sample);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_int_equal(node_number(1, "STRLEN", RIG_PREFIX "s"), 10);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_foreign_keys), 1);
+	end();
+}
+
+static void a_damaged_copy_is_replaced(void **state)
+{
+	struct sample sample, damaged;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 5000, "data");
+	damaged = sample;
+	damaged.bytes[17] ^= 0x80; /* of its stamp: it says that it is newer */
+	node_put(0, "s", &sample);
+	node_put(1, "s", &damaged);
+	hint(1, "s", &sample);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &sample));
+	end();
+}
+
+static void a_copy_that_is_damaged_where_it_comes_from_delivers_nothing(void **state)
+{
+	struct sample sample, damaged;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 5000, "data");
+	damaged = sample;
+	damaged.bytes[damaged.len - 1] ^= 1;
+	node_put(0, "s", &damaged);
+	hint(1, "s", &sample);
+	deliver();
+	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "s"), 0);
+	assert_int_equal(hints(1), 1);
+	end();
+}
+
+static void a_node_that_can_not_be_written_keeps_its_hints(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 0, "data");
+	node_put(0, "s", &sample);
+	hint(1, "s", &sample);
+	host_open_breaker(desk->host, 1, MMS_FAULT_WRITE_ONLY);
+	assert_true(mms_delivery_next_us(delivery) == INT64_MAX);
+	deliver();
+	assert_int_equal(hints(1), 1);
+	memset(desk_breaker(desk, 1), 0, sizeof(*desk_breaker(desk, 1)));
+	node_do(1, "CONFIG", "SET", "maxmemory", "1");
+	deliver();
+	assert_int_equal(hints(1), 1);
+	assert_false(mms_breaker_allows_write(desk_breaker(desk, 1)));
+	end();
+}
+
+static void a_lost_connection_keeps_the_hint(void **state)
+{
+	struct sample sample;
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(1);
+	begin_with(host_with_fake(2, 1, fake));
+	sample_aged(&sample, "s", 0, "data");
+	node_put(0, "s", &sample);
+	hint(1, "s", &sample);
+	fake_rule(fake, (struct fake_rule){ .verb = "EVALSHA", .act = FAKE_CLOSE, .times = 1 });
+	deliver();
+	assert_int_equal(hints(1), 1);
+	fake_release(fake);
+	desk_await(desk, desk_link(desk, 1)->state == MMS_LINK_DOWN);
+	greet(1);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &sample));
+	end();
+	fake_free(fake);
+}
+
+static void flushed_scripts_keep_the_hint(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 0, "data");
+	node_put(0, "s", &sample);
+	hint(1, "s", &sample);
+	node_do(1, "SCRIPT", "FLUSH");
+	deliver();
+	assert_int_equal(hints(1), 1);
+	assert_int_equal(desk_link(desk, 1)->state, MMS_LINK_DOWN);
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 1)));
+	greet(1);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	end();
+}
+
+static void more_than_fit_at_a_time_are_delivered_in_turn(void **state)
+{
+	struct sample sample;
+	char id[16];
+
+	(void) state;
+	begin(2);
+	for (unsigned number = 0; number < 300; number++) {
+		snprintf(id, sizeof(id), "s%u", number);
+		sample_aged(&sample, id, 0, "data");
+		node_put(0, id, &sample);
+		hint(1, id, &sample);
+	}
+	for (int round = 0; round < 100 && hints(1) > 0; round++) {
+		deliver();
+	}
+	assert_int_equal(hints(1), 0);
+	assert_true(node_has(1, "s0", "data", NULL) && node_has(1, "s299", "data", NULL));
+	end();
+}
+
+static void when_to_look_again_is_said_while_there_are_hints(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	assert_true(mms_delivery_next_us(delivery) == INT64_MAX);
+	sample_aged(&sample, "s", 0, "data");
+	hint(1, "s", &sample);
+	assert_true(mms_delivery_next_us(delivery) <= now_us());
+	end();
+	mms_delivery_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_comes_from_the_node_that_has_it),
+		cmocka_unit_test(the_newest_copy_is_delivered_even_if_it_is_newer_than_the_hint),
+		cmocka_unit_test(what_the_node_has_by_now_is_settled),
+		cmocka_unit_test(a_tombstone_comes_from_the_hint_itself),
+		cmocka_unit_test(what_nobody_has_is_forgotten),
+		cmocka_unit_test(what_the_mailbox_may_still_bring_is_kept),
+		cmocka_unit_test(what_a_silent_node_may_have_is_kept),
+		cmocka_unit_test(a_foreign_key_is_left_alone_and_the_hint_goes),
+		cmocka_unit_test(a_damaged_copy_is_replaced),
+		cmocka_unit_test(a_copy_that_is_damaged_where_it_comes_from_delivers_nothing),
+		cmocka_unit_test(a_node_that_can_not_be_written_keeps_its_hints),
+		cmocka_unit_test(a_lost_connection_keeps_the_hint),
+		cmocka_unit_test(flushed_scripts_keep_the_hint),
+		cmocka_unit_test(more_than_fit_at_a_time_are_delivered_in_turn),
+		cmocka_unit_test(when_to_look_again_is_said_while_there_are_hints),
+	};
+
+	return rig_run(tests);
+}

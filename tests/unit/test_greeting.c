@@ -1,0 +1,218 @@
+/* What the replicator makes of a node when it connects. */
+#include "office.h"
+
+#include "mms_greeting.h"
+
+#define MARKER "unit::node"
+
+static struct mms_node_sh *node_of(struct desk *desk, unsigned node)
+{
+	return &desk->host->cluster->nodes[node];
+}
+
+static void greet(struct desk *desk, unsigned node)
+{
+	mms_link_connect(desk_link(desk, node));
+	mms_greeting_ask(desk_link(desk, node));
+}
+
+static void greet_all(struct desk *desk)
+{
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		greet(desk, node);
+	}
+	desk_await(desk, mms_link_ready_mask(&desk->office) == mms_client_all_mask(desk->host->client));
+}
+
+static void a_stranger_gets_a_marker_and_is_complete(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(2, "web1"));
+	greet_all(desk);
+	for (unsigned node = 0; node < 2; node++) {
+		assert_int_equal(atomic_load(&node_of(desk, node)->complete), 1);
+		assert_int_equal(node_number(node, "EXISTS", MARKER), 1);
+	}
+	assert_true(atomic_load(&node_of(desk, 0)->node_id) != atomic_load(&node_of(desk, 1)->node_id));
+	desk_close(desk);
+}
+
+static void hosts_agree_on_ids(void **state)
+{
+	struct desk *one, *two;
+
+	(void) state;
+	rig_fresh();
+	one = desk_open(host_new(1, "web1"));
+	two = desk_open(host_new(1, "web2"));
+	greet_all(one);
+	greet_all(two);
+	assert_true(atomic_load(&node_of(one, 0)->node_id) == atomic_load(&node_of(two, 0)->node_id));
+	desk_close(one);
+	desk_close(two);
+}
+
+static void a_node_that_comes_back_empty_is_another_and_incomplete(void **state)
+{
+	struct desk *desk;
+	uint64_t id;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	id = atomic_load(&node_of(desk, 0)->node_id);
+	node_kill(0);
+	node_restart(0);
+	desk_await(desk, desk_link(desk, 0)->state == MMS_LINK_DOWN);
+	greet_all(desk);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 0);
+	assert_true(atomic_load(&node_of(desk, 0)->node_id) != id);
+	desk_close(desk);
+}
+
+/* Rule f: what the old incarnation acknowledged is worth nothing. */
+static void a_node_that_comes_back_is_sent_the_whole_mailbox_again(void **state)
+{
+	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .ttl_ms = RIG_TTL_MS };
+	struct sample sample;
+	struct desk *desk;
+	uint64_t head;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(2, "web1"));
+	greet_all(desk);
+	sample_aged(&sample, "s", 0, "data");
+	parcel.key = key_of("s");
+	parcel.header = sample.bytes;
+	assert_true(mms_mailbox_push(&desk->host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
+	head = mms_mailbox_head(&desk->host->cluster->mailbox);
+	desk_link(desk, 0)->ack_position = desk_link(desk, 0)->send_position = head;
+	desk_link(desk, 1)->ack_position = desk_link(desk, 1)->send_position = head;
+	node_kill(1);
+	node_restart(1);
+	mms_link_drop(desk_link(desk, 0));
+	desk_await(desk, desk_link(desk, 1)->state == MMS_LINK_DOWN);
+	greet_all(desk);
+	assert_true(desk_link(desk, 1)->ack_position == mms_mailbox_tail(&desk->host->cluster->mailbox));
+	assert_true(desk_link(desk, 0)->ack_position == head); /* the same server as before */
+	desk_close(desk);
+}
+
+static void a_node_emptied_under_its_connection_is_noticed(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 1);
+	node_do(0, "FLUSHALL");
+	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 0)), atomic_load(&node_of(desk, 0)->complete) == 0));
+	desk_await(desk, mms_link_ready(desk_link(desk, 0)));
+	assert_int_equal(node_number(0, "EXISTS", MARKER), 1);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 0);
+	desk_close(desk);
+}
+
+static void a_node_that_another_host_repaired_is_complete(void **state)
+{
+	struct desk *desk;
+	struct mms_reply *reply;
+	char marker[MMS_MARKER_VALUE_MAX];
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	reply = node_ask(0, "GET", MARKER);
+	mms_text_copy(marker, sizeof(marker), mms_reply_text(reply));
+	mms_reply_free(reply);
+	atomic_store(&node_of(desk, 0)->complete, 0);
+	node_do(0, "SET", MARKER, marker);
+	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 0)), atomic_load(&node_of(desk, 0)->complete) == 1));
+	desk_close(desk);
+}
+
+static void a_server_that_may_not_be_asked_is_refused_with_its_reason(void **state)
+{
+	static const char *const answers[] = { "-NOPERM this user has no permissions to run the 'info' command\r\n",
+		"$5\r\nhello\r\n" };
+	static const char *const texts[] = { "NOPERM", "run_id" };
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	for (unsigned i = 0; i < 2; i++) {
+		struct desk *desk = desk_open(host_with_fake(1, 0, fake));
+		char text[MMS_BREAKER_TEXT_SIZE];
+
+		fake_release(fake);
+		fake_says(fake, "INFO", answers[i], 1);
+		greet(desk, 0);
+		desk_await(desk, !mms_breaker_allows_read(desk_breaker(desk, 0)));
+		assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+		mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+		assert_non_null(strstr(text, texts[i]));
+		desk_close(desk);
+	}
+	fake_free(fake);
+}
+
+static void a_full_server_is_usable_and_proves_nothing(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	node_do(0, "CONFIG", "SET", "maxmemory", "1");
+	greet_all(desk);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 0);
+	assert_true(atomic_load(&node_of(desk, 0)->run_hash) != 0);
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	desk_close(desk);
+}
+
+static void two_good_greetings_close_a_breaker(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	host_open_breaker(desk->host, 0, MMS_FAULT_HARD);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+		mms_link_drop(desk_link(desk, 0));
+		mms_breaker_probe_begin(desk_breaker(desk, 0));
+		desk_link(desk, 0)->probing = true;
+		greet_all(desk);
+		assert_false(desk_link(desk, 0)->probing);
+	}
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 0)));
+	desk_close(desk);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stranger_gets_a_marker_and_is_complete),
+		cmocka_unit_test(hosts_agree_on_ids),
+		cmocka_unit_test(a_node_that_comes_back_empty_is_another_and_incomplete),
+		cmocka_unit_test(a_node_that_comes_back_is_sent_the_whole_mailbox_again),
+		cmocka_unit_test(a_node_emptied_under_its_connection_is_noticed),
+		cmocka_unit_test(a_node_that_another_host_repaired_is_complete),
+		cmocka_unit_test(a_server_that_may_not_be_asked_is_refused_with_its_reason),
+		cmocka_unit_test(a_full_server_is_usable_and_proves_nothing),
+		cmocka_unit_test(two_good_greetings_close_a_breaker),
+	};
+
+	return rig_run(tests);
+}

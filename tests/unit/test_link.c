@@ -1,0 +1,361 @@
+/* The replicator's connection to one node: answers in order, what is lost with it, whose fault it is.
+ * TEST LINK: mms_client */
+#include "office.h"
+
+#define LOG_MAX 2048
+
+/* What the callbacks were told, in order. */
+static struct {
+	unsigned count;
+	uint64_t tokens[LOG_MAX];
+	bool answered[LOG_MAX];
+	char text[32];
+} heard;
+
+static void note(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void) link;
+	(void) context;
+	if (heard.count < LOG_MAX) {
+		heard.tokens[heard.count] = token;
+		heard.answered[heard.count] = replies != NULL;
+	}
+	if (replies != NULL) {
+		mms_text_copy(heard.text, sizeof(heard.text), mms_reply_text(replies[0]));
+	}
+	heard.count++;
+}
+
+static void note_and_fail(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	const struct mms_error error = { "by the callback" };
+
+	note(link, context, token, replies);
+	if (replies != NULL) {
+		mms_link_fail(link, MMS_ERR_PROTOCOL, &error);
+	}
+}
+
+static bool ask_for(struct mms_link *link, const char *id, mms_link_reply_fn reply_fn, uint64_t token)
+{
+	struct mms_command command;
+
+	mms_command_init(&command);
+	mms_command_get(&command, key_of(id));
+	return mms_link_request(link, &command, reply_fn, NULL, token);
+}
+
+static struct desk *open_ready(struct host *host)
+{
+	struct desk *desk = desk_open(host);
+
+	memset(&heard, 0, sizeof(heard));
+	mms_link_connect(desk_link(desk, 0));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_CONNECTING);
+	desk_link(desk, 0)->state = MMS_LINK_READY;
+	return desk;
+}
+
+static void answers_come_in_order(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	node_put_bytes(0, "k", "value", 5);
+	desk = open_ready(host_new(1, "web1"));
+	assert_int_equal(desk_descriptors(desk), 1);
+	for (uint64_t token = 0; token < 100; token++) {
+		assert_true(ask_for(desk_link(desk, 0), token == 99 ? "k" : "none", note, token));
+	}
+	desk_await(desk, heard.count == 100);
+	for (uint64_t token = 0; token < 100; token++) {
+		assert_true(heard.tokens[token] == token && heard.answered[token]);
+	}
+	assert_string_equal(heard.text, "value");
+	assert_int_equal(desk_link(desk, 0)->request_count, 0);
+	desk_close(desk);
+}
+
+static void commands_of_two_answers_are_one_request(void **state)
+{
+	struct mms_command command;
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	node_put_bytes(0, "k", "value", 5);
+	desk = open_ready(host_new(1, "web1"));
+	for (uint64_t token = 0; token < 3; token++) {
+		mms_command_init(&command);
+		mms_command_read_whole(&command, key_of("k"));
+		assert_true(mms_link_request(desk_link(desk, 0), &command, note, NULL, token));
+	}
+	desk_await(desk, heard.count == 3);
+	assert_string_equal(heard.text, "value");
+	desk_close(desk);
+}
+
+static void a_full_window_takes_no_more(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	assert_true(mms_link_has_room(desk_link(desk, 0), MMS_LINK_WINDOW));
+	for (uint64_t token = 0; token < MMS_LINK_WINDOW; token++) {
+		assert_true(ask_for(desk_link(desk, 0), "k", note, token));
+	}
+	assert_false(mms_link_has_room(desk_link(desk, 0), 1));
+	assert_false(ask_for(desk_link(desk, 0), "k", note, 9999));
+	desk_await(desk, heard.count == MMS_LINK_WINDOW);
+	assert_true(mms_link_has_room(desk_link(desk, 0), 1));
+	desk_turn(desk);
+	assert_int_equal(heard.count, MMS_LINK_WINDOW);
+	desk_close(desk);
+}
+
+static void a_lost_connection_answers_all_that_waited_with_nothing(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 0));
+	desk_await(desk, heard.count == 1);
+	node_stop(0);
+	for (uint64_t token = 1; token < 10; token++) {
+		assert_true(ask_for(desk_link(desk, 0), "k", note, token));
+	}
+	desk_turn(desk);
+	node_kill(0);
+	desk_await(desk, heard.count == 10);
+	for (unsigned i = 1; i < 10; i++) {
+		assert_true(heard.tokens[i] == i && !heard.answered[i]);
+	}
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	assert_int_equal(desk_descriptors(desk), 0);
+	assert_false(ask_for(desk_link(desk, 0), "k", note, 11));
+	desk_close(desk);
+}
+
+static void a_refused_connect_opens_the_breaker(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	node_kill(0);
+	mms_link_connect(desk_link(desk, 0));
+	desk_await(desk, !mms_breaker_allows_read(desk_breaker(desk, 0)));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	assert_true(desk_link(desk, 0)->retry_at.us > desk->office.now.us);
+	desk_close(desk);
+}
+
+static void a_failed_probe_prolongs_the_wait(void **state)
+{
+	struct desk *desk;
+	int64_t before;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	node_kill(0);
+	host_open_breaker(desk->host, 0, MMS_FAULT_HARD);
+	before = atomic_load(&desk_breaker(desk, 0)->probe_at_us);
+	mms_breaker_probe_begin(desk_breaker(desk, 0));
+	desk_link(desk, 0)->probing = true;
+	desk->office.now = mms_clock_mono();
+	mms_link_connect(desk_link(desk, 0));
+	assert_false(desk_link(desk, 0)->probing);
+	assert_true(atomic_load(&desk_breaker(desk, 0)->probe_at_us) > before);
+	assert_int_equal(atomic_load(&desk_breaker(desk, 0)->state), MMS_BREAKER_OPEN);
+	desk_close(desk);
+}
+
+static void an_idle_connection_closed_by_the_server_is_no_fault(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 0));
+	desk_await(desk, heard.count == 1);
+	node_do(0, "CLIENT", "KILL", "TYPE", "normal");
+	desk_await(desk, desk_link(desk, 0)->state == MMS_LINK_DOWN);
+	assert_int_equal(atomic_load(&desk_breaker(desk, 0)->soft_faults), 0);
+	assert_true(desk_link(desk, 0)->retry_at.us <= desk->office.now.us); /* one attempt at once */
+	desk_close(desk);
+}
+
+static void a_silent_node_is_given_up_and_progress_is_not(void **state)
+{
+	struct host *host;
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(1, "web1");
+	host->cluster->settings.read_timeout_ms = 10;
+	desk = open_ready(host);
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 0));
+	desk_await(desk, heard.count == 1);
+	desk->office.now.us += 10000000;
+	mms_link_check_deadline(desk_link(desk, 0)); /* nothing is owed */
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_READY);
+	node_stop(0);
+	desk_turn(desk);
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 1));
+	mms_link_check_deadline(desk_link(desk, 0));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_READY);
+	desk->office.now.us += 10000000;
+	mms_link_check_deadline(desk_link(desk, 0));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	assert_int_equal(heard.count, 2);
+	assert_false(heard.answered[1]);
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	desk_close(desk);
+}
+
+static void a_connect_without_an_answer_ends(void **state)
+{
+	struct host *host;
+	struct desk *desk;
+	char text[MMS_BREAKER_TEXT_SIZE];
+
+	(void) state;
+	rig_fresh();
+	host = host_new(1, "web1");
+	host->cluster->settings.read_timeout_ms = 10;
+	host->cluster->settings.connect_timeout_ms = 10;
+	node_stop(0);
+	desk = desk_open(host);
+	mms_link_connect(desk_link(desk, 0));
+	desk->office.now.us += 10000000;
+	mms_link_check_deadline(desk_link(desk, 0));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "connect"));
+	desk_close(desk);
+}
+
+static void dropping_blames_nobody(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 7));
+	mms_link_drop(desk_link(desk, 0));
+	assert_int_equal(heard.count, 1);
+	assert_false(heard.answered[0]);
+	assert_int_equal(desk_descriptors(desk), 0);
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 0)));
+	assert_int_equal(atomic_load(&desk_breaker(desk, 0)->soft_faults), 0);
+	mms_link_drop(desk_link(desk, 0));
+	assert_int_equal(heard.count, 1);
+	desk_close(desk);
+}
+
+static void a_callback_may_fail_its_own_link(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	assert_true(ask_for(desk_link(desk, 0), "k", note_and_fail, 0));
+	for (uint64_t token = 1; token < 5; token++) {
+		assert_true(ask_for(desk_link(desk, 0), "k", note_and_fail, token));
+	}
+	desk_await(desk, heard.count == 5);
+	assert_true(heard.answered[0]);
+	for (unsigned i = 1; i < 5; i++) {
+		assert_false(heard.answered[i]);
+	}
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	desk_close(desk);
+}
+
+static void answers_that_nobody_asked_for_end_the_connection(void **state)
+{
+	struct fake *fake;
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	desk = open_ready(host_with_fake(1, 0, fake));
+	fake_rule(fake, (struct fake_rule){ .verb = "GET", .act = FAKE_TWICE, .times = 1 });
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 0));
+	desk_await(desk, desk_link(desk, 0)->state == MMS_LINK_DOWN);
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	desk_close(desk);
+	fake_free(fake);
+}
+
+static void a_name_without_an_address_waits(void **state)
+{
+	struct mms_settings settings;
+	struct desk *desk;
+
+	(void) state;
+	settings_from(&settings, "tcp://sessions.invalid:7000", "web1");
+	desk = desk_open(host_with(&settings, RIG_MAILBOX));
+	mms_link_connect(desk_link(desk, 0));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	assert_true(desk_link(desk, 0)->retry_at.us > desk->office.now.us);
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	desk_close(desk);
+}
+
+static void links_count_and_name_what_they_make(void **state)
+{
+	char one[MMS_PREFIX_MAX + 64], two[MMS_PREFIX_MAX + 64];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(3, "web1"));
+	assert_true(mms_link_tmp_key(&desk->office, one, sizeof(one)) < sizeof(one));
+	assert_true(mms_link_tmp_key(&desk->office, two, sizeof(two)) < sizeof(two));
+	assert_string_not_equal(one, two);
+	assert_memory_equal(one, RIG_PREFIX, strlen(RIG_PREFIX));
+	assert_true(mms_link_ready_mask(&desk->office) == 0);
+	desk_link(desk, 2)->state = MMS_LINK_READY;
+	assert_true(mms_link_ready_mask(&desk->office) == 4);
+	desk_link(desk, 2)->state = MMS_LINK_DOWN;
+	mms_link_count(&desk->office, MMS_METRIC_mirrored);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_mirrored), 1);
+	assert_true(mms_link_random(&desk->office) != mms_link_random(&desk->office));
+	desk_close(desk);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(answers_come_in_order),
+		cmocka_unit_test(commands_of_two_answers_are_one_request),
+		cmocka_unit_test(a_full_window_takes_no_more),
+		cmocka_unit_test(a_lost_connection_answers_all_that_waited_with_nothing),
+		cmocka_unit_test(a_refused_connect_opens_the_breaker),
+		cmocka_unit_test(a_failed_probe_prolongs_the_wait),
+		cmocka_unit_test(an_idle_connection_closed_by_the_server_is_no_fault),
+		cmocka_unit_test(a_silent_node_is_given_up_and_progress_is_not),
+		cmocka_unit_test(a_connect_without_an_answer_ends),
+		cmocka_unit_test(dropping_blames_nobody),
+		cmocka_unit_test(a_callback_may_fail_its_own_link),
+		cmocka_unit_test(answers_that_nobody_asked_for_end_the_connection),
+		cmocka_unit_test(a_name_without_an_address_waits),
+		cmocka_unit_test(links_count_and_name_what_they_make),
+	};
+
+	return rig_run(tests);
+}

@@ -1,0 +1,257 @@
+/* Behind markers on peers of a node that misses writes. */
+#include "office.h"
+
+#include "mms_greeting.h"
+#include "mms_marker.h"
+
+static const char hint_key[] = RIG_PREFIX "missed";
+
+static void greet(struct desk *desk, unsigned node)
+{
+	mms_link_connect(desk_link(desk, node));
+	mms_greeting_ask(desk_link(desk, node));
+	desk_await(desk, mms_link_ready(desk_link(desk, node)));
+}
+
+static struct desk *desk_of(unsigned nodes, unsigned greeted)
+{
+	struct desk *desk = desk_open(host_new(nodes, "web1"));
+
+	for (unsigned node = 0; node < greeted; node++) {
+		greet(desk, node);
+	}
+	return desk;
+}
+
+static size_t markers(unsigned node)
+{
+	struct mms_reply *reply = node_ask(node, "KEYS", RIG_PREFIX ":behind:*");
+	const size_t count = mms_reply_count(reply);
+
+	mms_reply_free(reply);
+	return count;
+}
+
+static bool is_behind(const struct desk *desk, unsigned node)
+{
+	return atomic_load(&desk->host->cluster->nodes[node].behind) != 0;
+}
+
+/* Runs the markers until nothing is under way. */
+static void settle(struct desk *desk)
+{
+	desk_await(desk, (mms_marker_run(&desk->office), true));
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		desk_await(desk, (mms_marker_run(&desk->office), desk_link(desk, node)->request_count == 0));
+	}
+	mms_marker_run(&desk->office);
+}
+
+static void heal(struct desk *desk, unsigned node)
+{
+	memset(desk_breaker(desk, node), 0, sizeof(*desk_breaker(desk, node)));
+}
+
+static void all_peers_of_a_missing_node_hold_one_and_give_it_back(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 3);
+	settle(desk);
+	assert_int_equal(markers(0) + markers(1) + markers(2), 0);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_marker_run(&desk->office);
+	assert_false(mms_marker_stands(desk_link(desk, 1))); /* asked for is not stored */
+	settle(desk);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	assert_true(is_behind(desk, 1));
+	assert_int_equal(markers(0), 1);
+	assert_int_equal(markers(1), 0);
+	assert_int_equal(markers(2), 1);
+	heal(desk, 1);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0) + markers(2), 0);
+	assert_false(is_behind(desk, 1));
+	assert_false(mms_marker_stands(desk_link(desk, 1)));
+	desk_close(desk);
+}
+
+static void a_node_with_hints_or_more_than_fit_is_behind(void **state)
+{
+	struct mms_hints_sh *hints;
+	struct mms_record_header header;
+	struct sample sample;
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 2);
+	hints = &desk->host->cluster->hints;
+	sample_aged(&sample, "missed", 0, "");
+	header = sample.header;
+	assert_true(mms_hints_add(hints, slice(hint_key), sample.bytes, 2, (struct mms_mono){ now_us() + 60000000 },
+			mms_clock_mono()));
+	settle(desk);
+	assert_int_equal(markers(0), 1);
+	mms_hints_settle(hints, slice(hint_key), 1, &header.version);
+	atomic_fetch_or(&hints->overflow_mask, 2);
+	settle(desk);
+	assert_int_equal(markers(0), 1);
+	atomic_store(&hints->overflow_mask, 0);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0), 0);
+	desk_close(desk);
+}
+
+static void a_peer_that_comes_later_is_given_it_then(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 1);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	assert_int_equal(markers(2), 0);
+	greet(desk, 2);
+	assert_false(mms_marker_stands(desk_link(desk, 1)));
+	settle(desk);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	assert_int_equal(markers(2), 1);
+	desk_close(desk);
+}
+
+static void a_node_whose_own_write_side_is_out_holds_up_nobody(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 2);
+	host_open_breaker(desk->host, 0, MMS_FAULT_WRITE_ONLY);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	assert_int_equal(markers(0), 0);
+	desk_close(desk);
+}
+
+static void somebody_elses_marker_is_left(void **state)
+{
+	struct mms_reply *reply;
+	struct desk *desk;
+	char key[256];
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	reply = node_ask(0, "KEYS", RIG_PREFIX ":behind:*");
+	mms_text_copy(key, sizeof(key), mms_reply_text(mms_reply_element(reply, 0)));
+	mms_reply_free(reply);
+	assert_non_null(strstr(key, "web1"));
+	node_do(0, "SET", key, "the token of a successor");
+	heal(desk, 1);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0), 1);
+	assert_false(is_behind(desk, 1));
+	desk_close(desk);
+}
+
+static void it_is_deleted_under_the_name_that_it_was_set_with(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 1);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD); /* never met: its address stands for its id */
+	settle(desk);
+	assert_int_equal(markers(0), 1);
+	heal(desk, 1);
+	greet(desk, 1);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0), 0);
+	desk_close(desk);
+}
+
+static void a_peer_that_is_lost_is_asked_again(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 2);
+	node_stop(0);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_marker_run(&desk->office);
+	desk_turn(desk);
+	mms_link_drop(desk_link(desk, 0));
+	assert_true(desk_link(desk, 1)->marker_asked_mask == 0);
+	node_continue(0);
+	greet(desk, 0);
+	assert_false(mms_marker_stands(desk_link(desk, 1)));
+	settle(desk);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	assert_int_equal(markers(0), 1);
+	desk_close(desk);
+}
+
+static void a_peer_that_refuses_it_is_blamed(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 2);
+	node_do(0, "CONFIG", "SET", "maxmemory", "1");
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	desk_await(desk, (mms_marker_run(&desk->office), !mms_breaker_allows_write(desk_breaker(desk, 0))));
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	assert_true(mms_marker_stands(desk_link(desk, 1))); /* nobody is left to hold it */
+	desk_close(desk);
+}
+
+static void blame_goes_by_what_was_said(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(1, 1);
+	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_WRONGTYPE, "WRONGTYPE");
+	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_NOSCRIPT, "NOSCRIPT");
+	assert_true(mms_link_ready(desk_link(desk, 0)) && mms_breaker_allows_write(desk_breaker(desk, 0)));
+	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_WRITE, "READONLY");
+	assert_true(mms_link_ready(desk_link(desk, 0)));
+	assert_false(mms_breaker_allows_write(desk_breaker(desk, 0)));
+	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_HARD, "LOADING");
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	desk_close(desk);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_peers_of_a_missing_node_hold_one_and_give_it_back),
+		cmocka_unit_test(a_node_with_hints_or_more_than_fit_is_behind),
+		cmocka_unit_test(a_peer_that_comes_later_is_given_it_then),
+		cmocka_unit_test(a_node_whose_own_write_side_is_out_holds_up_nobody),
+		cmocka_unit_test(somebody_elses_marker_is_left),
+		cmocka_unit_test(it_is_deleted_under_the_name_that_it_was_set_with),
+		cmocka_unit_test(a_peer_that_is_lost_is_asked_again),
+		cmocka_unit_test(a_peer_that_refuses_it_is_blamed),
+		cmocka_unit_test(blame_goes_by_what_was_said),
+	};
+
+	return rig_run(tests);
+}

@@ -1,0 +1,429 @@
+/* From the mailbox to the nodes, turn by turn: who is sent what, what becomes a hint, when the tail moves. */
+#include "office.h"
+
+#include "mms_greeting.h"
+#include "mms_marker.h"
+#include "mms_mirror.h"
+
+static struct desk *desk;
+
+static void begin(unsigned nodes)
+{
+	rig_fresh();
+	desk = desk_open(host_new(nodes, "web1"));
+	for (unsigned node = 0; node < nodes; node++) {
+		mms_link_connect(desk_link(desk, node));
+		mms_greeting_ask(desk_link(desk, node));
+		desk_await(desk, mms_link_ready(desk_link(desk, node)));
+	}
+}
+
+static void end(void)
+{
+	desk_close(desk);
+}
+
+static struct mms_mailbox_sh *mailbox(void)
+{
+	return &desk->host->cluster->mailbox;
+}
+
+static bool is_empty(void)
+{
+	return mms_mailbox_tail(mailbox()) == mms_mailbox_head(mailbox());
+}
+
+static bool run(void)
+{
+	mms_marker_run(&desk->office);
+	return mms_mirror_run(&desk->office);
+}
+
+static uint32_t hints(unsigned node)
+{
+	return mms_hints_count(&desk->host->cluster->hints, node);
+}
+
+/* What a request thread leaves; settled says that it has told who has it. */
+static struct mms_ticket push_kind(enum mms_parcel_kind kind, const struct sample *sample, const char *id,
+		uint64_t have_mask, bool settled)
+{
+	struct mms_parcel parcel = { .kind = kind, .key = key_of(id), .header = sample->bytes, .ttl_ms = RIG_TTL_MS,
+		.have_mask = have_mask, .settled = settled };
+	struct mms_ticket ticket;
+
+	if (kind == MMS_PARCEL_PUT) {
+		parcel.payload = (struct mms_slice){ (const char *) sample->bytes + MMS_RECORD_HEADER_SIZE,
+			sample->len - MMS_RECORD_HEADER_SIZE };
+	}
+	assert_true(mms_mailbox_push(mailbox(), &parcel, mms_clock_mono(), &ticket));
+	return ticket;
+}
+
+static void push(const struct sample *sample, const char *id, uint64_t have_mask)
+{
+	push_kind(MMS_PARCEL_PUT, sample, id, have_mask, true);
+}
+
+static void every_node_is_sent_what_it_lacks_and_no_more(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(3);
+	for (unsigned node = 0; node < 3; node++) {
+		node_forget_calls(node);
+	}
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	sample_aged(&sample, "t", 0, "data");
+	push(&sample, "t", bit(1) | bit(2));
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(node_calls(0, "set"), 1);
+	assert_int_equal(node_calls(1, "set"), 1);
+	assert_int_equal(node_calls(2, "set"), 1);
+	assert_true(node_has(0, "t", "data", NULL));
+	assert_true(node_has(1, "s", "data", NULL) && node_has(2, "s", "data", NULL));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[2].acked_count), 1);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_mirrored), 3);
+	end();
+}
+
+static void more_than_a_window_arrives_in_order(void **state)
+{
+	const unsigned count = 3 * MMS_LINK_WINDOW;
+	struct mms_version version = { .writer = 1 };
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	for (unsigned number = 1; number <= count; number++) {
+		char text[16];
+
+		version.hlc = stamp_ago(0);
+		version.sequence = number;
+		snprintf(text, sizeof(text), "%u", number);
+		sample_make(&sample, "s", &version, text);
+		push(&sample, "s", bit(0));
+	}
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(1, "s", "3072", NULL));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].acked_count), count);
+	assert_int_equal(mms_mailbox_entries(mailbox()), 0);
+	end();
+}
+
+static void the_local_node_is_left_to_a_producer_that_is_alive(void **state)
+{
+	struct mms_ticket ticket;
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	desk->host->cluster->settings.budget_ms = 60000;
+	sample_aged(&sample, "s", 0, "data");
+	ticket = push_kind(MMS_PARCEL_PUT, &sample, "s", 0, false);
+	desk_await(desk, run() && node_has(1, "s", "data", NULL));
+	assert_int_equal(node_number(0, "EXISTS", RIG_PREFIX "s"), 0);
+	assert_false(is_empty());
+	mms_mailbox_settle(mailbox(), &ticket, bit(0)); /* he says that the local node has it */
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(node_number(0, "EXISTS", RIG_PREFIX "s"), 0);
+	ticket = push_kind(MMS_PARCEL_PUT, &sample, "s", 0, false);
+	mms_mailbox_settle(mailbox(), &ticket, bit(1)); /* it went to the peer instead */
+	desk_await(desk, run() && node_has(0, "s", "data", NULL));
+	end();
+}
+
+static void a_producer_that_is_late_is_not_waited_for(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	desk->host->cluster->settings.budget_ms = 20;
+	sample_aged(&sample, "s", 0, "data");
+	push_kind(MMS_PARCEL_PUT, &sample, "s", 0, false);
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(0, "s", "data", NULL) && node_has(1, "s", "data", NULL));
+	end();
+}
+
+static void a_tombstone_is_the_producers_affair_on_all_nodes(void **state)
+{
+	struct mms_ticket ticket;
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	desk->host->cluster->settings.budget_ms = 60000;
+	sample_tombstone(&sample, "s", 0);
+	ticket = push_kind(MMS_PARCEL_PUT, &sample, "s", 0, false);
+	for (int turn = 0; turn < 20; turn++) {
+		assert_true(run());
+		desk_turn(desk);
+	}
+	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "s"), 0);
+	mms_mailbox_settle(mailbox(), &ticket, bit(0));
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(1, "s", NULL, NULL));
+	end();
+}
+
+static void a_touch_is_mirrored_and_where_the_record_is_lacking_a_hint(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(3);
+	sample_aged(&sample, "s", 5000, "data");
+	node_put(1, "s", &sample);
+	node_do(1, "PEXPIRE", RIG_PREFIX "s", "10000");
+	push_kind(MMS_PARCEL_TOUCH, &sample, "s", bit(0), true);
+	desk_await(desk, run() && is_empty());
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "s"), RIG_TTL_MS / 2, RIG_TTL_MS);
+	assert_int_equal(hints(1), 0);
+	assert_int_equal(hints(2), 1);
+	end();
+}
+
+static void what_an_open_node_misses_is_a_hint_once_its_marker_stands(void **state)
+{
+	struct sample sample;
+	struct mms_hint hint;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1)); /* while it stands, mirrors go out all the same */
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	assert_true(mms_mirror_run(&desk->office)); /* nobody has asked for the marker yet */
+	assert_int_equal(hints(1), 0);
+	assert_false(is_empty());
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(hints(1), 1);
+	assert_true(hint_of(desk->host, 1, &hint));
+	assert_memory_equal(hint.header, sample.bytes, MMS_RECORD_HEADER_SIZE);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_hints_made), 1);
+	end();
+}
+
+static void a_newer_record_on_the_node_counts_as_acknowledged(void **state)
+{
+	struct sample older, newer;
+
+	(void) state;
+	begin(2);
+	sample_aged(&older, "s", 5000, "older");
+	sample_aged(&newer, "s", 0, "newer");
+	node_put(1, "s", &newer);
+	push(&older, "s", bit(0));
+	desk_await(desk, run() && is_empty());
+	assert_true(node_holds(1, "s", &newer));
+	assert_int_equal(hints(1), 0);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].acked_count), 1);
+	end();
+}
+
+static void a_foreign_key_is_settled_and_counted(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	node_put_bytes(1, "s", "somebody's", 10);
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(node_number(1, "STRLEN", RIG_PREFIX "s"), 10);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_foreign_keys), 1);
+	assert_int_equal(hints(1), 0);
+	assert_true(mms_link_ready(desk_link(desk, 1)));
+	end();
+}
+
+static void a_full_server_gets_a_hint_and_its_write_side_opens(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	node_do(1, "CONFIG", "SET", "maxmemory", "1");
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(hints(1), 1);
+	assert_false(mms_breaker_allows_write(desk_breaker(desk, 1)));
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 1)));
+	end();
+}
+
+static void flushed_scripts_cost_a_connection_and_no_write(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	node_do(1, "SCRIPT", "FLUSH");
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_await(desk, run() && desk_link(desk, 1)->state == MMS_LINK_DOWN);
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 1)));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_noscripts), 1);
+	mms_link_connect(desk_link(desk, 1));
+	mms_greeting_ask(desk_link(desk, 1));
+	desk_await(desk, run() && is_empty());
+	assert_true(hints(1) == 1 || node_has(1, "s", "data", NULL));
+	end();
+}
+
+static void what_was_not_acknowledged_is_sent_again_on_a_new_connection(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 0, "data");
+	node_stop(1);
+	push(&sample, "s", bit(0));
+	assert_true(run());
+	desk_turn(desk);
+	assert_true(desk_link(desk, 1)->send_position != desk_link(desk, 1)->ack_position);
+	mms_link_drop(desk_link(desk, 1));
+	assert_true(desk_link(desk, 1)->send_position == desk_link(desk, 1)->ack_position);
+	assert_int_equal(desk_link(desk, 1)->mirrors_in_flight, 0);
+	assert_true(run());
+	assert_false(is_empty());
+	node_continue(1);
+	mms_link_connect(desk_link(desk, 1));
+	mms_greeting_ask(desk_link(desk, 1));
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(1, "s", "data", NULL));
+	end();
+}
+
+static void a_slow_node_holds_up_the_tail_and_nobody_else(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(3);
+	node_stop(1);
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_await(desk, run() && node_has(2, "s", "data", NULL));
+	assert_false(is_empty());
+	nap_us(1000);
+	desk_turn(desk);
+	assert_true(run());
+	assert_true(atomic_load(&desk->host->cluster->nodes[1].lag_us) > 0);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[2].lag_us), 0);
+	node_continue(1);
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].lag_us), 0);
+	end();
+}
+
+static void who_was_succeeded_sends_nothing_and_moves_nothing(void **state)
+{
+	struct sample sample;
+	uint64_t tail;
+
+	(void) state;
+	begin(2);
+	node_forget_calls(1);
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	tail = mms_mailbox_tail(mailbox());
+	mms_mailbox_take_over(mailbox());
+	assert_false(run());
+	mms_link_drop(desk_link(desk, 0)); /* as it leaves: unsent */
+	mms_link_drop(desk_link(desk, 1));
+	assert_int_equal(node_calls(1, "set"), 0);
+	assert_true(mms_mailbox_tail(mailbox()) == tail);
+	end();
+}
+
+static void what_is_dead_everywhere_is_not_sent(void **state)
+{
+	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .ttl_ms = 1, .have_mask = 1, .settled = true };
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	node_forget_calls(1);
+	sample_aged(&sample, "s", 0, "");
+	parcel.key = key_of("s");
+	parcel.header = sample.bytes;
+	assert_true(mms_mailbox_push(mailbox(), &parcel, (struct mms_mono){ now_us() - 1000000 }, NULL));
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(node_calls(1, "set"), 0);
+	end();
+}
+
+static void a_damaged_ring_is_skipped_and_all_nodes_are_behind(void **state)
+{
+	struct mms_mailbox_item item;
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	assert_int_equal(mms_mailbox_peek(mailbox(), mms_mailbox_tail(mailbox()), &item), 1);
+	memset((char *) (uintptr_t) item.key.ptr - 64, 0xff, 64);
+	desk_await(desk, run() && is_empty());
+	assert_true(mms_hints_overflowed(&desk->host->cluster->hints, 0));
+	assert_true(mms_hints_overflowed(&desk->host->cluster->hints, 1));
+	sample_aged(&sample, "t", 0, "data");
+	push(&sample, "t", bit(0));
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(1, "t", "data", NULL));
+	end();
+}
+
+static void last_words_are_said_when_all_have_answered_or_can_not_be_reached(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(3);
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk->office.last_words = true;
+	assert_false(mms_mirror_all_said(&desk->office));
+	node_kill(2);
+	desk_await(desk, run() && desk_link(desk, 2)->state == MMS_LINK_DOWN && node_has(1, "s", "data", NULL));
+	desk_await(desk, run() && desk_link(desk, 1)->ack_position == mms_mailbox_head(mailbox()));
+	assert_false(mms_mirror_all_said(&desk->office));
+	desk_link(desk, 2)->spoken = true;
+	assert_true(mms_mirror_all_said(&desk->office));
+	assert_int_equal(hints(2), 0);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_node_is_sent_what_it_lacks_and_no_more),
+		cmocka_unit_test(more_than_a_window_arrives_in_order),
+		cmocka_unit_test(the_local_node_is_left_to_a_producer_that_is_alive),
+		cmocka_unit_test(a_producer_that_is_late_is_not_waited_for),
+		cmocka_unit_test(a_tombstone_is_the_producers_affair_on_all_nodes),
+		cmocka_unit_test(a_touch_is_mirrored_and_where_the_record_is_lacking_a_hint),
+		cmocka_unit_test(what_an_open_node_misses_is_a_hint_once_its_marker_stands),
+		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
+		cmocka_unit_test(a_foreign_key_is_settled_and_counted),
+		cmocka_unit_test(a_full_server_gets_a_hint_and_its_write_side_opens),
+		cmocka_unit_test(flushed_scripts_cost_a_connection_and_no_write),
+		cmocka_unit_test(what_was_not_acknowledged_is_sent_again_on_a_new_connection),
+		cmocka_unit_test(a_slow_node_holds_up_the_tail_and_nobody_else),
+		cmocka_unit_test(who_was_succeeded_sends_nothing_and_moves_nothing),
+		cmocka_unit_test(what_is_dead_everywhere_is_not_sent),
+		cmocka_unit_test(a_damaged_ring_is_skipped_and_all_nodes_are_behind),
+		cmocka_unit_test(last_words_are_said_when_all_have_answered_or_can_not_be_reached),
+	};
+
+	return rig_run(tests);
+}
