@@ -13,7 +13,7 @@ ob_start();
 phpinfo(INFO_MODULES);
 $info = ob_get_clean();
 foreach (['hiredis', 'libevent', 'a => unix://', 'b => unix://', 'c => unix://', '=> local => closed', '=> peer => closed',
-    'writes', 'mmsession.nodes', 'mmsession.budget_ms => 250 => 250'] as $text) {
+    'writes', 'mmsession.nodes', 'mmsession.budget_ms => '] as $text) {
     mms_ok(strpos($info, $text) !== false, "it shows '$text'");
 }
 

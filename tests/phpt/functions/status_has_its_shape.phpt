@@ -12,8 +12,8 @@ mms_put($sid = mms_sid(), ['n' => 1]);
 mmsession_flush(5000);
 mms_until(function () { return mmsession_status()['replicator']['pid'] === getmypid(); }, 'the replicator is ours');
 $status = mmsession_status();
-$shape = function ($value) use (&$shape) {
-    return is_array($value) ? array_map($shape, $value) : gettype($value);
+$shape = function (array $values) {
+    return array_map('gettype', $values);
 };
 mms_is(['version', 'host_id', 'cluster', 'nodes', 'mailbox', 'replicator', 'counters'], array_keys($status), 'keys');
 mms_is(phpversion('mmsession'), $status['version'], 'version');

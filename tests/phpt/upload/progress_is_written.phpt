@@ -34,7 +34,7 @@ for ($sent = 0; $sent < strlen($body); $sent += fwrite($stream, substr($body, $s
 $answer = stream_get_contents($stream);
 mms_ok(preg_match('/writes (\d+)/', $answer, $match) && $match[1] > 100, 'many ticks were stored: ' . ($match[1] ?? '?'));
 mms_ok(substr($answer, -23) === 'size 3000000 cart apple', 'the answer: ' . substr($answer, -60));
-proc_terminate($web['process']);
+proc_terminate($web['process'], 2); /* SIGINT: it ends as it should */
 [$log] = mms_finish($web);
 mms_ok(strpos($log, 'Warning') === false, "no warning in the server's log: $log");
 $read = mms_request($sid);
