@@ -38,10 +38,10 @@ static bool answer_is(const struct question *question, unsigned node, const char
 
 /* The whole of it for one node. */
 static enum mms_fanout_state fetch(struct question *question, struct host *host, unsigned node, const char *id,
-		int64_t wait_us)
+		int64_t budget_us)
 {
-	begin(question, host, LONG_US);
-	ask_for(question, node, id, wait_us);
+	begin(question, host, budget_us);
+	ask_for(question, node, id, LONG_US);
 	mms_fanout_wait(&question->fanout, bit(node));
 	return state_of(question, node);
 }
@@ -155,6 +155,36 @@ static void a_silent_node_costs_its_own_wait_alone(void **state)
 	assert_int_equal(mms_conn_state(host->client->conns[1]), MMS_CONN_CLOSED);
 	mms_fanout_end(&question.fanout);
 	host_free(host);
+}
+
+static void *release_later(void *fake)
+{
+	nap_us(5 * SHORT_US);
+	fake_release(fake);
+	return NULL;
+}
+
+static void a_short_wait_counts_only_once_somebody_has_answered(void **state)
+{
+	struct question question;
+	struct fake *fake;
+	struct host *host;
+	pthread_t thread;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	host = host_with_fake(2, 0, fake);
+	fake_holds(fake, "GET");
+	begin(&question, host, LONG_US);
+	assert_true(ask_for(&question, 0, "k", SHORT_US));
+	assert_int_equal(pthread_create(&thread, NULL, release_later, fake), 0);
+	mms_fanout_wait(&question.fanout, bit(0));
+	pthread_join(thread, NULL);
+	assert_int_equal(state_of(&question, 0), MMS_FANOUT_ANSWERED);
+	mms_fanout_end(&question.fanout);
+	host_free(host);
+	fake_free(fake);
 }
 
 static void nobody_is_waited_for_beyond_the_deadline(void **state)
@@ -459,6 +489,7 @@ int main(void)
 		cmocka_unit_test(a_slot_is_asked_again),
 		cmocka_unit_test(a_dead_node_fails_at_once_and_opens),
 		cmocka_unit_test(a_silent_node_costs_its_own_wait_alone),
+		cmocka_unit_test(a_short_wait_counts_only_once_somebody_has_answered),
 		cmocka_unit_test(nobody_is_waited_for_beyond_the_deadline),
 		cmocka_unit_test(a_connect_without_answer_ends_with_the_connect_timeout),
 		cmocka_unit_test(an_idle_connection_closed_by_the_server_is_no_fault),
