@@ -31,20 +31,22 @@ key() {
     } | sha256sum | cut -c1-16
 }
 
+# Each step returns by itself: "set -e" does not count inside an "if".
 build_in() {
     local folder=$1
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    (cd "$top" && sources | tar -cf - -T -) | tar -xf - -C "$folder"
-    cd "$folder"
-    "$phpize"
-    ./configure --enable-mmsession --enable-mmsession-dev --with-php-config="$(command -v "$php_config")"
-    make -j2 CFLAGS="$cflags"
+    rm -rf "$folder" || return
+    mkdir -p "$folder" || return
+    (cd "$top" && sources | tar -cf - -T -) | tar -xf - -C "$folder" || return
+    cd "$folder" || return
+    "$phpize" || return
+    ./configure --enable-mmsession --enable-mmsession-dev --with-php-config="$(command -v "$php_config")" || return
+    make -j2 CFLAGS="$cflags" || return
     # A file that config.m4 does not name would only be missed when a worker calls into it.
     if nm -D --undefined-only modules/mmsession.so | grep ' U mms_'; then
         echo "error: undefined symbols of our own"
         return 1
     fi
+    [ -f modules/mmsession.so ]
 }
 
 folder=$base/$(key)
@@ -52,10 +54,10 @@ module=$folder/modules/mmsession.so
 mkdir -p "$base"
 exec 9>"$base/lock"
 flock 9
-if [ ! -f "$folder/complete" ]; then
+if [ ! -f "$folder/complete" ] || [ ! -f "$module" ]; then
     echo "build: $folder" >&2
     find "$base" -mindepth 1 -maxdepth 1 -type d -mtime +2 -exec rm -rf {} +
-    if ! build_in "$folder" >"$folder.log" 2>&1; then
+    if ! (build_in "$folder") >"$folder.log" 2>&1; then
         { grep -E '(error|fatal error|configure: error): |^error: ' "$folder.log" || tail -n 20 "$folder.log"; } |
             cut -c1-300 | head -n 20 >&2
         echo "build: failed, log: $folder.log" >&2
