@@ -9,7 +9,7 @@ session
 require __DIR__ . "/../include/mms.inc";
 require __DIR__ . "/../include/server.inc";
 
-$server = new Server(['--requirepass', 'p#w, "%/+']);
+$server = new Server([], false, 'p#w, "%/+');
 $file = getenv('MMS_TEST_DIR') . '/password-' . getmypid();
 $code = "mms_use('$server->address'); mms_put('SID', ['n' => 1]); echo count(mms_request('SID'));
     mmsession_flush(3000); echo ' ', mmsession_status()['nodes'][0]['state'];";
