@@ -203,6 +203,8 @@ void mms_command_read_header(struct mms_command *command, struct mms_slice key)
 	argument(command, key);
 	number(command, 0);
 	number(command, MMS_RECORD_HEADER_SIZE - 1);
+	begin(command, "PTTL", 2);
+	argument(command, key);
 }
 
 void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,

@@ -42,7 +42,8 @@ void mms_command_info_server(struct mms_command *command);
 
 /* Whole record and its remaining life: GET, PTTL. Replies: 2. */
 void mms_command_read_whole(struct mms_command *command, struct mms_slice key);
-/* Header alone: GETRANGE. Replies: 1 (an empty string when there is no key). */
+/* Header alone: GETRANGE, PTTL. Replies: 2 (an empty string when there is no key). The types of the two differ on purpose, as
+ * those of a whole read do: should a node answer something twice, the next answers don't fit their questions any more. */
 void mms_command_read_header(struct mms_command *command, struct mms_slice key);
 
 /* Conditional put: SET tmp PX, then the script on headers, which renames tmp onto key when the record is newer than what

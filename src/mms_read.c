@@ -152,6 +152,15 @@ static void ask_others(struct reading *reading, unsigned asked)
 	}
 }
 
+/* A node that answers something twice shifts all answers behind it by one: then a number stands where text should. */
+static bool fits_question(const struct mms_fanout_slot *slot, bool whole)
+{
+	enum mms_reply_type type = mms_reply_type(slot->replies[0]);
+
+	return (type == MMS_REPLY_STRING || (whole && type == MMS_REPLY_NIL)) && slot->replies[1] != NULL
+			&& mms_reply_type(slot->replies[1]) == MMS_REPLY_INTEGER;
+}
+
 /* What this node's answer is worth. */
 static void judge(struct reading *reading, unsigned node, bool whole)
 {
@@ -180,6 +189,11 @@ static void judge(struct reading *reading, unsigned node, bool whole)
 					text);
 			mms_client_refused(reading->client, node, refusal, text);
 		}
+	} else if (!fits_question(slot, whole)) {
+		copy->verdict = VERDICT_FAILED;
+		mms_error_set(&reading->fanout.error, "node %s (%s): an answer that does not fit its question",
+				reading->client->settings.nodes[node].name, reading->client->settings.nodes[node].address);
+		mms_client_fault(reading->client, node, MMS_ERR_PROTOCOL, MMS_CLASS_NONE, &reading->fanout.error);
 	} else if (mms_reply_type(reply) == MMS_REPLY_NIL || (!whole && bytes.len == 0)) {
 		copy->verdict = VERDICT_ABSENT;
 	} else {

@@ -136,7 +136,8 @@ static void on_header(struct mms_link *link, void *context, uint64_t token, stru
 	if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
 		copy->foreign = mms_reply_classify(replies[0]) == MMS_CLASS_WRONGTYPE;
 		copy->answered = copy->foreign;
-	} else if (replies != NULL) {
+	} else if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_STRING
+			&& mms_reply_type(replies[1]) == MMS_REPLY_INTEGER) {
 		bytes = mms_reply_text(replies[0]);
 		copy->answered = true;
 		if (bytes.len > 0) {

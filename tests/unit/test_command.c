@@ -40,12 +40,13 @@ static void simple_commands_say_what_they_mean(void **state)
 	assert_line(&sent, 5, "GET key");
 	assert_line(&sent, 6, "PTTL key");
 	assert_line(&sent, 7, "GETRANGE key 0 79");
-	assert_line(&sent, 8, "SET key value");
-	assert_line(&sent, 9, "SET key value PX 1500");
-	assert_line(&sent, 10, "SET key  NX");
-	assert_line(&sent, 11, "GET key");
+	assert_line(&sent, 8, "PTTL key");
+	assert_line(&sent, 9, "SET key value");
+	assert_line(&sent, 10, "SET key value PX 1500");
+	assert_line(&sent, 11, "SET key  NX");
+	assert_line(&sent, 12, "GET key");
 	snprintf(evalsha, sizeof(evalsha), "EVALSHA %s 1 key value", mms_command_script_sha1(MMS_SCRIPT_DELETE_IF));
-	assert_line(&sent, 12, evalsha);
+	assert_line(&sent, 13, evalsha);
 	forget(&sent);
 }
 

@@ -252,10 +252,10 @@ static void the_other_commands_do_what_they_say(void **state)
 	mms_command_ping(&command);
 	mms_command_info_server(&command);
 	send_parts(&command);
-	static const char *const texts[] = {NULL, NULL, NULL, "", "OK", "one", "", "one", NULL, NULL, NULL, "OK", "three", "PONG"};
-	static const int64_t integers[] = {0, 50000, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0};
+	static const char *const texts[] = {NULL, NULL, NULL, NULL, "", NULL, "OK", "one", "", "one", NULL, NULL, NULL, "OK", "three", "PONG"};
+	static const int64_t integers[] = {0, 50000, 0, 50000, 0, -2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0};
 
-	for (size_t index = 0; index < 14; index++) {
+	for (size_t index = 0; index < 16; index++) {
 		struct mms_reply *reply = client_take(&client);
 
 		assert_non_null(reply);
