@@ -29,7 +29,7 @@ foreach ($wrong as $name => [$values, $range, $default]) {
     foreach ($values as $value) {
         $output = mms_php('', ["mmsession.$name" => $value],
             ['-d', 'display_startup_errors=1', '-r', "echo '<', ini_get('mmsession.$name'), '>', count(mmsession_status());"]);
-        mms_is(1, substr_count($output, "Warning: "), "$name=$value: one message: $output");
+        mms_is(1, preg_match_all('/^Warning: /m', $output), "$name=$value: one message: $output");
         mms_ok(strpos($output, $range) !== false, "$name=$value: it says '$range': $output");
         mms_ok(strpos($output, "<$default>") !== false, "$name=$value: the default: $output");
     }

@@ -8,7 +8,10 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 
-mms_each_mode(function () {
+mms_each_mode(function ($mode) {
+    if (PHP_VERSION_ID < 80000 && $mode !== 'native') {
+        return; /* it takes every new id for a collision when a wrapper has no validateId() */
+    }
     $one = session_create_id();
     $two = session_create_id('shop-');
     mms_ok(is_string($one) && strlen($one) >= 22, 'an id without a session');

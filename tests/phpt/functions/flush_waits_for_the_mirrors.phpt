@@ -23,7 +23,7 @@ foreach ([-1, 3600001] as $wrong) {
     try {
         mmsession_flush($wrong);
         mms_ok(false, "timeout $wrong is refused");
-    } catch (ValueError $error) {
+    } catch (Error $error) {
         mms_ok(strpos($error->getMessage(), '3600000') !== false, $error->getMessage());
     }
 }
