@@ -74,6 +74,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_hints.c
     src/mms_hlc.c
     src/mms_identity.c
+    src/mms_last_words.c
     src/mms_link.c
     src/mms_lock.c
     src/mms_mailbox.c
@@ -93,6 +94,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_resolver.c
     src/mms_shm.c
     src/mms_store.c
+    src/mms_tending.c
     src/mms_write.c"
 
   PHP_NEW_EXTENSION([mmsession], [$mmsession_ext_sources], [$ext_shared],,

@@ -162,6 +162,14 @@ void mms_command_auth(struct mms_command *command, struct mms_slice user, struct
 	argument(command, password);
 }
 
+void mms_command_reply_off(struct mms_command *command)
+{
+	begin(command, "CLIENT", 3);
+	word(command, "REPLY");
+	word(command, "OFF");
+	command->reply_count--;
+}
+
 void mms_command_select(struct mms_command *command, uint32_t db)
 {
 	begin(command, "SELECT", 2);

@@ -35,6 +35,8 @@ void mms_command_init(struct mms_command *command);
 
 /* Handshake (see mms_handshake.h for all of it). Empty user = password only. Replies: 1 each; load_scripts: MMS_SCRIPT_COUNT. */
 void mms_command_auth(struct mms_command *command, struct mms_slice user, struct mms_slice password);
+/* No reply to this, nor to anything after it on the connection. */
+void mms_command_reply_off(struct mms_command *command);
 void mms_command_select(struct mms_command *command, uint32_t db);
 void mms_command_load_scripts(struct mms_command *command);
 void mms_command_ping(struct mms_command *command);

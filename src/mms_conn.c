@@ -66,7 +66,7 @@ struct mms_conn *mms_conn_new(const struct mms_conn_options *options)
 		return NULL;
 	}
 	conn->options = *options;
-	conn->login = (struct mms_login) {options->user, options->password, options->db};
+	conn->login = (struct mms_login) {options->user, options->password, options->db, options->silent};
 	conn->fd = -1;
 	conn->state = MMS_CONN_CLOSED;
 	return conn;

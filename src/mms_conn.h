@@ -23,6 +23,7 @@ struct mms_conn_options {
 	const char *node_address; /* for messages; borrowed */
 	struct mms_slice user, password; /* borrowed for the connection's life */
 	uint32_t db;
+	bool silent;              /* the server is told to send no replies (CLIENT REPLY OFF); none must be waited for */
 	size_t max_reply_bytes;   /* of one reply */
 	size_t max_output_bytes;  /* queued beyond what the socket takes: more is MMS_ERR_LOCAL */
 };

@@ -37,6 +37,9 @@ void mms_handshake_command(const struct mms_login *login, struct mms_command *co
 	if (has_auth(login)) {
 		mms_command_auth(command, login->user, login->password);
 	}
+	if (login->silent) {
+		mms_command_reply_off(command);
+	}
 	if (login->db > 0) {
 		mms_command_select(command, login->db);
 	}

@@ -2,6 +2,7 @@
 #ifndef MMS_HANDSHAKE_H
 #define MMS_HANDSHAKE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mms_base.h"
@@ -12,6 +13,7 @@
 struct mms_login {
 	struct mms_slice user, password; /* borrowed */
 	uint32_t db;
+	bool silent; /* no replies wanted, but for that to AUTH, which must come first */
 };
 
 /* Authentication and database as needed, then the scripts. Replies: reply_count of a fresh command; judge each, in order. */

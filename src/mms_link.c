@@ -154,10 +154,7 @@ bool mms_link_request(struct mms_link *link, const struct mms_command *command, 
 
 bool mms_link_has_room(const struct mms_link *link, uint32_t requests)
 {
-	bool usable = link->state == MMS_LINK_READY
-			|| (link->office->last_words && mms_conn_state(link->conn) == MMS_CONN_OPEN);
-
-	return usable && link->request_count + requests <= MMS_LINK_WINDOW
+	return link->state == MMS_LINK_READY && link->request_count + requests <= MMS_LINK_WINDOW
 			&& mms_conn_queued_bytes(link->conn) < MMS_LINK_WINDOW_BYTES;
 }
 

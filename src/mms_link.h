@@ -55,7 +55,7 @@ struct mms_office {
 	struct mms_mono now;                    /* of this round of the loop */
 	char password[MMS_SECRET_MAX + 1];
 	struct mms_link *links;                 /* node_count of them */
-	bool last_words;                        /* the mapping is about to die: send to silent nodes too, no more hints */
+	bool last_words;                        /* the mapping is about to die: no more hints, one attempt per node */
 	bool none_usable;                       /* every breaker is open: probes hurry */
 	bool busy;                              /* something happened in this round: stay awake */
 };

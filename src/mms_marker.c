@@ -2,12 +2,14 @@
  * acknowledged is in marker_mask, so that one which comes back later is given (or relieved of) it then. */
 #include "mms_marker.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "mms_identity.h"
 
 static bool wanted(const struct mms_link *missing);
+static void take_token(struct mms_link *missing, bool want);
 static bool takes_markers(const struct mms_link *peer);
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set);
 static void on_changed(struct mms_link *peer, void *context, uint64_t set, struct mms_reply *const *replies);
@@ -17,15 +19,9 @@ void mms_marker_run(struct mms_office *office)
 	for (unsigned i = 0; i < office->node_count; i++) {
 		struct mms_link *missing = &office->links[i];
 		bool want = wanted(missing);
-		unsigned char bytes[16];
 
-		if (want && missing->marker_token[0] == '\0' && mms_random_bytes(bytes, sizeof bytes) == MMS_OK) {
-			for (unsigned k = 0; k < sizeof bytes; k++) {
-				(void)snprintf(missing->marker_token + 2 * k, 3, "%02x", bytes[k]);
-			}
-			missing->marker_mask = 0;
-			missing->marker_node_id = atomic_load(&mms_link_node(missing)->node_id);
-			atomic_store(&mms_link_node(missing)->behind, 1);
+		if (missing->marker_token[0] == '\0') {
+			take_token(missing, want);
 		}
 		if (missing->marker_token[0] == '\0') {
 			continue;
@@ -40,9 +36,34 @@ void mms_marker_run(struct mms_office *office)
 		}
 		if (!want && missing->marker_mask == 0 && missing->marker_asked_mask == 0) {
 			missing->marker_token[0] = '\0';
+			atomic_store(&mms_link_node(missing)->behind_token, 0);
 			atomic_store(&mms_link_node(missing)->behind, 0);
 		}
 	}
+}
+
+/* A token for a marker that is wanted now, or the one that a predecessor in office left: he may have died before it stood
+ * everywhere, or before it was deleted everywhere, so the worse is assumed. */
+static void take_token(struct mms_link *missing, bool want)
+{
+	struct mms_node_sh *node = mms_link_node(missing);
+	uint64_t token = atomic_load(&node->behind_token);
+
+	if (token == 0 && (!want || mms_random_bytes(&token, sizeof token) != MMS_OK || token == 0)) {
+		return;
+	}
+	if (atomic_load(&node->behind_token) == 0) {
+		atomic_store(&node->behind_id, atomic_load(&node->node_id));
+		atomic_store(&node->behind_token, token);
+		missing->marker_mask = 0;
+	} else {
+		missing->marker_mask = want ? 0 : UINT64_MAX & ~(UINT64_C(1) << missing->index);
+		missing->marker_mask &= missing->office->node_count >= 64 ? UINT64_MAX
+				: (UINT64_C(1) << missing->office->node_count) - 1;
+	}
+	missing->marker_node_id = atomic_load(&node->behind_id);
+	(void)snprintf(missing->marker_token, sizeof missing->marker_token, "%016" PRIx64, token);
+	atomic_store(&node->behind, 1);
 }
 
 bool mms_marker_stands(const struct mms_link *link)
@@ -122,7 +143,10 @@ static void on_changed(struct mms_link *peer, void *context, uint64_t set, struc
 
 		mms_text_copy(shown, sizeof shown, text);
 		if (mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT) {
-			missing->marker_mask &= ~bit; /* gone with the next connection's scripts; never worth a loop */
+			struct mms_error error;
+
+			mms_error_set(&error, "scripts were flushed"); /* a new connection loads them, and it is asked again */
+			mms_link_fail(peer, MMS_ERR_CLOSED, &error);
 			return;
 		}
 		mms_marker_blame(peer, mms_reply_classify(replies[0]), shown);

@@ -27,11 +27,9 @@ bool mms_mirror_run(struct mms_office *office)
 		struct mms_link *link = &office->links[i];
 		const struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
 
-		if (office->last_words) {
-			send_batch(link); /* as far as it is connected at all */
-		} else if (mms_link_ready(link) && atomic_load(&breaker->write_open) == 0) {
+		if (mms_link_ready(link) && atomic_load(&breaker->write_open) == 0) {
 			send_batch(link);
-		} else if (!mms_breaker_allows_write(breaker)) {
+		} else if (!mms_breaker_allows_write(breaker) && !office->last_words) {
 			hint_batch(link);
 		}
 	}
@@ -45,7 +43,7 @@ bool mms_mirror_run(struct mms_office *office)
 	return move_tail(office);
 }
 
-bool mms_mirror_all_said(const struct mms_office *office)
+bool mms_mirror_all_heard(const struct mms_office *office)
 {
 	uint64_t head = mms_mailbox_head(&office->cluster->mailbox);
 
@@ -59,11 +57,11 @@ bool mms_mirror_all_said(const struct mms_office *office)
 	return true;
 }
 
-/* Does the node have the entry, by the producer's word? item->next lies behind the entry itself. */
-static bool has(const struct mms_link *link, const struct mms_mailbox_item *item)
+/* item->next lies behind the entry itself. */
+bool mms_mirror_needs(const struct mms_link *link, const struct mms_mailbox_item *item)
 {
-	return (item->have_mask >> link->index & 1) != 0
-			&& mms_mailbox_distance(item->next, link->distrust_until) < 0;
+	return (item->have_mask >> link->index & 1) == 0
+			|| mms_mailbox_distance(item->next, link->distrust_until) >= 0;
 }
 
 static void send_batch(struct mms_link *link)
@@ -84,7 +82,7 @@ static void send_batch(struct mms_link *link)
 			link->office->busy = true;
 			return;
 		}
-		if (!has(link, &item)) {
+		if (mms_mirror_needs(link, &item)) {
 			if (!send_entry(link, &item)) {
 				return;
 			}
@@ -118,28 +116,37 @@ static uint64_t ttl_left_ms(const struct mms_office *office, const struct mms_ma
 	return item->ttl_ms > (uint64_t)age_ms ? item->ttl_ms - (uint64_t)age_ms : 0;
 }
 
-static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item)
+bool mms_mirror_encode(struct mms_office *office, const struct mms_mailbox_item *item, char *tmp_key,
+		struct mms_command *command)
 {
-	struct mms_office *office = link->office;
 	const unsigned char *header = (const unsigned char *)item->record.ptr;
 	struct mms_slice payload = { item->record.ptr + MMS_RECORD_HEADER_SIZE,
 			item->record.len - MMS_RECORD_HEADER_SIZE };
 	uint64_t ttl_ms = ttl_left_ms(office, item);
-	struct mms_command command;
-	char tmp_key[MMS_PREFIX_MAX + 64];
 	struct mms_slice tmp;
 
-	if (ttl_ms == 0) { /* dead everywhere by now */
+	if (ttl_ms == 0) {
+		return false;
+	}
+	mms_command_init(command);
+	if (item->kind == MMS_PARCEL_TOUCH) {
+		mms_command_touch(command, item->key, header, ttl_ms);
 		return true;
 	}
-	mms_command_init(&command);
-	if (item->kind == MMS_PARCEL_TOUCH) {
-		mms_command_touch(&command, item->key, header, ttl_ms);
-	} else {
-		tmp.ptr = tmp_key;
-		tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
-		mms_command_put(&command, item->key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS,
-				(struct mms_slice){ NULL, 0 });
+	tmp.ptr = tmp_key;
+	tmp.len = mms_link_tmp_key(office, tmp_key, MMS_MIRROR_TMP_KEY_MAX);
+	mms_command_put(command, item->key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS,
+			(struct mms_slice){ NULL, 0 });
+	return true;
+}
+
+static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item)
+{
+	char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
+	struct mms_command command;
+
+	if (!mms_mirror_encode(link->office, item, tmp_key, &command)) {
+		return true; /* dead everywhere by now */
 	}
 	if (!mms_link_request(link, &command, on_mirrored, NULL, item->next)) {
 		return false;
@@ -245,7 +252,7 @@ static void hint_batch(struct mms_link *link)
 		if (in_producers_hands(link, &item)) {
 			break;
 		}
-		if (!has(link, &item) && ttl_left_ms(office, &item) > 0) {
+		if (mms_mirror_needs(link, &item) && ttl_left_ms(office, &item) > 0) {
 			hint_entry(link, &item);
 			mms_link_count(office, MMS_METRIC_mirror_failures);
 			office->busy = true;

@@ -9,8 +9,16 @@
  * mailbox' tail. False when this replicator has been succeeded: it must drop its connections unsent and leave. */
 bool mms_mirror_run(struct mms_office *office);
 
-/* Last words (office->last_words): true when every node has acknowledged, or can't be connected, so that there is nothing
- * left to wait for. A silent node that was sent everything keeps this false until the time is over. */
-bool mms_mirror_all_said(const struct mms_office *office);
+/* Draining (office->last_words): true when every node has acknowledged everything, or can't be reached, so that there is
+ * nothing left to wait for. */
+bool mms_mirror_all_heard(const struct mms_office *office);
+
+/* Does this node lack the entry, as far as its producer knew? */
+bool mms_mirror_needs(const struct mms_link *link, const struct mms_mailbox_item *item);
+
+/* The command that brings the entry to a node; false when it has expired. Borrows item and tmp_key until sent. */
+#define MMS_MIRROR_TMP_KEY_MAX (MMS_PREFIX_MAX + 64)
+bool mms_mirror_encode(struct mms_office *office, const struct mms_mailbox_item *item, char *tmp_key,
+		struct mms_command *command);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "mms_delivery.h"
 #include "mms_greeting.h"
+#include "mms_last_words.h"
 #include "mms_link.h"
 #include "mms_lock.h"
 #include "mms_marker.h"
@@ -23,12 +24,13 @@
 #include "mms_reconcile.h"
 #include "mms_repair.h"
 #include "mms_resolver.h"
+#include "mms_tending.h"
 
 #define STACK_SIZE (256 * 1024)
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
 #define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
 #define STANDBY_POLL_MS 500
-#define ALL_DOWN_PROBE_US 250000 /* with no node usable, the first that returns is wanted at once, whatever its breaker's wait */
+#define LAST_WORDS_US 500000 /* after the drain, for nodes that have not answered */
 #define NO_SEAT UINT32_MAX
 
 struct mms_replicator {
@@ -65,10 +67,10 @@ static bool open_office(struct mms_replicator *replicator);
 static void close_office(struct mms_replicator *replicator);
 static bool serve(struct mms_replicator *replicator);
 static bool round_once(struct mms_replicator *replicator);
-static void tend_link(struct mms_link *link);
 static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_rounds);
 static bool must_hand_over(struct mms_replicator *replicator);
 static bool drained(struct mms_replicator *replicator);
+static void say_last_words(struct mms_replicator *replicator);
 
 struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, struct mms_cluster_sh *cluster,
 		struct mms_error *error)
@@ -392,7 +394,22 @@ static bool serve(struct mms_replicator *replicator)
 		quiet_rounds = office->busy ? 0 : quiet_rounds + 1;
 		sleep_until_work(replicator, quiet_rounds);
 	}
+	if (office->last_words) {
+		say_last_words(replicator);
+	}
 	return true;
+}
+
+static void say_last_words(struct mms_replicator *replicator)
+{
+	struct mms_office *office = &replicator->office;
+	struct mms_mono until = mms_clock_mono();
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		mms_link_drop(&office->links[i]);
+	}
+	until.us += LAST_WORDS_US;
+	mms_last_words_say(office, until);
 }
 
 /* One turn of the loop without waiting; false when another replicator is in office. */
@@ -413,7 +430,7 @@ static bool round_once(struct mms_replicator *replicator)
 				&& !mms_breaker_allows_read(&mms_link_node(&office->links[i])->breaker);
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
-		tend_link(&office->links[i]);
+		mms_tending_run(&office->links[i]);
 		mms_greeting_recheck(&office->links[i]);
 	}
 	mms_resolver_run(replicator->resolver);
@@ -421,58 +438,6 @@ static bool round_once(struct mms_replicator *replicator)
 	mms_delivery_run(replicator->delivery);
 	mms_repair_run(replicator->repair);
 	return mms_mirror_run(office);
-}
-
-static void on_pong(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
-{
-	(void)context;
-	(void)token;
-	link->probe_sent = false;
-	if (replies == NULL || !link->probing) {
-		return;
-	}
-	link->probing = false;
-	(void)mms_breaker_probe_result(&mms_link_node(link)->breaker, mms_reply_type(replies[0]) == MMS_REPLY_STATUS,
-			link->office->now, mms_link_random(link->office));
-	link->office->busy = true;
-}
-
-/* Connects, reconnects, probes. */
-static void tend_link(struct mms_link *link)
-{
-	struct mms_office *office = link->office;
-	struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
-	struct mms_command command;
-	bool closed = mms_breaker_allows_write(breaker);
-
-	mms_link_check_deadline(link);
-	if (office->last_words) {
-		if (link->state != MMS_LINK_DOWN || link->spoken) {
-			return;
-		}
-		link->spoken = true; /* one attempt, whatever the breaker says */
-		mms_link_connect(link);
-	} else if (closed && link->state == MMS_LINK_DOWN && office->now.us >= link->retry_at.us) {
-		mms_link_connect(link);
-	} else if (!closed && !link->probing && (mms_breaker_probe_due(breaker, office->now)
-			|| (office->none_usable && office->now.us - link->probed_at.us > ALL_DOWN_PROBE_US))) {
-		mms_breaker_probe_begin(breaker);
-		link->probed_at = office->now;
-		link->probing = true;
-		if (link->state == MMS_LINK_DOWN) {
-			mms_link_connect(link);
-		} else if (link->state == MMS_LINK_READY && !link->probe_sent) {
-			mms_command_init(&command);
-			mms_command_ping(&command);
-			link->probe_sent = mms_link_request(link, &command, on_pong, NULL, 0);
-		}
-	} else {
-		return;
-	}
-	if (link->state == MMS_LINK_CONNECTING && link->request_count == 0) {
-		mms_greeting_ask(link);
-	}
-	mms_link_flush(link);
 }
 
 /* When the loop must look again without being told. */
@@ -494,8 +459,8 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 		if (!mms_breaker_allows_write(breaker) && !link->probing && atomic_load(&breaker->probe_at_us) < at) {
 			at = atomic_load(&breaker->probe_at_us);
 		}
-		if (office->none_usable && office->now.us + ALL_DOWN_PROBE_US < at) {
-			at = office->now.us + ALL_DOWN_PROBE_US;
+		if (office->none_usable && office->now.us + MMS_TENDING_ALL_DOWN_US < at) {
+			at = office->now.us + MMS_TENDING_ALL_DOWN_US;
 		}
 		next = at < next ? at : next;
 	}
@@ -596,5 +561,5 @@ static bool drained(struct mms_replicator *replicator)
 	}
 	return now.us >= replicator->drain_until.us
 			|| mms_mailbox_distance(mms_mailbox_tail(mailbox), replicator->drain_head) <= 0
-			|| (replicator->office.last_words && mms_mirror_all_said(&replicator->office));
+			|| (replicator->office.last_words && mms_mirror_all_heard(&replicator->office));
 }

@@ -29,6 +29,8 @@ struct mms_node_sh {
 	struct mms_breaker_sh breaker;
 	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that meets it first */
 	_Atomic uint32_t behind;        /* 1: our behind marker for it stands on its peers; the replicator */
+	_Atomic uint64_t behind_token;  /* of that marker, 0 = none: a successor goes on with it; the replicator */
+	_Atomic uint64_t behind_id;     /* the node id that the marker's key names; the replicator */
 	_Atomic uint64_t node_id;       /* from its marker key, 0 = not met yet; the replicator */
 	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */

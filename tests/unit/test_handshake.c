@@ -13,7 +13,7 @@
 
 static void the_handshake_has_only_the_steps_that_are_needed(void **state)
 {
-	const struct mms_login none = {EMPTY, EMPTY, 0}, all = {S("joe"), S("secret"), 7};
+	const struct mms_login none = {EMPTY, EMPTY, 0, false}, all = {S("joe"), S("secret"), 7, false};
 	struct mms_command command;
 
 	(void) state;
@@ -40,7 +40,7 @@ static void the_handshake_has_only_the_steps_that_are_needed(void **state)
 static void the_longest_credentials_fit(void **state)
 {
 	static char user[64], password[512];
-	const struct mms_login login = {{user, sizeof(user)}, {password, sizeof(password)}, UINT32_MAX};
+	const struct mms_login login = {{user, sizeof(user)}, {password, sizeof(password)}, UINT32_MAX, false};
 	struct mms_command command;
 
 	(void) state;
@@ -75,7 +75,7 @@ static enum mms_status judge(const struct mms_login *login, uint32_t index, cons
 
 static void a_refused_handshake_names_step_cause_and_remedy(void **state)
 {
-	const struct mms_login login = {S("joe"), S("secret"), 7}, plain = {EMPTY, EMPTY, 0};
+	const struct mms_login login = {S("joe"), S("secret"), 7, false}, plain = {EMPTY, EMPTY, 0, false};
 	static const struct {
 		bool plain;
 		uint32_t index;
@@ -109,7 +109,7 @@ static void a_refused_handshake_names_step_cause_and_remedy(void **state)
 
 static void an_answer_that_was_not_asked_for_is_a_protocol_error(void **state)
 {
-	const struct mms_login login = {S("joe"), S("secret"), 7};
+	const struct mms_login login = {S("joe"), S("secret"), 7, false};
 	struct mms_error error;
 	char bytes[64];
 
@@ -128,7 +128,7 @@ static void an_answer_that_was_not_asked_for_is_a_protocol_error(void **state)
 
 static void a_password_that_a_server_echoes_is_not_repeated(void **state)
 {
-	const struct mms_login login = {S("joe"), S("secret"), 0};
+	const struct mms_login login = {S("joe"), S("secret"), 0, false};
 	struct mms_error error;
 
 	(void) state;

@@ -392,13 +392,13 @@ static void last_words_are_said_when_all_have_answered_or_can_not_be_reached(voi
 	sample_aged(&sample, "s", 0, "data");
 	push(&sample, "s", bit(0));
 	desk->office.last_words = true;
-	assert_false(mms_mirror_all_said(&desk->office));
+	assert_false(mms_mirror_all_heard(&desk->office));
 	node_kill(2);
 	desk_await(desk, run() && desk_link(desk, 2)->state == MMS_LINK_DOWN && node_has(1, "s", "data", NULL));
 	desk_await(desk, run() && desk_link(desk, 1)->ack_position == mms_mailbox_head(mailbox()));
-	assert_false(mms_mirror_all_said(&desk->office));
+	assert_false(mms_mirror_all_heard(&desk->office));
 	desk_link(desk, 2)->spoken = true;
-	assert_true(mms_mirror_all_said(&desk->office));
+	assert_true(mms_mirror_all_heard(&desk->office));
 	assert_int_equal(hints(2), 0);
 	end();
 }
