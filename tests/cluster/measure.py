@@ -1,4 +1,6 @@
 """Phases of load around a fault, and bars that hold on a noisy machine too."""
+import statistics
+
 from rig.load import Load
 
 BUDGET_US = 250000
@@ -18,6 +20,14 @@ def seconds(full, long, short):
 def allowed(limit_us, healthy_us, factor=1.5):
     """An absolute bar in microseconds; where the machine is noisier than the bar, what a healthy run shows counts."""
     return max(limit_us, factor * healthy_us)
+
+
+TURNS = 3
+
+
+def turns(*names, count=TURNS):
+    """Names of repeated phases: healthy and faulty ones take turns, so that the machine's noise hits both."""
+    return [f"{name} {turn}" for turn in range(count) for name in names]
 
 
 class Phases:
@@ -47,6 +57,11 @@ class Phases:
 
     def p50(self, name, skip=0.0):
         return self.load.p(0.5, *self.span(name, skip))
+
+    def p99_of_turns(self, name, skip=0.0, count=TURNS):
+        """(median, spread) of the p99 of a repeated phase."""
+        each = [self.p99(f"{name} {turn}", skip) for turn in range(count)]
+        return statistics.median(each), max(each) - min(each)
 
     def slow(self, name, skip=0.0):
         return self.load.slow(*self.span(name, skip))

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from measure import BUDGET_US, Phases, allowed, ms, seconds
-from rig.results import add, bar
-from test_node_faults import control, no_harm
+from measure import BUDGET_US, TURNS, Phases, allowed, ms, seconds, turns
+from rig.results import bar
+from test_node_faults import control, no_harm, wait_closed
 
 WORKERS = 25
 
@@ -22,62 +22,66 @@ def _swallow_connects(shop, node):
 @pytest.mark.row("F07")
 def test_connects_into_nothing_are_paid_once_per_host(cluster, full):
     shop = cluster(3, 2, workers=WORKERS, proxied=True)
+    limits, slow, flights = [], [], []
     with Phases(shop, full) as phases:
-        phases.run("healthy", seconds(full, 30, 4))
-        _swallow_connects(shop, 2)
-        phases.run("swallowed", seconds(full, 60, 5))
-        for link in shop.links_to(2):
-            link.clear()
-        phases.run("back", 2)
+        for turn in range(TURNS):
+            phases.run(f"healthy {turn}", seconds(full, 15, 2))
+            _swallow_connects(shop, 2)
+            phases.run(f"swallowed {turn}", seconds(full, 20, 3))
+            for link in shop.links_to(2):
+                link.clear()
+            wait_closed(shop, "web3")
     told = control(cluster, full, "F07", lambda other: _swallow_connects(other, 2), 3)
-    slow, flight = phases.slow("swallowed"), phases.in_flight_at("swallowed")
-    # What was already on its way when the first connect timed out waits for the same 50 ms.
-    window = phases.load.between(phases.span("swallowed")[0], phases.span("swallowed")[0] + 0.06)
-    limit = 2 * 1 + flight + len(window)
-    bar("F07", f"slow <= 1 per host + in flight until the first timeout (limit {limit})",
-        f"{len(slow)}, {flight} in flight at the fault", len(slow) <= limit, told)
-    extra = phases.p99("swallowed", skip=0.3) - phases.p99("healthy")
-    bar("F07", "others less than 1 ms extra (p99)", ms(extra), extra < allowed(1000, phases.p99("healthy"), 0.5))
-    no_harm("F07", shop, phases, ["healthy", "swallowed", "back"])
+    for turn in range(TURNS):
+        name = f"swallowed {turn}"
+        begin = phases.span(name)[0]
+        # What is already on its way when the first connect times out waits for the same 50 ms.
+        flights.append(phases.in_flight_at(name) + len(phases.load.between(begin, begin + 0.05)))
+        limits.append(len(shop.hosts) + flights[-1])
+        slow.append(len(phases.slow(name)))
+    bar("F07", f"slow <= 1 per host + in flight until the first timeout (limits {limits})", slow,
+        all(count <= limit for count, limit in zip(slow, limits)), told)
+    (after, _), (healthy, noise) = phases.p99_of_turns("swallowed", skip=0.3), phases.p99_of_turns("healthy")
+    bar("F07", "others less than 1 ms extra (p99)", f"{ms(after - healthy)}, healthy {ms(healthy)} +- {ms(noise)}",
+        after - healthy < allowed(1000, noise, 1))
+    no_harm("F07", shop, phases, turns("healthy", "swallowed"))
     bar("F07", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
 
 
 @pytest.mark.row("blackholed-peer")
 def test_a_blackholed_peer_slows_only_requests_in_flight(cluster, full):
     shop = cluster(3, 2, workers=WORKERS, proxied=True)
-    turns, length = (6, 20) if full else (4, 2)
+    count, length = (6, 20) if full else (4, 2)
     with Phases(shop, full) as phases:
-        for turn in range(turns):
+        for turn in range(count):
             phases.run(f"healthy {turn}", length)
             for link in shop.links_to(2):
                 link.set(blackhole=True)
             phases.run(f"blackholed {turn}", length)
             for link in shop.links_to(2):
                 link.clear()
-            # The peer must be in use again before the next turn can hurt.
-            phases.run(f"back {turn}", 2)
-        healthy = statistics.median(phases.p50(f"healthy {turn}") for turn in range(turns))
-        later = statistics.median(phases.p50(f"blackholed {turn}", skip=0.5) for turn in range(turns))
-    slow = [len(phases.slow(f"blackholed {turn}", skip=0.5)) for turn in range(turns)]
-    usual = sum(len(phases.slow(f"healthy {turn}")) for turn in range(turns))
-    first = [sample.session_us for turn in range(turns)
-             for sample in phases.load.between(*phases.span(f"blackholed {turn}"))]
-    noise = max(phases.slowest_us(f"healthy {turn}") for turn in range(turns))
+            wait_closed(shop, "web3")  # or the next turn could not hurt
+        healthy = statistics.median(phases.p50(f"healthy {turn}") for turn in range(count))
+        later = statistics.median(phases.p50(f"blackholed {turn}", skip=0.5) for turn in range(count))
+    slow = [len(phases.slow(f"blackholed {turn}", skip=0.5)) for turn in range(count)]
+    usual = sum(len(phases.slow(f"healthy {turn}")) for turn in range(count))
+    slowest = max(phases.slowest_us(f"blackholed {turn}") for turn in range(count))
+    noise = max(phases.slowest_us(f"healthy {turn}") for turn in range(count))
     other = cluster(3, 2, handler="phpredis", workers=WORKERS, proxied=True)
     with Phases(other, full) as contrast:
         contrast.run("healthy", 1)
         for link in other.links_to(2):
             link.set(blackhole=True)
         contrast.run("blackholed", 3)
-    told = f"phpredis {len(contrast.slow('blackholed'))} slow, slowest {ms(contrast.slowest_us('blackholed'))}"
+    told = (f"phpredis {len(contrast.slow('blackholed'))} slow, {len(contrast.failed('blackholed'))} failed, "
+            f"slowest {ms(contrast.slowest_us('blackholed'))}")
     bar("blackholed-peer", "later requests within 5 % of healthy (p50)",
         f"{later / healthy - 1:+.1%} ({ms(later)}, healthy {ms(healthy)})", later <= 1.05 * healthy, told)
     bar("blackholed-peer", "only requests in flight are slow (none after 0.5 s)", f"{slow}, healthy {usual}",
         sum(slow) <= usual)
-    bar("blackholed-peer", "each within budget_ms", f"{ms(max(first))}, healthy {ms(noise)}",
-        max(first) <= BUDGET_US + noise)
-    names = [f"{name} {turn}" for turn in range(turns) for name in ("healthy", "blackholed", "back")]
-    no_harm("blackholed-peer", shop, phases, names)
+    bar("blackholed-peer", "each within budget_ms", f"{ms(slowest)}, healthy {ms(noise)}",
+        slowest <= BUDGET_US + noise)
+    no_harm("blackholed-peer", shop, phases, turns("healthy", "blackholed", count=count))
 
 
 class Mirrors:
@@ -92,10 +96,10 @@ class Mirrors:
         shop.wait_equal(10)
 
     def read_many(self, count, threads, steps="read_and_close;get:own"):
-        """(reads, of somebody else, missing, failed, slowest in us)"""
+        """(reads, of somebody else, missing, warnings of failed ones, slowest in us)"""
         def read(number):
             chance = random.Random(f"{count}.{number}")
-            outcome = [0, [], 0, 0, 0]
+            outcome = [0, [], 0, [], 0]
             for turn in range(count // threads):
                 session = chance.choice(self.ids)
                 answer = self.shop.hosts[chance.randrange(len(self.shop.hosts))].visit(session, steps)
@@ -104,13 +108,13 @@ class Mirrors:
                 if seen not in (session, None):
                     outcome[1].append((session, seen))
                 outcome[2] += seen is None and not answer["warnings"]
-                outcome[3] += bool(answer["warnings"])
+                outcome[3] += answer["warnings"][:1]
                 outcome[4] = max(outcome[4], answer["session_us"])
             return outcome
         with ThreadPoolExecutor(threads) as pool:
             outcomes = list(pool.map(read, range(threads)))
         return (sum(each[0] for each in outcomes), [pair for each in outcomes for pair in each[1]],
-                sum(each[2] for each in outcomes), sum(each[3] for each in outcomes),
+                sum(each[2] for each in outcomes), [text for each in outcomes for text in each[3]],
                 max(each[4] for each in outcomes))
 
 
@@ -118,7 +122,7 @@ class Mirrors:
 def test_a_reply_cut_short_never_becomes_the_answer_to_another_request(cluster, new_id, full):
     shop = cluster(3, 2, workers=8, proxied=True, proxied_local=True)
     mirrors = Mirrors(shop, new_id, 100)
-    rounds, chance, reads, wrong, failed, slowest, hits = (1000 if full else 60), random.Random(8), 0, [], 0, 0, 0
+    rounds, chance, reads, wrong, failed, slowest, hits = (1000 if full else 60), random.Random(8), 0, [], [], 0, 0
     links = [shop.link(host, node) for host in range(2) for node in range(3)]
     for number in range(rounds):
         link = links[number % len(links)]
@@ -130,8 +134,8 @@ def test_a_reply_cut_short_never_becomes_the_answer_to_another_request(cluster, 
         link.clear()
     bar("F08", f"0 reads of another session in {reads}", f"{len(wrong)} {wrong[:2]}, {hits} links struck",
         not wrong and hits >= min(rounds, len(links)) // 2)
-    bar("F08", "0 failed, each within budget", f"{failed} failed, slowest {ms(slowest)}",
-        failed == 0 and slowest <= BUDGET_US + 50000)
+    bar("F08", "0 failed, each within budget", f"{len(failed)} failed {failed[:1]}, slowest {ms(slowest)}",
+        not failed and slowest <= BUDGET_US + 50000)
 
 
 @pytest.mark.row("F09")
@@ -160,38 +164,46 @@ def test_a_reset_connection_fails_no_request(cluster, new_id, full, faults, node
     shop.wait_equal(10)
 
 
+TAMPERING = [{"verb": "*", "do": "delay", "delay_ms": 130, "share": 0.003},
+             {"verb": "*", "do": "delay", "delay_ms": 30, "share": 0.003},
+             {"verb": "*", "do": "twice", "share": 0.003},
+             {"verb": "*", "do": "swallow", "share": 0.003}]
+READS_PER_ROUND = 400
+
+
 @pytest.mark.row("desync")
 def test_late_doubled_and_missing_replies_never_show_another_session(cluster, new_id, full):
-    shop = cluster(3, 2, workers=4, proxied=True, proxied_local=True)
+    shop = cluster(3, 2, workers=4, proxied=True, proxied_local=True, fpm={"fpm_global": ["process_control_timeout = 5s"]})
     mirrors = Mirrors(shop, new_id, 200)
-    links = [shop.link(host, node) for host in range(2) for node in range(3)]
-    # Few enough that breakers stay closed most of the time: a node that is left alone proves nothing.
-    rules = [{"verb": "*", "do": "delay", "delay_ms": 130, "share": 0.0008},
-             {"verb": "*", "do": "delay", "delay_ms": 30, "share": 0.0008},
-             {"verb": "*", "do": "twice", "share": 0.002},
-             {"verb": "*", "do": "swallow", "share": 0.0008}]
-    for link in links:
-        link.set(rules=rules)
-    reads, wrong, missing, failed, slowest = mirrors.read_many(100000 if full else 8000, 8,
-                                                               "start;get:own;close")
-    hits = sum(link.counts()["hit"] for link in links)
-    for link in links:
-        link.clear()
+    reads, wrong, missing, failed, slowest, hits = 0, [], 0, [], 0, 0
+    for number in range((100000 if full else 10000) // READS_PER_ROUND):
+        # One node lies at a time. New php-fpm workers start with closed breakers: a node left alone proves nothing.
+        links = shop.links_to(number % 3)
+        before = sum(link.counts()["hit"] for link in links)
+        for link in links:
+            link.set(rules=TAMPERING)
+        outcome = mirrors.read_many(READS_PER_ROUND, 8, "start;get:own;close")
+        hits += sum(link.counts()["hit"] for link in links) - before
+        for link in links:
+            link.clear()
+        for host in shop.hosts:
+            host.reload()
+        reads, missing, failed = reads + outcome[0], missing + outcome[2], failed + outcome[3]
+        wrong, slowest = wrong + outcome[1], max(slowest, outcome[4])
     bar("desync", f"0 bytes of another session in {reads} reads by 8 at once",
-        f"{len(wrong)} {wrong[:2]}; {hits} replies tampered with, {missing} read as empty, {failed} failed",
-        not wrong and hits > reads / 500)
+        f"{len(wrong)} {wrong[:2]}; {hits} replies tampered with", not wrong and hits >= reads // 500)
+    bar("desync", "with two honest nodes: 0 failed, none read as empty", f"{len(failed)} failed {failed[:1]}, {missing} empty",
+        not failed and missing == 0)
     bar("desync", "each within budget", ms(slowest), slowest <= 2 * BUDGET_US)
-    add("desync", "sessions read as empty although a copy exists", missing, "", missing == 0)
-    assert missing == 0
 
 
 @pytest.mark.row("desync")
-def test_doubled_replies_alone_never_shift_the_answers(cluster, new_id, full):
+def test_doubled_replies_of_all_nodes_never_shift_the_answers(cluster, new_id, full):
     shop = cluster(3, 2, workers=4, proxied=True, proxied_local=True)
     mirrors = Mirrors(shop, new_id, 100)
     links = [shop.link(host, node) for host in range(2) for node in range(3)]
     for link in links:
         link.set(rules=[{"verb": "*", "do": "twice", "share": 0.02}])
     reads, wrong, missing, failed, _slowest = mirrors.read_many(20000 if full else 2000, 8)
-    bar("desync", f"doubled replies: 0 bytes of another session, none read as empty in {reads} reads",
-        f"{len(wrong)} {wrong[:2]}; {missing} empty, {failed} failed", not wrong and missing == 0)
+    bar("desync", f"all nodes double replies: 0 bytes of another session in {reads} reads",
+        f"{len(wrong)} {wrong[:2]}; {missing} empty, {len(failed)} failed", not wrong)

@@ -97,7 +97,9 @@ class Load:
                 visitor.session_id, f"start;get:cart;fill:filler:{self._fill}:{visitor.session_id}{item};append:cart:{item};close", timeout=30)
         except Exception as error:
             visitor.unsure.add(item)
-            self.samples.append(Sample(at, host, 0, time.perf_counter() - began, f"{type(error).__name__}: {error}"))
+            # No answer of the page: what the visitor waited is all that is known.
+            took = time.perf_counter() - began
+            self.samples.append(Sample(at, host, int(took * 1e6), took, f"{type(error).__name__}: {error}"))
             return
         self._judge(visitor, item, answer, at, host)
 
