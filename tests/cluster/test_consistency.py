@@ -1,12 +1,14 @@
 """Any host may write any session at any moment, and every host shows the newest."""
+import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from rig.node import wait_equal
 from rig.process import until
-from rig.results import bar
+from rig.results import add, bar
 
 
 @pytest.mark.row("hop")
@@ -90,6 +92,62 @@ def test_a_late_write_never_brings_a_logged_out_session_back(cluster, new_id, fu
     bar("late-write", f"0 of {trials} logouts undone, every late write counted",
         f"{len(undone)} shown again, {len(standing)} stored again, {dropped} counted",
         not undone and not standing and dropped == trials)
+
+
+class Hoppers:
+    """Threads that write on one host and read on another at once, and note every old or missing value."""
+
+    def __init__(self, shop, new_id, threads=6):
+        self._shop, self._new_id, self._count = shop, new_id, threads
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(threads)
+        self.hops, self.stale = [], []
+
+    def __enter__(self):
+        for number in range(self._count):
+            self._pool.submit(self._hop, number)
+        return self
+
+    def __exit__(self, *_exception):
+        self._stopping.set()
+        self._pool.shutdown()
+
+    def _hop(self, number):
+        chance, session, count = random.Random(number), self._new_id(), 0
+        while not self._stopping.wait(0.002):
+            count += 1
+            writer, reader = chance.sample(self._shop.hosts, 2)
+            if writer.put(session, "n", count):
+                seen, now = reader.fetch(session, "n"), time.monotonic()
+                self.hops.append(now)
+                if seen != str(count):
+                    self.stale.append((now, writer.name, reader.name, count, seen))
+
+
+@pytest.mark.row("hop")
+def test_hops_stay_fresh_while_a_node_goes_and_comes_back(cluster, new_id, full):
+    shop = cluster(3, 3, proxied=True, proxied_local=True)
+    stale = {"while it was away": [], "after it came back": []}
+    hops = 0
+    for _ in range(10 if full else 3):
+        with Hoppers(shop, new_id) as hoppers:
+            until(lambda: len(hoppers.hops) > 100, 10, "hops")
+            shop.blackhole(1)
+            until(lambda: all(host.node_status("web2")["state"] != "closed" for host in shop.hosts), 5, "web2 given up")
+            away = len(hoppers.hops)
+            until(lambda: len(hoppers.hops) > away + 1500, 30, "hops without web2")
+            healed = time.monotonic()
+            shop.heal(1)
+            # Hosts find it again one after the other: its own host may write to it while others don't read it yet.
+            until(lambda: all(host.node_status("web2")["state"] == "closed" for host in shop.hosts), 20, "web2 used again")
+            back = len(hoppers.hops)
+            until(lambda: len(hoppers.hops) > back + 100, 10, "hops with web2")
+        hops += len(hoppers.hops)
+        for each in hoppers.stale:
+            stale["while it was away" if each[0] < healed else "after it came back"].append(each)
+    for when, found in stale.items():
+        add("hop", f"0 old or missing values {when}, in {hops} hops", f"{len(found)} {found[:2]}", "", not found)
+    assert not any(stale.values()), {when: found[:3] for when, found in stale.items()}
 
 
 @pytest.mark.row("outage-hints")

@@ -379,7 +379,9 @@ def test_a_script_ends_soon_when_a_peer_is_down_or_stopped(cluster, new_id):
 def _timed(php, session):
     began = time.monotonic()
     result = php.run("cli_write.php", session, "1")
-    assert result.returncode == 0 and not result.stderr, result.stderr
+    # One line of the log per node that went down is meant to be there.
+    others = [line for line in result.stderr.splitlines() if not line.startswith("mmsession: node ")]
+    assert result.returncode == 0 and not others, result.stderr
     return time.monotonic() - began
 
 

@@ -15,6 +15,7 @@ SHOPPERS = 12
 CHAPTER_SECONDS = 6
 CART_ITEMS = 6
 THINK_SECONDS = 0.02
+LOOK_AGAIN_SECONDS = 0.1
 CONTROL_TIMEOUT = "timeout=1&read_timeout=1"
 
 
@@ -64,6 +65,7 @@ class Shoppers:
     def __init__(self, port):
         self._port, self._stopping = port, threading.Event()
         self.visits, self.lost, self.undone = [], {}, {}
+        self.stale = 0
         self.carts = self.logouts = 0
         self._parked, self._left = [], []
         self._began = time.monotonic()
@@ -121,7 +123,9 @@ class Shoppers:
             answer, session_id = self._request(f"add={name}", session_id)
             if answer:
                 cart.append(name)
-                self._compare(session_id, cart, answer)
+                missing = self._compare(cart, answer)
+                if missing:
+                    self._lose(cart, answer, missing)
             else:
                 unsure.add(name)
             self._look(session_id, cart)
@@ -130,16 +134,25 @@ class Shoppers:
         elif cart:
             self._parked.append((session_id, cart))
 
-    def _compare(self, session_id, cart, answer):
-        missing = [item for item in cart if item not in answer["cart"]]
-        if missing:
-            self.lost.setdefault(cart[0], (self.now(), answer["host"], missing))
+    def _lose(self, cart, answer, missing):
+        self.lost.setdefault(cart[0], (self.now(), answer["host"], missing))
+
+    def _compare(self, cart, answer):
+        """What the visitor put into the cart and the page does not show."""
+        return [item for item in cart if item not in answer["cart"]]
 
     def _look(self, session_id, cart):
-        if cart:
-            answer, after = self._request("", session_id)
-            if answer:
-                self._compare(after, cart, answer)
+        """Looks at the cart at once; a visitor who misses something looks again a moment later."""
+        for attempt in range(2 if cart else 0):
+            answer, _ = self._request("", session_id)
+            missing = self._compare(cart, answer) if answer else []
+            if not missing:
+                return
+            if attempt == 0:
+                self.stale += 1
+                time.sleep(LOOK_AGAIN_SECONDS)
+            else:
+                self._lose(cart, answer, missing)
 
     def _log_out(self, session_id):
         answer, _ = self._request("logout", session_id)
@@ -218,6 +231,7 @@ def epilogue(shoppers, chapters):
     print(f"  failed           {len(failed)}" + (f" ({Counter(visit.failed[:60] for visit in failed).most_common(1)[0][0]}...)" if failed else ""))
     print(f"  slowest request  {milliseconds(slowest)} ({title})")
     print(f"  over 250 ms      {sum(1 for visit in visits if visit.seconds > 0.25)}")
+    print(f"  stale looks      {shoppers.stale} (an item missing at once, there a moment later)")
     print(f"  carts lost       {len(shoppers.lost)} of {shoppers.carts}")
     print(f"  logouts undone   {len(shoppers.undone)} of {shoppers.logouts}")
     for cart, (at, host, missing) in list(shoppers.lost.items())[:3]:
