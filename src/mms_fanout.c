@@ -11,6 +11,8 @@
 #include <poll.h>
 #include <string.h>
 
+#define PROGRESS_WAIT_US 20000 /* for the next bytes of an answer that has begun */
+
 static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status status, struct mms_error *error);
 static bool send_to(struct mms_fanout *fanout, unsigned node);
 static void collect(struct mms_fanout *fanout, unsigned node);
@@ -237,10 +239,20 @@ static void collect(struct mms_fanout *fanout, unsigned node)
 		fail(fanout, node, status, &error);
 		return;
 	}
-	if (slot->replies_got == slot->replies_wanted) {
-		slot->state = MMS_FANOUT_ANSWERED;
-		fanout->answered_mask |= UINT64_C(1) << node;
-		fanout->waiting_mask &= ~(UINT64_C(1) << node);
-		mms_client_good(fanout->client, node, mms_clock_mono().us - slot->asked_at.us);
+	if (slot->replies_got < slot->replies_wanted) {
+		/* Megabytes take their time: a node that is still sending (or taking) is no silent one. The operation's deadline
+		 * stays what it is. */
+		struct mms_mono now = mms_clock_mono();
+
+		slot->limit_at = earlier((struct mms_mono){ now.us
+				+ (int64_t)fanout->client->settings.read_timeout_ms * 1000 }, fanout->deadline);
+		if (slot->give_up_at.us < now.us + PROGRESS_WAIT_US) {
+			slot->give_up_at = earlier((struct mms_mono){ now.us + PROGRESS_WAIT_US }, fanout->deadline);
+		}
+		return;
 	}
+	slot->state = MMS_FANOUT_ANSWERED;
+	fanout->answered_mask |= UINT64_C(1) << node;
+	fanout->waiting_mask &= ~(UINT64_C(1) << node);
+	mms_client_good(fanout->client, node, mms_clock_mono().us - slot->asked_at.us);
 }

@@ -96,7 +96,8 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 		if (cluster == NULL) {
 			continue;
 		}
-		if (last && mms_mailbox_entries(&cluster->mailbox) > 0
+		/* Whoever is in office may be leaving too: what is in the mailbox is everybody's business. */
+		if (mms_mailbox_entries(&cluster->mailbox) > 0
 				&& (process->replicators[i] == NULL || !mms_replicator_running(process->replicators[i]))) {
 			mms_replicator_stop(process->replicators[i], 0, false); /* has ended: joins at once */
 			process->replicators[i] = mms_replicator_start(&process->host, cluster, NULL);

@@ -30,7 +30,6 @@
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
 #define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
 #define STANDBY_POLL_MS 500
-#define LAST_WORDS_US 500000 /* after the drain, for nodes that have not answered */
 #define NO_SEAT UINT32_MAX
 
 struct mms_replicator {
@@ -49,7 +48,7 @@ struct mms_replicator {
 	int64_t cpu_at_request_us;
 	bool draining;
 	struct mms_mono drain_until;   /* 0 = not told to stop yet */
-	uint64_t drain_head;
+	struct mms_mono end;           /* of the last words too */
 	struct mms_office office;
 	struct event *wake, *stop, *timer;
 	struct mms_reconciler *reconciler;
@@ -170,7 +169,7 @@ static void *run(void *argument)
 
 			close_office(replicator);
 			leave_office(replicator);
-			if (!replaced || !atomic_load(&replicator->stopping) || !must_succeed(replicator)) {
+			if ((!replaced && replicator->last) || !atomic_load(&replicator->stopping) || !must_succeed(replicator)) {
 				break;
 			}
 		} else if (!stand_by(replicator)) {
@@ -258,16 +257,20 @@ static bool stand_by(struct mms_replicator *replicator)
 
 static void begin_stopping(struct mms_replicator *replicator)
 {
+	int64_t drain_us = (int64_t)atomic_load(&replicator->drain_ms) * 1000;
+
 	if (replicator->drain_until.us == 0) {
-		replicator->drain_until.us = mms_clock_mono().us + (int64_t)atomic_load(&replicator->drain_ms) * 1000;
+		replicator->end.us = mms_clock_mono().us + drain_us;
+		/* The last process keeps some of it for last words. */
+		replicator->drain_until.us = replicator->end.us - (atomic_load(&replicator->last) ? drain_us * 2 / 5 : 0);
 	}
 }
 
-/* Told to stop without being in office: the last process has nobody to leave the mailbox to, and whoever is in office has
- * just died or is leaving. */
+/* Told to stop without being in office: whoever is may have died just now, or be leaving too, with no request to come that
+ * would start another. So nobody goes before the mailbox is empty or his time is over. */
 static bool must_succeed(struct mms_replicator *replicator)
 {
-	if (!atomic_load(&replicator->last) || mms_mailbox_entries(&replicator->cluster->mailbox) == 0) {
+	if (mms_mailbox_entries(&replicator->cluster->mailbox) == 0) {
 		return false;
 	}
 	begin_stopping(replicator);
@@ -403,13 +406,11 @@ static bool serve(struct mms_replicator *replicator)
 static void say_last_words(struct mms_replicator *replicator)
 {
 	struct mms_office *office = &replicator->office;
-	struct mms_mono until = mms_clock_mono();
 
 	for (unsigned i = 0; i < office->node_count; i++) {
 		mms_link_drop(&office->links[i]);
 	}
-	until.us += LAST_WORDS_US;
-	mms_last_words_say(office, until);
+	mms_last_words_say(office, replicator->end);
 }
 
 /* One turn of the loop without waiting; false when another replicator is in office. */
@@ -556,10 +557,9 @@ static bool drained(struct mms_replicator *replicator)
 	if (!replicator->draining) {
 		replicator->draining = true;
 		replicator->office.last_words = atomic_load(&replicator->last);
-		replicator->drain_head = mms_mailbox_head(mailbox);
 		begin_stopping(replicator);
 	}
 	return now.us >= replicator->drain_until.us
-			|| mms_mailbox_distance(mms_mailbox_tail(mailbox), replicator->drain_head) <= 0
+			|| mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox)
 			|| (replicator->office.last_words && mms_mirror_all_heard(&replicator->office));
 }
