@@ -93,6 +93,19 @@ static int64_t wait_us(const struct mms_client *client, unsigned node)
 	return mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
 }
 
+/* The local node may hold what this host has acknowledged and not delivered yet (mailbox, hints): then its answer is worth
+ * the full wait, or a stall of a few milliseconds would bring an older copy back from a peer. */
+static int64_t local_wait_us(const struct mms_client *client)
+{
+	const struct mms_cluster_sh *cluster = client->cluster;
+	bool pending = mms_mailbox_tail(&cluster->mailbox) != mms_mailbox_head(&cluster->mailbox);
+
+	for (unsigned i = 1; i < client->settings.node_count && !pending; i++) {
+		pending = mms_hints_count(&cluster->hints, i) > 0 || mms_hints_overflowed(&cluster->hints, i);
+	}
+	return pending || client->without_mailbox ? (int64_t)client->settings.read_timeout_ms * 1000 : wait_us(client, 0);
+}
+
 /* The first usable node (the local one, normally) is asked for the record, the others for the header. */
 static void ask_nodes(struct reading *reading)
 {
@@ -110,7 +123,7 @@ static void ask_nodes(struct reading *reading)
 			continue;
 		}
 		if (!mms_fanout_ask(&reading->fanout, i, whole ? &reading->whole : &reading->header_only,
-				wait_us(client, i))) {
+				i == 0 ? local_wait_us(client) : wait_us(client, i))) {
 			continue;
 		}
 		if (whole) {
