@@ -8,7 +8,7 @@
 
 #define LATENCY_WEIGHT 8
 #define WAIT_LATENCIES 4
-#define WAIT_MIN_US 20000u
+#define WAIT_MIN_US 100000u /* a busy machine stalls healthy nodes for tens of milliseconds: docs/decisions/0009 */
 #define JITTER_PERCENT 20
 #define BACKOFF_STEP_MAX 16u
 #define REOPENING_STEPS 3u
@@ -130,6 +130,11 @@ bool mms_breaker_probe_result(struct mms_breaker_sh *breaker, bool good, struct 
 	const bool reads_back = atomic_exchange(&breaker->state, MMS_BREAKER_CLOSED) != MMS_BREAKER_CLOSED;
 
 	return writes_back || reads_back;
+}
+
+bool mms_breaker_settled(const struct mms_breaker_sh *breaker, struct mms_mono now)
+{
+	return mms_breaker_allows_write(breaker) && was_stable(breaker, now);
 }
 
 uint32_t mms_breaker_wait_us(const struct mms_breaker_sh *breaker, uint32_t read_timeout_ms)

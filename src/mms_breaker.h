@@ -71,7 +71,11 @@ void mms_breaker_probe_begin(struct mms_breaker_sh *breaker);
  * to MMS_BREAKER_PROBE_MAX_MS. Returns true when it closed. */
 bool mms_breaker_probe_result(struct mms_breaker_sh *breaker, bool good, struct mms_mono now, uint32_t random);
 
-/* How long a read waits for this node's answer: 4 times its recent latency, at least 20 ms, at most
+/* True when it is closed and has been for MMS_BREAKER_STABLE_MS (or always): other hosts, which close theirs at moments of
+ * their own, may be taken to use the node too. */
+bool mms_breaker_settled(const struct mms_breaker_sh *breaker, struct mms_mono now);
+
+/* How long a read waits for this node's answer: 4 times its recent latency, at least 100 ms, at most
  * read_timeout_ms (unknown latency: read_timeout_ms). In microseconds. */
 uint32_t mms_breaker_wait_us(const struct mms_breaker_sh *breaker, uint32_t read_timeout_ms);
 

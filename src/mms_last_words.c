@@ -11,6 +11,11 @@
 #define QUEUED_MAX (64u * 1024u) /* collected before it is sent: the kernel charges a Unix socket's buffer for every send */
 
 static void say_to(struct mms_office *office, struct mms_link *link, struct mms_mono deadline);
+static bool say_ring(struct mms_office *office, struct mms_link *link, struct mms_conn *conn, struct mms_mono deadline);
+static void say_hints(struct mms_office *office, unsigned node, struct mms_conn *conn, struct mms_mono deadline);
+static struct mms_reply *fetch(struct mms_conn *source, const struct mms_hint *hint, struct mms_mono deadline);
+static bool say_hint(struct mms_office *office, struct mms_conn *conn, const struct mms_hint *hint,
+		const struct mms_reply *record, struct mms_mono deadline);
 static bool flush(struct mms_conn *conn, size_t left_max, struct mms_mono deadline);
 
 void mms_last_words_say(struct mms_office *office, struct mms_mono deadline)
@@ -22,49 +27,166 @@ void mms_last_words_say(struct mms_office *office, struct mms_mono deadline)
 		struct mms_mono until = { now.us + mms_clock_left_us(now, deadline) / (office->node_count - i) };
 
 		office->now = now;
-		if (office->links[i].ack_position != head && mms_mailbox_owned(&office->cluster->mailbox, office->epoch)) {
+		if ((office->links[i].ack_position != head || mms_hints_count(&office->cluster->hints, i) > 0)
+				&& mms_mailbox_owned(&office->cluster->mailbox, office->epoch)) {
 			say_to(office, &office->links[i], until);
 		}
 	}
 }
 
-static void say_to(struct mms_office *office, struct mms_link *link, struct mms_mono deadline)
+/* A connection to this node, connected; NULL when that takes longer than connect_timeout_ms. */
+static struct mms_conn *connect_to(struct mms_office *office, unsigned node, bool silent)
 {
 	const struct mms_settings *settings = office->settings;
 	struct mms_conn_options options = {
-		.node_name = settings->nodes[link->index].name, .node_address = settings->nodes[link->index].address,
+		.node_name = settings->nodes[node].name, .node_address = settings->nodes[node].address,
 		.user = mms_slice_of(settings->user), .password = mms_slice_of(office->password),
-		.db = settings->nodes[link->index].db, .silent = true, .max_reply_bytes = 65536,
+		.db = settings->nodes[node].db, .silent = silent,
+		.max_reply_bytes = (size_t)settings->max_session_size + 65536,
 		.max_output_bytes = (size_t)settings->max_session_size + 4u * QUEUED_MAX,
 	};
-	struct mms_mono connected = { office->now.us + (int64_t)settings->connect_timeout_ms * 1000 };
+	struct mms_mono until = { mms_clock_mono().us + (int64_t)settings->connect_timeout_ms * 1000 };
 	struct mms_conn *conn = mms_conn_new(&options);
 	struct sockaddr_storage address;
-	struct mms_mailbox_item item;
-	struct mms_command command;
 	socklen_t len = 0;
 
-	if (conn == NULL || !mms_address_current(&settings->nodes[link->index], mms_link_node(link), &address, &len)
+	if (conn != NULL && (!mms_address_current(&settings->nodes[node], &office->cluster->nodes[node], &address, &len)
 			|| mms_conn_open(conn, (const struct sockaddr *)&address, len, NULL) != MMS_OK
-			|| !flush(conn, 0, connected)) {
+			|| !flush(conn, 0, until))) {
 		mms_conn_free(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+static void say_to(struct mms_office *office, struct mms_link *link, struct mms_mono deadline)
+{
+	struct mms_conn *conn = connect_to(office, link->index, true);
+
+	if (conn == NULL) {
 		return;
 	}
-	while (mms_mailbox_peek(&office->cluster->mailbox, link->ack_position, &item) > 0) {
-		char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
-
-		if (mms_mirror_needs(link, &item)
-				&& (!mms_mirror_encode(office, &item, tmp_key, &command) /* expired: nothing to say */
-					? false : mms_conn_queue(conn, &command, NULL) != MMS_OK)) {
-			break;
-		}
-		if (mms_conn_queued_bytes(conn) > QUEUED_MAX && !flush(conn, 0, deadline)) {
-			break;
-		}
-		link->ack_position = item.next;
+	if (say_ring(office, link, conn, deadline)) {
+		say_hints(office, link->index, conn, deadline);
 	}
 	(void)flush(conn, 0, deadline);
 	mms_conn_free(conn);
+}
+
+static bool say(struct mms_conn *conn, const struct mms_command *command, struct mms_mono deadline)
+{
+	return mms_conn_queue(conn, command, NULL) == MMS_OK
+			&& (mms_conn_queued_bytes(conn) <= QUEUED_MAX || flush(conn, 0, deadline));
+}
+
+static bool say_ring(struct mms_office *office, struct mms_link *link, struct mms_conn *conn, struct mms_mono deadline)
+{
+	struct mms_mailbox_item item;
+	struct mms_command command;
+
+	while (mms_mailbox_peek(&office->cluster->mailbox, link->ack_position, &item) > 0) {
+		char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
+
+		if (mms_mirror_needs(link, &item) && mms_mirror_encode(office, &item, tmp_key, &command)
+				&& !say(conn, &command, deadline)) {
+			return false;
+		}
+		link->ack_position = item.next;
+	}
+	return true;
+}
+
+/* Hints die with the mapping too. A tombstone is its own record; anything else is fetched from the first node that has it. */
+static void say_hints(struct mms_office *office, unsigned node, struct mms_conn *conn, struct mms_mono deadline)
+{
+	struct mms_conn *sources[MMS_NODES_MAX] = { NULL };
+	bool tried[MMS_NODES_MAX] = { false };
+	struct mms_hint hint;
+	uint32_t cursor = 0;
+
+	/* Bounded by the table: every turn moves the cursor on. */
+	for (bool more = true; more && mms_clock_left_us(mms_clock_mono(), deadline) > 0; more = cursor != 0) {
+		struct mms_reply *reply = NULL;
+		bool said;
+
+		if (!mms_hints_next(&office->cluster->hints, node, &cursor, office->now, &hint)) {
+			continue;
+		}
+		for (unsigned i = 0; i < office->node_count && reply == NULL
+				&& !mms_record_is_tombstone(hint.header); i++) {
+			if (i == node || !mms_breaker_allows_read(&office->cluster->nodes[i].breaker)) {
+				continue;
+			}
+			if (!tried[i]) {
+				tried[i] = true;
+				sources[i] = connect_to(office, i, false);
+			}
+			reply = sources[i] == NULL ? NULL : fetch(sources[i], &hint, deadline);
+		}
+		said = say_hint(office, conn, &hint, reply, deadline);
+		mms_reply_free(reply);
+		if (!said) {
+			break;
+		}
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		mms_conn_free(sources[i]);
+	}
+}
+
+/* The record of a hint, NULL when this node does not have it (in time). */
+static struct mms_reply *fetch(struct mms_conn *source, const struct mms_hint *hint, struct mms_mono deadline)
+{
+	struct mms_command command;
+	struct mms_reply *reply = NULL;
+
+	mms_command_init(&command);
+	mms_command_get(&command, (struct mms_slice){ hint->key, hint->key_len });
+	if (mms_conn_state(source) != MMS_CONN_OPEN || mms_conn_send(source, &command, NULL) != MMS_OK) {
+		return NULL;
+	}
+	while (mms_conn_state(source) == MMS_CONN_OPEN && mms_conn_take_reply(source, &reply, NULL) == MMS_OK
+			&& reply == NULL) {
+		struct pollfd readable = { .fd = mms_conn_fd(source), .events = POLLIN };
+		int64_t left_us = mms_clock_left_us(mms_clock_mono(), deadline);
+
+		if (left_us == 0 || poll(&readable, 1, (int)(left_us / 1000) + 1) <= 0
+				|| mms_conn_receive(source, NULL) != MMS_OK) {
+			mms_conn_close(source); /* what comes later would answer another question */
+		}
+	}
+	if (reply != NULL && mms_reply_type(reply) != MMS_REPLY_STRING) {
+		mms_reply_free(reply);
+		return NULL;
+	}
+	return reply;
+}
+
+static bool say_hint(struct mms_office *office, struct mms_conn *conn, const struct mms_hint *hint,
+		const struct mms_reply *record, struct mms_mono deadline)
+{
+	struct mms_slice key = { hint->key, hint->key_len }, payload = { NULL, 0 };
+	const unsigned char *header = hint->header;
+	uint64_t ttl_ms = (uint64_t)mms_clock_left_us(office->now, hint->deadline) / 1000;
+	char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
+	struct mms_slice tmp = { tmp_key, 0 };
+	struct mms_record_header decoded;
+	struct mms_command command;
+
+	if (record != NULL) {
+		if (mms_record_decode_whole(mms_reply_text(record), key, &decoded, &payload) != MMS_RECORD_GOOD) {
+			return true;
+		}
+		header = (const unsigned char *)mms_reply_text(record).ptr;
+	}
+	if (ttl_ms == 0 || (record == NULL && !mms_record_is_tombstone(hint->header))) {
+		return true; /* nothing to say about this one */
+	}
+	tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
+	mms_command_init(&command);
+	mms_command_put(&command, key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS,
+			(struct mms_slice){ NULL, 0 });
+	return say(conn, &command, deadline);
 }
 
 /* Sends until at most left_max bytes are queued; false on an error or at the deadline. */

@@ -40,6 +40,7 @@ struct mms_process {
 static void adopt(struct mms_process *process);
 static uint32_t index_of(const struct mms_process *process, const struct mms_cluster_sh *cluster);
 static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t index);
+static bool hints_left(const struct mms_cluster_sh *cluster);
 static bool is_last(struct mms_process *process);
 
 struct mms_process *mms_process_new(uint32_t max_clusters, uint64_t mailbox_size, struct mms_error *error)
@@ -97,7 +98,7 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 			continue;
 		}
 		/* Whoever is in office may be leaving too: what is in the mailbox is everybody's business. */
-		if (mms_mailbox_entries(&cluster->mailbox) > 0
+		if ((mms_mailbox_entries(&cluster->mailbox) > 0 || (last && hints_left(cluster)))
 				&& (process->replicators[i] == NULL || !mms_replicator_running(process->replicators[i]))) {
 			mms_replicator_stop(process->replicators[i], 0, false); /* has ended: joins at once */
 			process->replicators[i] = mms_replicator_start(&process->host, cluster, NULL);
@@ -204,6 +205,16 @@ static void start_thread(struct mms_process *process, struct mms_cluster_sh *clu
 		process->replicators[index] = mms_replicator_start(&process->host, cluster, NULL);
 	}
 	pthread_mutex_unlock(&process->lock);
+}
+
+static bool hints_left(const struct mms_cluster_sh *cluster)
+{
+	for (uint32_t i = 0; i < cluster->settings.node_count; i++) {
+		if (mms_hints_count(&cluster->hints, i) > 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool is_last(struct mms_process *process)

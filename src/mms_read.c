@@ -424,6 +424,14 @@ static void repair(struct reading *reading, const struct mms_answer *answer)
 	if (mms_mailbox_push(&client->cluster->mailbox, &parcel, mms_clock_mono(), &ticket)) {
 		mms_client_count(client, MMS_METRIC_read_repairs);
 		mms_shm_wake(client->cluster);
+	} else {
+		struct mms_mono now = mms_clock_mono();
+		struct mms_mono until = { now.us + ttl_ms * 1000 };
+
+		/* Too large for the ring, or no room: the replicator fetches it itself. */
+		mms_client_count(client, mms_hints_add(&client->cluster->hints, reading->key, answer->header_bytes, lacking,
+				until, now) ? MMS_METRIC_hints_made : MMS_METRIC_hint_overflows);
+		mms_shm_kick(client->cluster);
 	}
 }
 

@@ -560,6 +560,7 @@ static bool drained(struct mms_replicator *replicator)
 		begin_stopping(replicator);
 	}
 	return now.us >= replicator->drain_until.us
-			|| mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox)
+			|| (mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox)
+				&& (!replicator->office.last_words || mms_delivery_next_us(replicator->delivery) == INT64_MAX))
 			|| (replicator->office.last_words && mms_mirror_all_heard(&replicator->office));
 }

@@ -31,6 +31,7 @@ static void settle_round(struct writing *writing, uint64_t asked);
 static void judge(struct writing *writing, unsigned node);
 static void hint_missing(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
+static bool is_settled(const struct mms_client *client);
 
 enum mms_status mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result)
@@ -48,8 +49,10 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->tmp.ptr = writing->tmp_key;
 	writing->tmp.len = mms_client_tmp_key(client, writing->tmp_key);
 	pushed = push(writing, &ticket);
-	if (!pushed && needed < 2 && client->settings.node_count > 1) {
-		needed = 2; /* rule k: no write stays on one node */
+	if (needed < 2 && client->settings.node_count > 1 && (!pushed || !is_settled(client))) {
+		/* Rule k: no write stays on one node. Nor, while hosts may differ about which nodes are up, on a node that another
+		 * host does not read from: the visitor's next request may go there before the mirror does. */
+		needed = 2;
 	}
 	mms_fanout_begin(&writing->fanout, client, deadline);
 	build(writing, &writing->command, order->kind, (struct mms_slice){ NULL, 0 });
@@ -124,6 +127,18 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 			MMS_TOMBSTONE_GRACE_MS, expected);
 }
 
+static bool is_settled(const struct mms_client *client)
+{
+	struct mms_mono now = mms_clock_mono();
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if (!mms_breaker_settled(&client->cluster->nodes[i].breaker, now)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static int64_t wait_us(const struct mms_client *client)
 {
 	/* The full wait: going on to the next node costs a second copy and a fault, for a stall that may be over in a
@@ -131,16 +146,21 @@ static int64_t wait_us(const struct mms_client *client)
 	return (int64_t)client->settings.read_timeout_ms * 1000;
 }
 
-/* Asks up to `wanted` nodes not tried yet, in the configured order. */
+/* Asks up to `wanted` nodes not tried yet: the local one, then peers that have long been up, then the others; each in the
+ * configured order. */
 static uint64_t ask_round(struct writing *writing, uint32_t wanted)
 {
 	struct mms_client *client = writing->client;
+	uint32_t node_count = client->settings.node_count;
+	struct mms_mono now = mms_clock_mono();
 	uint64_t asked = 0;
 
-	for (unsigned i = 0; i < client->settings.node_count && count_bits(asked) < wanted; i++) {
+	for (unsigned k = 0; k < 2 * node_count && count_bits(asked) < wanted; k++) {
+		unsigned i = k % node_count;
 		uint64_t bit = UINT64_C(1) << i;
+		bool early = i == 0 || mms_breaker_settled(&client->cluster->nodes[i].breaker, now);
 
-		if ((writing->tried_mask & bit) != 0 || !mms_client_can_write(client, i)) {
+		if ((writing->tried_mask & bit) != 0 || early != (k < node_count) || !mms_client_can_write(client, i)) {
 			continue;
 		}
 		writing->tried_mask |= bit;
