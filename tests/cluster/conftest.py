@@ -1,11 +1,13 @@
 """Selection by row, the closing line, and what nearly every test starts with."""
 import os
 import random
+import shutil
 
 import pytest
 
 from rig import results
 from rig.cluster import Cluster
+from rig.node import PROGRAMS
 
 FULL = os.environ.get("MMS_FULL") == "1"
 
@@ -66,6 +68,16 @@ def pytest_configure(config):
 def full():
     """True when the test is to run at the length that faults.md gives it."""
     return FULL
+
+
+@pytest.fixture(params=PROGRAMS)
+def program(request):
+    """Each kind of server; one that is not installed is skipped, but in CI redis-server has to be there."""
+    if not shutil.which(request.param):
+        if os.environ.get("CI") == "true" and request.param == "redis-server":
+            pytest.fail("redis-server is not installed")
+        pytest.skip(f"{request.param} is not installed")
+    return request.param
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from rig.results import add, bar
 
 
 @pytest.mark.row("hop")
-def test_a_write_on_one_host_is_read_at_once_on_another(cluster, new_id, full):
-    shop = cluster(3, 3)
+def test_a_write_on_one_host_is_read_at_once_on_another(cluster, program, new_id, full):
+    shop = cluster(3, 3, program=program)
     hops, wrong, session = 10000 if full else 2000, [], new_id()
     for hop in range(hops):
         if hop % 20 == 0:
@@ -44,8 +44,8 @@ def test_a_node_has_at_most_one_connection_per_worker_and_one_per_host(cluster, 
 
 
 @pytest.mark.row("pairs")
-def test_simultaneous_writes_on_two_hosts_leave_all_nodes_equal(cluster, new_id, full):
-    shop = cluster(3, 2)
+def test_simultaneous_writes_on_two_hosts_leave_all_nodes_equal(cluster, program, new_id, full):
+    shop = cluster(3, 2, program=program)
     sessions = [new_id() for _ in range(3000 if full else 600)]
     gate = threading.Barrier(2)
     refused = []
@@ -67,8 +67,8 @@ def test_simultaneous_writes_on_two_hosts_leave_all_nodes_equal(cluster, new_id,
 
 @pytest.mark.row("C5")
 @pytest.mark.row("late-write")
-def test_a_late_write_never_brings_a_logged_out_session_back(cluster, new_id, full, signs):
-    shop = cluster(3, 2)
+def test_a_late_write_never_brings_a_logged_out_session_back(cluster, program, new_id, full, signs):
+    shop = cluster(3, 2, program=program)
     trials = 2000 if full else 200
 
     def trial(number):

@@ -27,7 +27,8 @@ present() {
 }
 
 phpredis_present() {
-    php -m 2>/dev/null | grep -qi '^redis$'
+    # Not through "grep -q": it leaves early, php dies of SIGPIPE, and pipefail calls that absent.
+    [ "$(php -r 'echo (int) extension_loaded("redis");' 2>/dev/null)" = 1 ]
 }
 
 missing_packages() {

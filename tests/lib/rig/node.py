@@ -36,7 +36,7 @@ class Node:
         self._process = spawn(
             [self._program, "--port", self.port, "--bind", self.host, "--unixsocket", self.socket,
              "--unixsocketperm", "777", "--protected-mode", "no", "--dir", self.folder, "--save", "", "--appendonly", "no",
-             "--enable-debug-command", "yes", "--loglevel", "notice", *self._settings],
+             "--loglevel", "notice", *self._settings],
             namespace=self._namespace, log=os.path.join(self.folder, "log"))
         until(self._answers, 20, lambda: f"{self.name} answers; its log ends: {self.log_tail()}")
         return self
