@@ -73,6 +73,23 @@ void mms_client_drop_connections(struct mms_client *client)
 	}
 }
 
+bool mms_client_refresh_password(struct mms_client *client)
+{
+	char password[MMS_SECRET_MAX + 1];
+	bool changed = client->settings.password_file[0] != '\0'
+			&& mms_config_read_password(client->settings.password_file, password, NULL) == MMS_OK
+			&& strcmp(password, client->password) != 0;
+
+	if (changed) {
+		memcpy(client->password, password, sizeof password);
+		for (unsigned i = 0; i < client->settings.node_count; i++) {
+			mms_conn_set_password(client->conns[i], mms_slice_of(client->password));
+		}
+	}
+	explicit_bzero(password, sizeof password);
+	return changed;
+}
+
 bool mms_client_can_read(struct mms_client *client, unsigned node)
 {
 	probe_by_request(client, node);

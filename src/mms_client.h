@@ -39,6 +39,10 @@ void mms_client_free(struct mms_client *client);
 /* After a fork: closes the inherited sockets. */
 void mms_client_drop_connections(struct mms_client *client);
 
+/* After a refused password: reads the file again. True when it holds another one now, which all connections opened from now
+ * on use. */
+bool mms_client_refresh_password(struct mms_client *client);
+
 /* May this node be read or written now, by its breaker? */
 bool mms_client_can_read(struct mms_client *client, unsigned node);
 bool mms_client_can_write(struct mms_client *client, unsigned node);

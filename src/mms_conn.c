@@ -72,6 +72,12 @@ struct mms_conn *mms_conn_new(const struct mms_conn_options *options)
 	return conn;
 }
 
+void mms_conn_set_password(struct mms_conn *conn, struct mms_slice password)
+{
+	conn->options.password = password;
+	conn->login.password = password;
+}
+
 void mms_conn_free(struct mms_conn *conn)
 {
 	if (conn != NULL) {

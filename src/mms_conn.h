@@ -32,6 +32,8 @@ enum mms_conn_state { MMS_CONN_CLOSED, MMS_CONN_CONNECTING, MMS_CONN_OPEN };
 
 /* A closed connection; NULL when memory is short. Copies options. */
 struct mms_conn *mms_conn_new(const struct mms_conn_options *options);
+/* Another password for the next open; borrowed like the first. */
+void mms_conn_set_password(struct mms_conn *conn, struct mms_slice password);
 /* Closes and frees; NULL is fine. */
 void mms_conn_free(struct mms_conn *conn);
 

@@ -94,6 +94,20 @@ struct mms_reply *mms_fanout_take_reply(struct mms_fanout *fanout, unsigned node
 	return reply;
 }
 
+/* Once: for an idle connection that the server had closed, and for a password that was changed in its file meanwhile. */
+static bool try_again(struct mms_fanout *fanout, unsigned node, enum mms_status status)
+{
+	struct mms_client *client = fanout->client;
+	bool idle = status == MMS_ERR_CLOSED;
+	bool refused = status == MMS_ERR_REFUSED && mms_conn_refusal(client->conns[node]) == MMS_CLASS_AUTH;
+
+	if (fanout->slots[node].retried || (!idle && !refused)) {
+		return false;
+	}
+	fanout->slots[node].retried = true;
+	return idle || mms_client_refresh_password(client);
+}
+
 static bool send_to(struct mms_fanout *fanout, unsigned node)
 {
 	struct mms_client *client = fanout->client;
@@ -104,8 +118,7 @@ static bool send_to(struct mms_fanout *fanout, unsigned node)
 	if (conn != NULL) {
 		status = mms_conn_send(conn, fanout->slots[node].command, &error);
 	}
-	if (status == MMS_ERR_CLOSED && !fanout->slots[node].retried) {
-		fanout->slots[node].retried = true;
+	if (try_again(fanout, node, status)) {
 		return send_to(fanout, node);
 	}
 	if (status != MMS_OK) {
@@ -230,8 +243,7 @@ static void collect(struct mms_fanout *fanout, unsigned node)
 		}
 		slot->replies[slot->replies_got++] = reply;
 	}
-	if (status == MMS_ERR_CLOSED && !slot->retried) {
-		slot->retried = true;
+	if (try_again(fanout, node, status)) {
 		(void)send_to(fanout, node);
 		return;
 	}

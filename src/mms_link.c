@@ -57,6 +57,20 @@ void mms_link_fini(struct mms_link *link)
 	link->conn = NULL;
 }
 
+/* The last attempt was refused: the password may have been changed in its file. */
+static void refresh_password(struct mms_office *office)
+{
+	char password[MMS_SECRET_MAX + 1];
+
+	if (mms_config_read_password(office->settings->password_file, password, NULL) == MMS_OK) {
+		memcpy(office->password, password, sizeof password);
+		for (unsigned i = 0; i < office->node_count; i++) {
+			mms_conn_set_password(office->links[i].conn, mms_slice_of(office->password));
+		}
+	}
+	explicit_bzero(password, sizeof password);
+}
+
 void mms_link_connect(struct mms_link *link)
 {
 	struct mms_office *office = link->office;
@@ -69,6 +83,9 @@ void mms_link_connect(struct mms_link *link)
 	if (!mms_address_current(&settings->nodes[link->index], mms_link_node(link), &address, &len)) {
 		link->retry_at.us = office->now.us + RETRY_FIRST_US;
 		return;
+	}
+	if (mms_conn_refusal(link->conn) == MMS_CLASS_AUTH) {
+		refresh_password(office);
 	}
 	link->state = MMS_LINK_CONNECTING;
 	link->deadline.us = office->now.us
