@@ -1,0 +1,526 @@
+/* Repair scans: a node that came back empty or behind is brought up to date and then called complete, never before. The
+ * clock of the office runs ahead where a test would have to wait. */
+#include "office.h"
+
+#include "mms_greeting.h"
+#include "mms_reconcile.h"
+#include "mms_repair.h"
+
+#define MARKER RIG_PREFIX ":node"
+#define LEASE RIG_PREFIX ":lease"
+#define SECOND INT64_C(1000000)
+
+static struct desk *desk;
+static struct mms_reconciler *reconciler;
+static struct mms_repair *repair;
+static int64_t ahead_us;
+
+/* One round of the replicator's loop, as far as it matters here. */
+static void turn(void)
+{
+	desk->office.now.us = now_us() + ahead_us;
+	mms_repair_run(repair);
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		mms_link_flush(desk_link(desk, node));
+	}
+	event_base_loop(desk->office.base, EVLOOP_NONBLOCK);
+	nap_us(200);
+}
+
+/* Turns, with the clock two seconds further now and then, until something has come about. */
+#define turn_until(condition) \
+	do { \
+		const int64_t turn_until_us = now_us() + DEADLINE_US; \
+		for (unsigned round = 1; !(condition); round++) { \
+			if (now_us() > turn_until_us) { \
+				fail_msg("waited in vain for %s", #condition); \
+			} \
+			ahead_us += round % 100 == 0 ? 2 * SECOND : 0; \
+			turn(); \
+		} \
+	} while (0)
+
+/* What would happen within this time happens. */
+static void turn_for(int64_t us)
+{
+	for (int64_t done_us = 0; done_us < us; done_us += SECOND) {
+		ahead_us += SECOND;
+		for (unsigned round = 0; round < 100; round++) {
+			turn();
+		}
+	}
+}
+
+static void greet(unsigned node)
+{
+	mms_link_drop(desk_link(desk, node));
+	mms_link_connect(desk_link(desk, node));
+	mms_greeting_ask(desk_link(desk, node));
+	desk_await(desk, mms_link_ready(desk_link(desk, node)));
+}
+
+static void begin_with(struct host *host)
+{
+	desk = desk_open(host);
+	reconciler = mms_reconciler_new(&desk->office);
+	repair = mms_repair_new(&desk->office, reconciler);
+	ahead_us = 0;
+	assert_non_null(repair);
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		greet(node);
+	}
+}
+
+static void begin(unsigned nodes)
+{
+	rig_fresh();
+	begin_with(host_new(nodes, "web1"));
+}
+
+static void end(void)
+{
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		mms_link_drop(desk_link(desk, node));
+	}
+	mms_repair_free(repair);
+	mms_reconciler_free(reconciler);
+	desk_close(desk);
+}
+
+static bool is_complete(unsigned node)
+{
+	return atomic_load(&desk->host->cluster->nodes[node].complete) == 1;
+}
+
+/* As after a restart without persistence. */
+static void empty(unsigned node)
+{
+	node_do(node, "FLUSHALL");
+	greet(node);
+	assert_false(is_complete(node));
+}
+
+static bool marker_says_complete(unsigned node)
+{
+	struct mms_reply *reply = node_ask(node, "GET", MARKER);
+	const struct mms_slice text = mms_reply_text(reply);
+	const bool complete = text.len > 2 && memcmp(text.ptr + text.len - 2, " 1", 2) == 0;
+
+	mms_reply_free(reply);
+	return complete;
+}
+
+static void put_numbered(unsigned node, unsigned from, unsigned to)
+{
+	struct sample sample;
+	char id[16];
+
+	for (unsigned number = from; number < to; number++) {
+		snprintf(id, sizeof(id), "s%u", number);
+		sample_aged(&sample, id, 5000, id);
+		node_put(node, id, &sample);
+	}
+}
+
+static bool has_numbered(unsigned node, unsigned from, unsigned to)
+{
+	char id[16];
+
+	for (unsigned number = from; number < to; number++) {
+		snprintf(id, sizeof(id), "s%u", number);
+		if (!node_has(node, id, id, NULL)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void an_emptied_node_is_filled_and_called_complete(void **state)
+{
+	(void) state;
+	begin(3);
+	assert_true(mms_repair_next_us(repair) == INT64_MAX);
+	put_numbered(0, 0, 250);
+	put_numbered(2, 200, 400);
+	empty(1);
+	assert_true(mms_repair_next_us(repair) <= now_us());
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, 400));
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "s7"), RIG_TTL_MS / 2, RIG_TTL_MS);
+	assert_true(marker_says_complete(1));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repairs), 1);
+	assert_true(mms_repair_next_us(repair) == INT64_MAX);
+	turn_for(SECOND);
+	assert_int_equal(node_number(1, "EXISTS", LEASE), 0);
+	end();
+}
+
+static void another_host_sees_that_it_is_complete_again(void **state)
+{
+	struct desk *other;
+
+	(void) state;
+	begin(2);
+	other = desk_open(host_new(2, "web2"));
+	put_numbered(0, 0, 10);
+	empty(1);
+	mms_link_connect(desk_link(other, 1));
+	mms_greeting_ask(desk_link(other, 1));
+	desk_await(other, mms_link_ready(desk_link(other, 1)));
+	assert_int_equal(atomic_load(&other->host->cluster->nodes[1].complete), 0);
+	turn_until(is_complete(1));
+	desk_link(other, 1)->marker_checked.us = 0;
+	mms_greeting_recheck(desk_link(other, 1));
+	desk_await(other, atomic_load(&other->host->cluster->nodes[1].complete) == 1);
+	mms_link_drop(desk_link(other, 1));
+	desk_close(other);
+	end();
+}
+
+/* What other hosts wrote while they took the node for dead is still in their mailboxes. */
+static void mirrors_under_way_have_two_seconds_to_arrive(void **state)
+{
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 10);
+	empty(1);
+	desk_link(desk, 1)->ready_since.us = now_us() + 5 * SECOND; /* far from settled, however slow the machine */
+	desk_await(desk, (turn(), has_numbered(1, 0, 10)));
+	for (unsigned round = 0; round < 200; round++) {
+		turn();
+	}
+	assert_false(is_complete(1));
+	assert_false(marker_says_complete(1));
+	desk_link(desk, 1)->ready_since.us = now_us() - 2 * SECOND;
+	turn_until(is_complete(1));
+	end();
+}
+
+static void records_move_both_ways_and_only_where_versions_differ(void **state)
+{
+	struct sample old, a, b, c, d;
+
+	(void) state;
+	begin(3);
+	empty(1);
+	sample_aged(&a, "a", 1000, "newer on the target");
+	sample_aged(&b, "b", 1000, "newer on the source");
+	sample_aged(&c, "c", 1000, "the same everywhere");
+	sample_aged(&d, "d", 1000, "on the target alone");
+	sample_aged(&old, "a", 9000, "old");
+	node_put(0, "a", &old);
+	node_put(1, "a", &a);
+	node_put(0, "b", &b);
+	sample_aged(&old, "b", 9000, "old");
+	node_put(1, "b", &old);
+	for (unsigned node = 0; node < 3; node++) {
+		node_put(node, "c", &c);
+	}
+	node_put(1, "d", &d);
+	for (unsigned node = 0; node < 3; node++) {
+		node_forget_calls(node);
+	}
+	turn_until(is_complete(1));
+	for (unsigned node = 0; node < 3; node++) {
+		assert_true(node_holds(node, "a", &a) && node_holds(node, "b", &b));
+		assert_true(node_holds(node, "c", &c) && node_holds(node, "d", &d));
+	}
+	assert_int_equal(node_calls(0, "rename"), 2); /* a, d */
+	assert_int_equal(node_calls(1, "rename"), 1); /* b */
+	assert_int_equal(node_calls(2, "rename"), 3); /* a, b, d */
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_moved), 6);
+	end();
+}
+
+static void a_tombstone_travels(void **state)
+{
+	struct sample record, tombstone, later;
+
+	(void) state;
+	begin(2);
+	empty(1);
+	sample_aged(&record, "gone", 9000, "logged in");
+	sample_tombstone(&tombstone, "gone", 1000);
+	node_put(0, "gone", &tombstone);
+	node_put(1, "gone", &record);
+	sample_aged(&later, "back", 9000, "logged in");
+	node_put(0, "back", &later);
+	sample_tombstone(&later, "back", 1000);
+	node_put(1, "back", &later);
+	sample_tombstone(&record, "alone", 1000);
+	node_put(0, "alone", &record);
+	turn_until(is_complete(1));
+	assert_true(node_holds(1, "gone", &tombstone));
+	assert_true(node_holds(0, "back", &later));
+	assert_true(node_holds(1, "alone", &record));
+	end();
+}
+
+static void keys_of_others_and_internal_ones_are_left_alone(void **state)
+{
+	struct sample record;
+
+	(void) state;
+	begin(2);
+	empty(1);
+	sample_aged(&record, "s", 1000, "data");
+	node_put(0, "s", &record);
+	node_put(0, "taken", &record); /* made for another key: foreign or damaged, not to be spread */
+	node_do(0, "HSET", RIG_PREFIX "hash", "field", "value");
+	node_do(0, "SET", "other:s", "of another application");
+	node_do(0, "SET", RIG_PREFIX "text", "not a record");
+	node_do(0, "SET", RIG_PREFIX "no.session_id", "whatever");
+	node_do(0, "SET", RIG_PREFIX ":behind:1:web9", "token");
+	node_do(0, "SET", RIG_PREFIX ":tmp:1", "half");
+	sample_aged(&record, "mine", 1000, "data");
+	node_put(0, "mine", &record);
+	node_do(1, "SET", RIG_PREFIX "mine", "somebody's");
+	turn_until(is_complete(1));
+	assert_true(node_has(1, "s", "data", NULL));
+	assert_int_equal(node_number(1, "DBSIZE", NULL), 3 + node_number(1, "EXISTS", LEASE)); /* s, mine, marker */
+	assert_int_equal(node_number(1, "STRLEN", RIG_PREFIX "mine"), 10);
+	assert_int_equal(node_number(0, "STRLEN", RIG_PREFIX "text"), 12);
+	assert_int_equal(node_number(0, "HLEN", RIG_PREFIX "hash"), 1);
+	end();
+}
+
+static void an_emptied_server_is_noticed_on_a_connection_that_stands(void **state)
+{
+	uint64_t id;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 50);
+	put_numbered(1, 0, 50);
+	id = atomic_load(&desk->host->cluster->nodes[1].node_id);
+	node_do(1, "FLUSHALL");
+	turn_until((mms_greeting_recheck(desk_link(desk, 1)), !is_complete(1)));
+	turn_until((mms_greeting_recheck(desk_link(desk, 1)), is_complete(1)));
+	assert_true(has_numbered(1, 0, 50));
+	assert_true(marker_says_complete(1));
+	assert_true(atomic_load(&desk->host->cluster->nodes[1].node_id) != id);
+	end();
+}
+
+/* Emptied a second time while it is being filled: what was compared by then is worth nothing. */
+static void a_node_that_is_emptied_in_between_is_filled_anew(void **state)
+{
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 50);
+	put_numbered(2, 50, 100);
+	empty(1);
+	mms_link_drop(desk_link(desk, 2));
+	turn_until(has_numbered(1, 0, 50));
+	turn_for(4 * SECOND);
+	empty(1);
+	greet(2);
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, 100));
+	end();
+}
+
+static void a_marker_that_changed_meanwhile_is_not_overwritten(void **state)
+{
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 10);
+	empty(1);
+	node_do(1, "SET", MARKER, "00000000000000aa 0123456789012345678901234567890123456789 0");
+	turn_for(6 * SECOND);
+	assert_true(has_numbered(1, 0, 10));
+	assert_false(is_complete(1));
+	assert_false(marker_says_complete(1));
+	end();
+}
+
+static void a_foreign_lease_is_respected(void **state)
+{
+	struct mms_reply *reply;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 10);
+	empty(1);
+	node_do(1, "SET", LEASE, "another's");
+	turn_for(6 * SECOND);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), 0);
+	assert_false(is_complete(1));
+	reply = node_ask(1, "GET", LEASE);
+	assert_int_equal(mms_reply_text(reply).len, 9);
+	assert_memory_equal(mms_reply_text(reply).ptr, "another's", 9);
+	mms_reply_free(reply);
+	node_do(1, "DEL", LEASE);
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, 10));
+	end();
+}
+
+static void a_missing_source_leaves_it_incomplete_and_is_made_up_for(void **state)
+{
+	unsigned long scans;
+
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 30);
+	put_numbered(2, 30, 60);
+	empty(1);
+	mms_link_drop(desk_link(desk, 2));
+	turn_until(has_numbered(1, 0, 30));
+	turn_for(8 * SECOND);
+	assert_false(is_complete(1));
+	assert_false(marker_says_complete(1));
+	assert_true(mms_repair_next_us(repair) == INT64_MAX);
+	scans = node_calls(0, "scan");
+	assert_true(scans > 0);
+	greet(2);
+	assert_true(mms_repair_next_us(repair) != INT64_MAX);
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, 60));
+	assert_int_equal(node_calls(0, "scan"), scans); /* it goes on where it was */
+	end();
+}
+
+static void a_lost_answer_makes_the_pass_again(void **state)
+{
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	put_numbered(0, 0, 30);
+	empty(1);
+	fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_CLOSE, .times = 1 });
+	turn_until(desk_link(desk, 0)->state == MMS_LINK_DOWN);
+	fake_release(fake);
+	turn_for(4 * SECOND);
+	assert_false(is_complete(1));
+	greet(0);
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, 30));
+	end();
+	fake_free(fake);
+}
+
+static void a_scan_that_the_server_refuses_proves_nothing(void **state)
+{
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	put_numbered(0, 0, 30);
+	empty(1);
+	fake_says(fake, "SCAN", "-NOPERM no permissions to run the 'scan' command\r\n", -1);
+	turn_for(6 * SECOND);
+	assert_false(is_complete(1));
+	fake_release(fake);
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, 30));
+	end();
+	fake_free(fake);
+}
+
+static void a_node_that_missed_more_than_hints_hold_is_scanned(void **state)
+{
+	struct mms_hints_sh *hints;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 30);
+	hints = &desk->host->cluster->hints;
+	atomic_store(&hints->overflow_mask, bit(1));
+	turn_until(!mms_hints_overflowed(hints, 1));
+	assert_true(has_numbered(1, 0, 30));
+	assert_true(is_complete(1));
+	end();
+}
+
+static void a_node_that_can_not_be_written_is_left_alone(void **state)
+{
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 10);
+	empty(1);
+	host_open_breaker(desk->host, 1, MMS_FAULT_WRITE_ONLY);
+	assert_true(mms_repair_next_us(repair) == INT64_MAX);
+	turn_for(4 * SECOND);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), 0);
+	memset(desk_breaker(desk, 1), 0, sizeof(*desk_breaker(desk, 1)));
+	turn_until(is_complete(1));
+	end();
+}
+
+/* The child begins a repair, and never ends it. */
+static int repair_a_little(void *argument)
+{
+	begin_with(argument);
+	while (host_metric(argument, MMS_METRIC_repair_moved) == 0) {
+		turn();
+	}
+	pause();
+	return 1;
+}
+
+static void a_repair_whose_process_was_killed_is_made_by_another(void **state)
+{
+	struct host *host;
+	pid_t child;
+
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 500);
+	put_numbered(2, 400, 600);
+	empty(1);
+	host = desk->host;
+	child = spawn(repair_a_little, host);
+	await(host_metric(host, MMS_METRIC_repair_moved) > 0);
+	kill_child(child);
+	assert_int_equal(node_number(1, "DBSIZE", NULL) < 600, 1);
+	assert_in_range(node_number(1, "PTTL", LEASE), 1, 5000); /* nobody has to take it away */
+	turn_for(4 * SECOND);
+	assert_false(is_complete(1));
+	node_do(1, "PEXPIRE", LEASE, "1");
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, 600));
+	assert_true(marker_says_complete(1));
+	end();
+}
+
+static void a_node_alone_has_nobody_to_be_compared_with(void **state)
+{
+	(void) state;
+	begin(1);
+	empty(0);
+	turn_for(4 * SECOND);
+	assert_false(is_complete(0));
+	end();
+	mms_repair_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_emptied_node_is_filled_and_called_complete),
+		cmocka_unit_test(another_host_sees_that_it_is_complete_again),
+		cmocka_unit_test(mirrors_under_way_have_two_seconds_to_arrive),
+		cmocka_unit_test(records_move_both_ways_and_only_where_versions_differ),
+		cmocka_unit_test(a_tombstone_travels),
+		cmocka_unit_test(keys_of_others_and_internal_ones_are_left_alone),
+		cmocka_unit_test(an_emptied_server_is_noticed_on_a_connection_that_stands),
+		cmocka_unit_test(a_node_that_is_emptied_in_between_is_filled_anew),
+		cmocka_unit_test(a_marker_that_changed_meanwhile_is_not_overwritten),
+		cmocka_unit_test(a_foreign_lease_is_respected),
+		cmocka_unit_test(a_missing_source_leaves_it_incomplete_and_is_made_up_for),
+		cmocka_unit_test(a_lost_answer_makes_the_pass_again),
+		cmocka_unit_test(a_scan_that_the_server_refuses_proves_nothing),
+		cmocka_unit_test(a_node_that_missed_more_than_hints_hold_is_scanned),
+		cmocka_unit_test(a_node_that_can_not_be_written_is_left_alone),
+		cmocka_unit_test(a_repair_whose_process_was_killed_is_made_by_another),
+		cmocka_unit_test(a_node_alone_has_nobody_to_be_compared_with),
+	};
+
+	return rig_run(tests);
+}
