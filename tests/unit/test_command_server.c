@@ -287,6 +287,107 @@ static void the_other_commands_do_what_they_say(void **state)
 	assert_true(client_do(&client, 2, "DEL", "marker"));
 }
 
+/* Sends it and returns what the server counts it as having done. */
+static int64_t replace_if(const char *old, const char *value, uint64_t ttl_ms)
+{
+	struct mms_command command;
+
+	mms_command_init(&command);
+	mms_command_replace_if(&command, slice_of("marker"), slice_of(old), slice_of(value), ttl_ms);
+	assert_int_equal(command.reply_count, 1);
+	send_parts(&command);
+	struct mms_reply *reply = client_take(&client);
+
+	assert_non_null(reply);
+	assert_int_equal(mms_reply_type(reply), MMS_REPLY_INTEGER);
+	int64_t replaced = mms_reply_integer(reply);
+
+	mms_reply_free(reply);
+	return replaced;
+}
+
+static void assert_marker(const char *value, int64_t ttl_ms)
+{
+	struct mms_reply *reply = client_ask(&client, 2, "GET", "marker");
+	int64_t left_ms = client_integer(&client, "PTTL", "marker");
+
+	assert_int_equal(mms_reply_text(reply).len, strlen(value));
+	assert_memory_equal(mms_reply_text(reply).ptr, value, strlen(value));
+	mms_reply_free(reply);
+	assert_in_range(left_ms + 1, ttl_ms < 0 ? 0 : ttl_ms - SLACK, ttl_ms + 1);
+}
+
+static void a_value_is_replaced_only_while_it_is_the_one_expected(void **state)
+{
+	(void) state;
+	assert_true(client_do(&client, 2, "DEL", "marker"));
+	assert_int_equal(replace_if("one", "two", 5000), 0);
+	assert_int_equal(client_integer(&client, "EXISTS", "marker"), 0);
+	assert_int_equal(replace_if("", "one", 5000), 1); /* nothing is expected, nothing is there */
+	assert_marker("one", 5000);
+	assert_int_equal(replace_if("", "two", 90000), 0);
+	assert_int_equal(replace_if("on", "two", 90000), 0);
+	assert_marker("one", 5000);
+	assert_int_equal(replace_if("one", "one", 90000), 1);
+	assert_marker("one", 90000);
+	assert_int_equal(replace_if("one", "two", 0), 1); /* to stay */
+	assert_marker("two", -1);
+	assert_int_equal(replace_if("two", "three", UINT64_MAX), 1);
+	assert_true(client_integer(&client, "PTTL", "marker") > INT64_C(1) << 47);
+	assert_true(client_do(&client, 2, "DEL", "marker"));
+	assert_true(client_do(&client, 3, "LPUSH", "marker", "x"));
+	assert_int_equal(replace_if("", "one", 5000), 0);
+	assert_int_equal(replace_if("x", "one", 5000), 0);
+	assert_int_equal(client_integer(&client, "LLEN", "marker"), 1);
+	assert_true(client_do(&client, 2, "DEL", "marker"));
+}
+
+static void a_scan_comes_by_every_key_of_its_pattern_and_no_other(void **state)
+{
+	char cursor[32] = "0", key[32];
+	bool seen[500] = {false};
+	unsigned rounds = 0;
+
+	(void) state;
+	for (int number = 0; number < 500; number++) {
+		snprintf(key, sizeof(key), "scan:%d", number);
+		assert_true(client_do(&client, 3, "SET", key, "x"));
+		snprintf(key, sizeof(key), "scanother:%d", number);
+		assert_true(client_do(&client, 3, "SET", key, "x"));
+	}
+	do {
+		struct mms_command command;
+
+		mms_command_init(&command);
+		mms_command_scan(&command, slice_of(cursor), slice_of("scan:*"), 100);
+		assert_int_equal(command.reply_count, 1);
+		send_parts(&command);
+		struct mms_reply *reply = client_take(&client);
+		const struct mms_reply *list = mms_reply_element(reply, 1);
+
+		assert_int_equal(mms_reply_count(reply), 2);
+		for (size_t index = 0; index < mms_reply_count(list); index++) {
+			int number = -1;
+
+			mms_text_copy(key, sizeof(key), mms_reply_text(mms_reply_element(list, index)));
+			assert_int_equal(sscanf(key, "scan:%d", &number), 1);
+			assert_in_range(number, 0, 499);
+			seen[number] = true;
+		}
+		mms_text_copy(cursor, sizeof(cursor), mms_reply_text(mms_reply_element(reply, 0)));
+		mms_reply_free(reply);
+		rounds++;
+	} while (strcmp(cursor, "0") != 0);
+	assert_in_range(rounds, 4, 40); /* the count is what the server goes by */
+	for (int number = 0; number < 500; number++) {
+		assert_true(seen[number]);
+		snprintf(key, sizeof(key), "scan:%d", number);
+		assert_true(client_do(&client, 2, "DEL", key));
+		snprintf(key, sizeof(key), "scanother:%d", number);
+		assert_true(client_do(&client, 2, "DEL", key));
+	}
+}
+
 /* Server time of a script, from the server's own statistics; printed, for it depends on the machine. */
 static double script_cost_us(void)
 {
@@ -399,6 +500,8 @@ int main(void)
 		cmocka_unit_test(an_equal_put_raises_the_ttl_and_never_lowers_it),
 		cmocka_unit_test(a_touch_raises_the_ttl_of_live_records_alone),
 		cmocka_unit_test(the_other_commands_do_what_they_say),
+		cmocka_unit_test(a_value_is_replaced_only_while_it_is_the_one_expected),
+		cmocka_unit_test(a_scan_comes_by_every_key_of_its_pattern_and_no_other),
 		cmocka_unit_test(the_cost_of_the_scripts_does_not_grow_with_the_payload),
 	};
 
