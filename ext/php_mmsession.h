@@ -11,6 +11,11 @@
 #define PHP_MMSESSION_VERSION "0.1.0"
 #define PHP_MMSESSION_CLIENTS_MAX 16 /* clusters that one thread keeps connections to */
 
+#if PHP_VERSION_ID < 80000
+#define ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(pass_by_ref, name, type_hint, allow_null, default_value) \
+	ZEND_ARG_TYPE_INFO(pass_by_ref, name, type_hint, allow_null)
+#endif
+
 extern zend_module_entry mmsession_module_entry;
 #define phpext_mmsession_ptr &mmsession_module_entry
 

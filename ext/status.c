@@ -143,8 +143,13 @@ PHP_FUNCTION(mmsession_flush)
 		Z_PARAM_LONG(timeout_ms)
 	ZEND_PARSE_PARAMETERS_END();
 	if (timeout_ms < 0 || timeout_ms > 3600000) {
+#if PHP_VERSION_ID >= 80000
 		zend_argument_value_error(1, "must be between 0 and 3600000");
 		RETURN_THROWS();
+#else
+		php_error_docref(NULL, E_WARNING, "timeout_ms must be between 0 and 3600000");
+		RETURN_FALSE;
+#endif
 	}
 	client = current_client(&error);
 	if (client == NULL) {

@@ -46,8 +46,9 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 	if (replies == NULL || !mms_link_ready(link)) {
 		return;
 	}
-	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL && link->marker[0] != '\0') {
-		/* Emptied under our connection: a stranger again. */
+	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL
+			&& (link->marker[0] != '\0' || mms_breaker_allows_write(&mms_link_node(link)->breaker))) {
+		/* Emptied under our connection, or it took no marker when we met: a stranger (again). */
 		link->state = MMS_LINK_CONNECTING;
 		link->deadline.us = link->office->now.us + (int64_t)link->office->settings->read_timeout_ms * 1000;
 		mms_greeting_ask(link);

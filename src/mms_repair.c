@@ -408,7 +408,8 @@ static void close_scan(struct mms_repair *repair)
 	if (repair->asked || office->now.us - target->ready_since.us < SETTLE_US) {
 		return;
 	}
-	if (repair->progress[repair->target].done_mask != all_mask(office)) {
+	if (repair->progress[repair->target].done_mask != all_mask(office)
+			|| atomic_load(&mms_link_node(target)->node_id) == 0) {
 		give_up(repair);
 		return;
 	}

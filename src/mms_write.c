@@ -31,7 +31,7 @@ static void settle_round(struct writing *writing, uint64_t asked);
 static void judge(struct writing *writing, unsigned node);
 static void hint_missing(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
-static bool is_settled(const struct mms_client *client);
+static bool is_settled(struct mms_client *client);
 
 enum mms_status mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result)
@@ -50,8 +50,8 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->tmp.len = mms_client_tmp_key(client, writing->tmp_key);
 	pushed = push(writing, &ticket);
 	if (needed < 2 && client->settings.node_count > 1 && (!pushed || !is_settled(client))) {
-		/* Rule k: no write stays on one node. Nor, while hosts may differ about which nodes are up, on a node that another
-		 * host does not read from: the visitor's next request may go there before the mirror does. */
+		/* Rule k: no write stays on one node. Nor on a node that has just come back, which other hosts may not read from
+		 * yet: the visitor's next request may go there before the mirror does. */
 		needed = 2;
 	}
 	mms_fanout_begin(&writing->fanout, client, deadline);
@@ -127,13 +127,12 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 			MMS_TOMBSTONE_GRACE_MS, expected);
 }
 
-static bool is_settled(const struct mms_client *client)
+/* Has the node that will be asked first been up long enough for all hosts to read from it? */
+static bool is_settled(struct mms_client *client)
 {
-	struct mms_mono now = mms_clock_mono();
-
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		if (!mms_breaker_settled(&client->cluster->nodes[i].breaker, now)) {
-			return false;
+		if (mms_client_can_write(client, i)) {
+			return mms_breaker_settled(&client->cluster->nodes[i].breaker, mms_clock_mono());
 		}
 	}
 	return true;
