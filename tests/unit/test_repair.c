@@ -232,6 +232,8 @@ static void records_move_both_ways_and_only_where_versions_differ(void **state)
 	assert_int_equal(node_calls(0, "rename"), 2); /* a, d */
 	assert_int_equal(node_calls(1, "rename"), 1); /* b */
 	assert_int_equal(node_calls(2, "rename"), 3); /* a, b, d */
+	assert_int_equal(node_calls(0, "evalsha"), 2); /* nothing is sent in vain */
+	assert_int_equal(node_calls(2, "evalsha"), 3);
 	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_moved), 6);
 	end();
 }
