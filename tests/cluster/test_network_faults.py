@@ -70,7 +70,7 @@ def test_a_blackholed_peer_slows_only_requests_in_flight(cluster, full):
         healthy = statistics.median(phases.p50(f"healthy {turn}") for turn in range(count))
         later = statistics.median(phases.p50(f"blackholed {turn}", skip=0.5) for turn in range(count))
     slow = [len(phases.slow(f"blackholed {turn}", skip=0.5)) for turn in range(count)]
-    usual = sum(len(phases.slow(f"healthy {turn}")) for turn in range(count))
+    usual = [len(phases.slow(f"healthy {turn}")) for turn in range(count)]
     slowest = max(phases.slowest_us(f"blackholed {turn}") for turn in range(count))
     noise = max(phases.slowest_us(f"healthy {turn}") for turn in range(count))
     other = cluster(3, 2, handler="phpredis", workers=WORKERS, proxied=True)
@@ -83,8 +83,9 @@ def test_a_blackholed_peer_slows_only_requests_in_flight(cluster, full):
             f"slowest {ms(contrast.slowest_us('blackholed'))}")
     bar("blackholed-peer", "later requests within 5 % of healthy (p50)",
         f"{later / healthy - 1:+.1%} ({ms(later)}, healthy {ms(healthy)})", later <= 1.05 * healthy, told)
+    # The median: a stall of the machine makes one turn slow, a fault of ours most of them.
     bar("blackholed-peer", "only requests in flight are slow (none after 0.5 s)", f"{slow}, healthy {usual}",
-        sum(slow) <= usual)
+        statistics.median(slow) <= statistics.median(usual))
     bar("blackholed-peer", "each within budget_ms", f"{ms(slowest)}, healthy {ms(noise)}",
         slowest <= BUDGET_US + noise)
     no_harm("blackholed-peer", shop, phases, turns("healthy", "blackholed", count=count))
