@@ -92,7 +92,10 @@ void mms_repair_run(struct mms_repair *repair)
 		if (office->now.us < repair->retry_at.us || office->node_count < 2) {
 			return;
 		}
-		for (unsigned i = 0; i < office->node_count && repair->step == STEP_IDLE; i++) {
+		/* From the one behind the last: a node that can't be finished keeps no other waiting. */
+		for (unsigned k = 1; k <= office->node_count && repair->step == STEP_IDLE; k++) {
+			unsigned i = (repair->target + k) % office->node_count;
+
 			if (wants_repair(repair, i)) {
 				repair->target = i;
 				repair->step = STEP_LEASING;
@@ -176,13 +179,19 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 {
 	struct mms_repair *repair = context;
 
-	(void)link;
 	if (token >> 1 != repair->generation) {
 		return;
 	}
 	repair->asked = false;
 	if (replies == NULL || mms_reply_integer(replies[0]) != 1) {
+		bool flushed = replies != NULL && mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT;
+		struct mms_error error;
+
 		give_up(repair);
+		if (flushed) { /* a new connection loads the scripts */
+			mms_error_set(&error, "scripts were flushed");
+			mms_link_fail(link, MMS_ERR_CLOSED, &error);
+		}
 		return;
 	}
 	repair->renew_at.us = repair->office->now.us + RENEW_US;
