@@ -62,10 +62,11 @@ void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask)
 	while ((fanout->waiting_mask & mask) != 0) {
 		struct mms_mono now = mms_clock_mono();
 
-		give_up_late(fanout, now);
-		if ((fanout->waiting_mask & mask) == 0 || poll_once(fanout, now) < 0) {
+		/* In this order: an answer that came while this thread was not scheduled is there, however late it is now. */
+		if (poll_once(fanout, now) < 0) {
 			return;
 		}
+		give_up_late(fanout, now);
 	}
 }
 
