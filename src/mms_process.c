@@ -84,7 +84,7 @@ failed:
 
 void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 {
-	bool last;
+	bool last, ended = true;
 
 	if (process == NULL) {
 		return;
@@ -100,13 +100,16 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 		/* Whoever is in office may be leaving too: what is in the mailbox is everybody's business. */
 		if ((mms_mailbox_entries(&cluster->mailbox) > 0 || (last && hints_left(cluster)))
 				&& (process->replicators[i] == NULL || !mms_replicator_running(process->replicators[i]))) {
-			mms_replicator_stop(process->replicators[i], 0, false); /* has ended: joins at once */
+			(void)mms_replicator_stop(process->replicators[i], 0, false); /* has ended: joins at once */
 			process->replicators[i] = mms_replicator_start(&process->host, cluster, NULL);
 		}
-		mms_replicator_stop(process->replicators[i], last ? drain_ms : HAND_OVER_DRAIN_MS, last);
+		ended = mms_replicator_stop(process->replicators[i], last ? drain_ms : HAND_OVER_DRAIN_MS, last) && ended;
 		process->replicators[i] = NULL;
 	}
 	close(process->life_pipe[0]);
+	if (!ended) {
+		return; /* a thread still uses it; the process is about to end anyway */
+	}
 	/* The mapping stays: other processes, and a thread of this one that was never joined, may still look at it. The
 	 * process struct goes with the process. */
 	munmap((void *)process->fork_word, (size_t)sysconf(_SC_PAGESIZE));
@@ -200,7 +203,7 @@ static void start_thread(struct mms_process *process, struct mms_cluster_sh *clu
 	mine = process->replicators[index];
 	if ((mine == NULL || !mms_replicator_running(mine))
 			&& now_us - process->started_at_us[index] > RESTART_PAUSE_US) {
-		mms_replicator_stop(mine, 0, false); /* has ended: joins at once */
+		(void)mms_replicator_stop(mine, 0, false); /* has ended: joins at once */
 		process->started_at_us[index] = now_us;
 		process->replicators[index] = mms_replicator_start(&process->host, cluster, NULL);
 	}

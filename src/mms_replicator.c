@@ -2,6 +2,10 @@
  * leave at any instruction: the seat's robust mutex tells of death, the heartbeat of a stop, the mailbox' epoch keeps
  * whoever comes back too late from doing harm. libevent runs on poll(2): there is no epoll descriptor that a forked child
  * would share with us. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_timedjoin_np */
+#endif
+
 #include "mms_replicator.h"
 
 #include <errno.h>
@@ -30,6 +34,7 @@
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
 #define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
 #define STANDBY_POLL_MS 500
+#define JOIN_PATIENCE_MS 5000 /* beyond the drain */
 #define NO_SEAT UINT32_MAX
 
 struct mms_replicator {
@@ -117,21 +122,27 @@ bool mms_replicator_running(const struct mms_replicator *replicator)
 	return atomic_load_explicit(&replicator->running, memory_order_acquire);
 }
 
-void mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last)
+bool mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last)
 {
+	int64_t until_ms = mms_clock_wall().ms + drain_ms + JOIN_PATIENCE_MS;
+	struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
 	uint64_t one = 1;
 
 	if (replicator == NULL) {
-		return;
+		return true;
 	}
 	atomic_store(&replicator->drain_ms, drain_ms);
 	atomic_store(&replicator->last, last);
 	atomic_store(&replicator->stopping, true);
 	(void)!write(replicator->stop_fd, &one, sizeof one);
-	pthread_join(replicator->thread, NULL);
+	if (pthread_timedjoin_np(replicator->thread, NULL, &until) != 0) {
+		pthread_detach(replicator->thread); /* stuck in the kernel (a dead file system): not worth hanging at exit */
+		return false;
+	}
 	mms_descriptors_remove(replicator->host->descriptors, replicator->stop_fd);
 	close(replicator->stop_fd);
 	free(replicator);
+	return true;
 }
 
 bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too)

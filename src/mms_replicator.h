@@ -36,8 +36,9 @@ bool mms_replicator_running(const struct mms_replicator *replicator);
 
 /* Ends the thread and frees everything. drain_ms: how long it may go on for what is in the mailbox now; it never waits
  * for a node whose breaker is open. last: the mapping dies with this process, so what a silent node has not acknowledged
- * is sent to it unasked before the end: a stopped server reads it when it goes on. Joins, with that bound. NULL is fine. */
-void mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last);
+ * is sent to it unasked before the end: a stopped server reads it when it goes on. Joins within drain_ms and
+ * 5 s; false when the thread did not end by then: it and all that it uses must then stay. NULL is fine. */
+bool mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last);
 
 /* Is a thread missing (nobody in office, or office without heartbeat, or nobody standing by)? Cheap: for every request.
  * standby_too: count a missing stand-by. */
