@@ -93,6 +93,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_reply.c
     src/mms_resolver.c
     src/mms_shm.c
+    src/mms_spin.c
     src/mms_store.c
     src/mms_tending.c
     src/mms_write.c"

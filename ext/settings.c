@@ -23,6 +23,7 @@ static const struct number_range ranges[] = {
 	{ "mmsession.read_timeout_ms", 1, 10000 },
 	{ "mmsession.budget_ms", 1, 60000 },
 	{ "mmsession.touch_interval", 0, 86400 },
+	{ "mmsession.spin_us", 0, 1000 },
 	{ "mmsession.max_clock_drift_ms", 1, 3600000 },
 	{ "mmsession.max_session_size", 1024, 512ull << 20 },
 	{ "mmsession.mailbox_size", 65536, 4ull << 30 },
@@ -142,6 +143,7 @@ static enum mms_status make_settings(const char *save_path, struct mms_settings 
 	settings->read_timeout_ms = (uint32_t)MMSG(read_timeout_ms);
 	settings->budget_ms = (uint32_t)MMSG(budget_ms);
 	settings->touch_interval_s = (uint32_t)MMSG(touch_interval);
+	settings->spin_us = (uint32_t)MMSG(spin_us);
 	settings->max_clock_drift_ms = (uint32_t)MMSG(max_clock_drift_ms);
 	settings->max_session_size = (uint32_t)MMSG(max_session_size);
 	settings->shutdown_drain_ms = (uint32_t)MMSG(shutdown_drain_ms);

@@ -1,8 +1,13 @@
 /* Connections and faults of a request thread. The difficulty is to blame the right one: an error of this process
  * (out of descriptors) or an idle connection closed by the server says nothing about the node. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+
 #include "mms_client.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +18,7 @@
 static bool prepare_connections(struct mms_client *client);
 static bool private_cluster(struct mms_client *client);
 static void probe_by_request(struct mms_client *client, unsigned node);
+static int usable_cores(void);
 
 struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint,
 		struct mms_error *error)
@@ -28,6 +34,7 @@ struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings
 	client->settings = *settings;
 	client->fingerprint = fingerprint;
 	client->made_at = mms_clock_mono();
+	mms_spin_init(&client->spin, settings->spin_us, usable_cores());
 	if (mms_random_bytes(&client->random_state, sizeof client->random_state) != MMS_OK
 			|| client->random_state == 0) {
 		client->random_state = (uint32_t)mms_clock_mono().us | 1u;
@@ -48,6 +55,14 @@ struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings
 failed:
 	mms_client_free(client);
 	return NULL;
+}
+
+static int usable_cores(void)
+{
+	cpu_set_t cores;
+
+	/* More cores than a cpu_set_t knows: certainly enough. */
+	return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : CPU_SETSIZE;
 }
 
 void mms_client_free(struct mms_client *client)

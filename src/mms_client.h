@@ -11,6 +11,7 @@
 #include "mms_config.h"
 #include "mms_conn.h"
 #include "mms_shm.h"
+#include "mms_spin.h"
 
 #define MMS_CLIENT_SCRATCH 32768
 
@@ -27,6 +28,7 @@ struct mms_client {
 	char password[MMS_SECRET_MAX + 1];
 	struct mms_conn *conns[MMS_NODES_MAX];
 	void *scratch;                       /* MMS_CLIENT_SCRATCH bytes for the operation under way: no allocation per request */
+	struct mms_spin spin;
 	bool names_awaited;                  /* a request has waited for host names once; no other does */
 	bool fresh[MMS_NODES_MAX];           /* opened in this operation: its first answer is no measure of latency */
 };

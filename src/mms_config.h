@@ -27,6 +27,7 @@ struct mms_settings {
 	uint32_t lifetime_s;         /* 0 = what the caller passes (session.gc_maxlifetime) */
 	uint32_t connect_timeout_ms, read_timeout_ms, budget_ms;
 	uint32_t touch_interval_s;
+	uint32_t spin_us;            /* a request thread looks for answers that long before it sleeps */
 	uint32_t max_clock_drift_ms;
 	uint32_t max_session_size;   /* bytes of payload */
 	uint32_t shutdown_drain_ms;

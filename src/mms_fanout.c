@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 
 #define PROGRESS_WAIT_US 20000 /* for the next bytes of an answer that has begun */
@@ -17,7 +18,8 @@ static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status statu
 static bool send_to(struct mms_fanout *fanout, unsigned node);
 static void collect(struct mms_fanout *fanout, unsigned node);
 static void give_up_late(struct mms_fanout *fanout, struct mms_mono now);
-static int poll_once(struct mms_fanout *fanout, struct mms_mono now);
+static bool spin(struct mms_fanout *fanout, uint64_t mask);
+static int poll_once(struct mms_fanout *fanout, struct mms_mono now, bool sleep);
 
 void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, struct mms_mono deadline)
 {
@@ -59,11 +61,14 @@ bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_c
 
 void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask)
 {
+	if ((fanout->waiting_mask & mask) == 0 || spin(fanout, mask)) {
+		return;
+	}
 	while ((fanout->waiting_mask & mask) != 0) {
 		struct mms_mono now = mms_clock_mono();
 
 		/* In this order: an answer that came while this thread was not scheduled is there, however late it is now. */
-		if (poll_once(fanout, now) < 0) {
+		if (poll_once(fanout, now, true) < 0) {
 			return;
 		}
 		give_up_late(fanout, now);
@@ -182,15 +187,59 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 	}
 }
 
+/* What the slowest of these nodes usually takes; UINT32_MAX while a connection is being made. */
+static uint32_t usual_latency_us(const struct mms_fanout *fanout, uint64_t mask)
+{
+	uint32_t longest = 0;
+
+	for (unsigned i = 0; i < fanout->client->settings.node_count; i++) {
+		uint32_t latency_us;
+
+		if ((mask >> i & 1) == 0) {
+			continue;
+		}
+		latency_us = mms_conn_state(fanout->client->conns[i]) == MMS_CONN_CONNECTING ? UINT32_MAX
+				: atomic_load_explicit(&fanout->client->cluster->nodes[i].breaker.latency_us, memory_order_relaxed);
+		longest = latency_us > longest ? latency_us : longest;
+	}
+	return longest;
+}
+
+/* True when all nodes of mask are done with. Nobody is given up here: it is over long before any node's wait is. */
+static bool spin(struct mms_fanout *fanout, uint64_t mask)
+{
+	struct mms_client *client = fanout->client;
+	struct mms_mono now = mms_clock_mono();
+	int64_t until_us = now.us + client->spin.limit_us;
+	bool answered = false;
+
+	if (!mms_spin_begin(&client->spin, usual_latency_us(fanout, fanout->waiting_mask & mask))) {
+		return false;
+	}
+	for (unsigned round = 0; round < MMS_SPIN_ROUNDS_MAX && now.us < until_us; round++) {
+		if (poll_once(fanout, now, false) < 0) {
+			break;
+		}
+		answered = (fanout->waiting_mask & mask) == 0;
+		if (answered) {
+			break;
+		}
+		(void)sched_yield(); /* to the node itself, when it shares this core */
+		now = mms_clock_mono();
+	}
+	mms_spin_end(&client->spin, answered);
+	return answered;
+}
+
 /* 0 after progress or a time-out of poll, -1 when poll itself is refused. */
-static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
+static int poll_once(struct mms_fanout *fanout, struct mms_mono now, bool sleep)
 {
 	const struct mms_settings *settings = &fanout->client->settings;
 	struct pollfd fds[MMS_NODES_MAX];
 	unsigned nodes[MMS_NODES_MAX];
 	nfds_t count = 0;
 	struct mms_mono until = fanout->deadline;
-	struct timespec wait;
+	struct timespec wait = { 0, 0 };
 	int64_t left_us;
 	int ready;
 
@@ -205,11 +254,15 @@ static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
 		fds[count].events = (short)(POLLIN | (mms_conn_wants_write(conn) ? POLLOUT : 0));
 		fds[count].revents = 0;
 		nodes[count++] = i;
-		until = earlier(until, limit_of(fanout, i));
+		if (sleep) {
+			until = earlier(until, limit_of(fanout, i));
+		}
 	}
-	left_us = mms_clock_left_us(now, until);
-	wait.tv_sec = left_us / 1000000;
-	wait.tv_nsec = (left_us % 1000000) * 1000;
+	if (sleep) {
+		left_us = mms_clock_left_us(now, until);
+		wait.tv_sec = left_us / 1000000;
+		wait.tv_nsec = (left_us % 1000000) * 1000;
+	}
 	ready = ppoll(fds, count, &wait, NULL);
 	if (ready < 0 && errno != EINTR) {
 		return -1;

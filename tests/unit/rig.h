@@ -248,6 +248,7 @@ static inline void settings_from(struct mms_settings *settings, const char *node
 	settings->read_timeout_ms = 5000;
 	settings->budget_ms = 10000;
 	settings->touch_interval_s = 300;
+	settings->spin_us = 50;
 	settings->max_clock_drift_ms = 500;
 	settings->max_session_size = 1u << 20;
 	settings->shutdown_drain_ms = 2000;

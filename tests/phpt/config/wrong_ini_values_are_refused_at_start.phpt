@@ -13,6 +13,7 @@ $wrong = [
     'read_timeout_ms' => [['0', '10001', 'fast'], 'from 1 to 10000', '100'],
     'budget_ms' => [['0', '60001'], 'from 1 to 60000', '250'],
     'touch_interval' => [['-1', '86401'], 'from 0 to 86400', '60'],
+    'spin_us' => [['-1', '1001'], 'from 0 to 1000', '50'],
     'max_clock_drift_ms' => [['0', '3600001'], 'from 1 to 3600000', '500'],
     'max_session_size' => [['1023', '513M', '1G', '16MB'], 'from 1024 to 536870912', '16M'],
     'mailbox_size' => [['1K', '5G', '99999999999999999999'], 'from 65536 to 4294967296', '32M'],
