@@ -59,6 +59,7 @@ Others: the package is called isa-l-devel or isa-l.])])
 
   mmsession_src_sources="
     src/mms_address.c
+    src/mms_answer.c
     src/mms_base.c
     src/mms_breaker.c
     src/mms_client.c
@@ -68,23 +69,27 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_conn.c
     src/mms_delivery.c
     src/mms_descriptors.c
+    src/mms_explain.c
     src/mms_fanout.c
     src/mms_greeting.c
     src/mms_handshake.c
     src/mms_hints.c
     src/mms_hlc.c
     src/mms_identity.c
+    src/mms_judge.c
     src/mms_last_words.c
     src/mms_link.c
     src/mms_lock.c
     src/mms_mailbox.c
     src/mms_marker.c
     src/mms_meeting.c
+    src/mms_mend.c
     src/mms_metrics.c
     src/mms_mirror.c
     src/mms_node_list.c
     src/mms_output.c
     src/mms_process.c
+    src/mms_quorum.c
     src/mms_read.c
     src/mms_reconcile.c
     src/mms_record.c

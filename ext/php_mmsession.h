@@ -21,7 +21,7 @@ extern zend_module_entry mmsession_module_entry;
 
 ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* INI, as given */
-	char *nodes, *user, *password_file, *prefix, *host_id, *read, *write_acks;
+	char *nodes, *user, *password_file, *prefix, *host_id, *read, *write_acks, *on_no_quorum;
 	zend_long lifetime, connect_timeout_ms, read_timeout_ms, budget_ms, touch_interval, spin_us, max_clock_drift_ms;
 	zend_long max_session_size, mailbox_size, max_clusters, shutdown_drain_ms;
 	/* settings made of them: good while neither INI nor save_path have changed */

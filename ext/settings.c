@@ -65,6 +65,8 @@ ZEND_INI_MH(php_mmsession_on_text)
 		status = mms_config_parse_read_mode(text, &value, &error);
 	} else if (strcmp(name, "mmsession.write_acks") == 0) {
 		status = mms_config_parse_write_acks(text, &value, &error);
+	} else if (strcmp(name, "mmsession.on_no_quorum") == 0) {
+		status = mms_config_parse_no_quorum(text, &value, &error);
 	} else if (strcmp(name, "mmsession.prefix") == 0) {
 		status = mms_config_check_prefix(text, &error);
 	} else if (strcmp(name, "mmsession.host_id") == 0 && text.len > 0) {
@@ -114,6 +116,12 @@ static enum mms_status fill_texts(struct mms_settings *settings, struct mms_erro
 
 	if (status == MMS_OK) {
 		status = mms_config_parse_write_acks(acks, &settings->write_acks, error);
+	}
+	if (status == MMS_OK) {
+		status = mms_config_parse_no_quorum(mms_slice_of(MMSG(on_no_quorum)), &settings->on_no_quorum, error);
+	}
+	if (status == MMS_OK) {
+		status = mms_config_check_together(settings, error);
 	}
 	snprintf(settings->prefix, sizeof settings->prefix, "%s", MMSG(prefix) ? MMSG(prefix) : "");
 	snprintf(settings->user, sizeof settings->user, "%s", MMSG(user) ? MMSG(user) : "");

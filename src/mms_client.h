@@ -13,7 +13,7 @@
 #include "mms_shm.h"
 #include "mms_spin.h"
 
-#define MMS_CLIENT_SCRATCH 32768
+#define MMS_CLIENT_SCRATCH 65536 /* half of it is texts about failed nodes: touched only when there are any */
 
 struct mms_client {
 	struct mms_shm *shm;                 /* borrowed */

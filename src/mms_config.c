@@ -10,6 +10,7 @@
 
 #define EXCERPT_SIZE 64
 
+static enum mms_status parse_word(struct mms_slice text, const char *const words[], uint32_t count, uint32_t *index);
 static uint64_t hash_text(uint64_t hash, const char *text);
 
 enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
@@ -24,11 +25,8 @@ enum mms_status mms_config_parse_read_mode(struct mms_slice text, uint32_t *mode
 		[MMS_READ_NEWEST] = "newest", [MMS_READ_QUORUM] = "quorum", [MMS_READ_LOCAL] = "local"};
 	char excerpt[EXCERPT_SIZE];
 
-	for (uint32_t index = 0; index < sizeof(modes) / sizeof(modes[0]); index++) {
-		if (mms_slice_is(text, modes[index])) {
-			*mode = index;
-			return MMS_OK;
-		}
+	if (parse_word(text, modes, sizeof(modes) / sizeof(modes[0]), mode) == MMS_OK) {
+		return MMS_OK;
 	}
 	mms_text_copy(excerpt, sizeof(excerpt), text);
 	mms_error_set(error, "read mode \"%s\" is unknown: write newest, quorum or local", excerpt);
@@ -56,6 +54,29 @@ enum mms_status mms_config_parse_write_acks(struct mms_slice text, uint32_t *ack
 	mms_error_set(error, "write acknowledgements \"%s\": write a number from 1 to %d, quorum or all", excerpt,
 			MMS_NODES_MAX);
 	return MMS_ERR_CONFIG;
+}
+
+enum mms_status mms_config_parse_no_quorum(struct mms_slice text, uint32_t *mode, struct mms_error *error)
+{
+	static const char *const modes[] = {[MMS_NO_QUORUM_FAIL] = "fail", [MMS_NO_QUORUM_DEGRADE] = "degrade"};
+	char excerpt[EXCERPT_SIZE];
+
+	if (parse_word(text, modes, sizeof(modes) / sizeof(modes[0]), mode) == MMS_OK) {
+		return MMS_OK;
+	}
+	mms_text_copy(excerpt, sizeof(excerpt), text);
+	mms_error_set(error, "\"%s\" is unknown: write fail or degrade", excerpt);
+	return MMS_ERR_CONFIG;
+}
+
+enum mms_status mms_config_check_together(const struct mms_settings *settings, struct mms_error *error)
+{
+	if (settings->write_acks < MMS_ACKS_QUORUM && settings->write_acks > settings->node_count) {
+		mms_error_set(error, "mmsession.write_acks = %u, but the list has %u node%s: write %u at most, quorum or all",
+				settings->write_acks, settings->node_count, settings->node_count == 1 ? "" : "s", settings->node_count);
+		return MMS_ERR_CONFIG;
+	}
+	return MMS_OK;
 }
 
 enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error)
@@ -166,12 +187,17 @@ uint64_t mms_config_fingerprint(const struct mms_settings *settings)
 	return hash == 0 ? 1 : hash;
 }
 
+uint32_t mms_config_quorum(const struct mms_settings *settings)
+{
+	return settings->node_count / 2 + 1;
+}
+
 uint32_t mms_config_acks_needed(const struct mms_settings *settings)
 {
 	const uint32_t count = settings->node_count == 0 ? 1 : settings->node_count;
 
 	if (settings->write_acks == MMS_ACKS_QUORUM) {
-		return count / 2 + 1;
+		return mms_config_quorum(settings);
 	}
 	if (settings->write_acks == 0) {
 		return 1;
@@ -232,6 +258,17 @@ done:
 	explicit_bzero(content, sizeof(content));
 	close(fd);
 	return status;
+}
+
+static enum mms_status parse_word(struct mms_slice text, const char *const words[], uint32_t count, uint32_t *index)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (mms_slice_is(text, words[i])) {
+			*index = i;
+			return MMS_OK;
+		}
+	}
+	return MMS_ERR_CONFIG;
 }
 
 /* FNV-1a, with the text's NUL. */

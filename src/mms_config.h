@@ -16,6 +16,9 @@
 
 enum mms_read_mode { MMS_READ_NEWEST, MMS_READ_QUORUM, MMS_READ_LOCAL };
 
+/* What happens when read = quorum or write_acks can't be had. */
+enum mms_no_quorum { MMS_NO_QUORUM_FAIL, MMS_NO_QUORUM_DEGRADE };
+
 #define MMS_ACKS_QUORUM 0xfffffffeu
 #define MMS_ACKS_ALL 0xffffffffu
 
@@ -24,6 +27,7 @@ struct mms_settings {
 	uint32_t node_count;
 	uint32_t read_mode;          /* enum mms_read_mode */
 	uint32_t write_acks;         /* a number, MMS_ACKS_QUORUM or MMS_ACKS_ALL */
+	uint32_t on_no_quorum;       /* enum mms_no_quorum */
 	uint32_t lifetime_s;         /* 0 = what the caller passes (session.gc_maxlifetime) */
 	uint32_t connect_timeout_ms, read_timeout_ms, budget_ms;
 	uint32_t touch_interval_s;
@@ -49,6 +53,12 @@ enum mms_status mms_config_parse_read_mode(struct mms_slice text, uint32_t *mode
 /* "1", a number up to MMS_NODES_MAX, "quorum", "all". */
 enum mms_status mms_config_parse_write_acks(struct mms_slice text, uint32_t *acks, struct mms_error *error);
 
+/* "fail", "degrade". */
+enum mms_status mms_config_parse_no_quorum(struct mms_slice text, uint32_t *mode, struct mms_error *error);
+
+/* Settings that are right alone but not together: more acknowledgements than nodes. */
+enum mms_status mms_config_check_together(const struct mms_settings *settings, struct mms_error *error);
+
 /* Prefix: 0..64 bytes without blanks, control characters or glob characters (* ? [ ] \); host_id: 1..63 of
  * [A-Za-z0-9._-]. */
 enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error);
@@ -63,6 +73,9 @@ enum mms_status mms_config_parse_number(struct mms_slice text, const char *what,
 
 /* 64 bits over all that makes a cluster another cluster: nodes in order, prefix, user, password file, host id. Never 0. */
 uint64_t mms_config_fingerprint(const struct mms_settings *settings);
+
+/* More than half of the nodes. */
+uint32_t mms_config_quorum(const struct mms_settings *settings);
 
 /* How many acknowledgements write_acks asks for with this many nodes (1..node_count). */
 uint32_t mms_config_acks_needed(const struct mms_settings *settings);

@@ -29,6 +29,7 @@ void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, stru
 	fanout->asked_mask = 0;
 	fanout->answered_mask = 0;
 	fanout->error.text[0] = '\0';
+	fanout->blamed_mask = 0;
 	memset(fanout->slots, 0, client->settings.node_count * sizeof fanout->slots[0]);
 }
 
@@ -92,6 +93,13 @@ void mms_fanout_end(struct mms_fanout *fanout)
 	fanout->waiting_mask = 0;
 }
 
+void mms_fanout_blame(struct mms_fanout *fanout, unsigned node, const struct mms_error *error)
+{
+	fanout->error = *error;
+	fanout->errors[node] = *error;
+	fanout->blamed_mask |= UINT64_C(1) << node;
+}
+
 struct mms_reply *mms_fanout_take_reply(struct mms_fanout *fanout, unsigned node, unsigned index)
 {
 	struct mms_reply *reply = fanout->slots[node].replies[index];
@@ -141,7 +149,7 @@ static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status statu
 	slot->state = MMS_FANOUT_FAILED;
 	slot->status = status;
 	fanout->waiting_mask &= ~(UINT64_C(1) << node);
-	fanout->error = *error;
+	mms_fanout_blame(fanout, node, error);
 	mms_client_fault(fanout->client, node, status, mms_conn_refusal(fanout->client->conns[node]), error);
 }
 

@@ -46,6 +46,8 @@ struct mms_fanout {
 	uint64_t asked_mask;
 	uint64_t answered_mask;
 	struct mms_error error;                          /* of the last node that failed */
+	uint64_t blamed_mask;                            /* nodes with an entry in errors */
+	struct mms_error errors[MMS_NODES_MAX];          /* the last one of each node */
 	struct mms_fanout_slot slots[MMS_NODES_MAX];
 };
 
@@ -61,6 +63,9 @@ void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask);
 
 /* Frees the replies; connections with outstanding replies are closed. */
 void mms_fanout_end(struct mms_fanout *fanout);
+
+/* Remembers why a node is of no use to this operation; nobody else is told. */
+void mms_fanout_blame(struct mms_fanout *fanout, unsigned node, const struct mms_error *error);
 
 /* Takes a reply out of a slot (the caller frees it). */
 struct mms_reply *mms_fanout_take_reply(struct mms_fanout *fanout, unsigned node, unsigned index);

@@ -1,48 +1,47 @@
 /* Read. The difficulty is that every answer may be missing, stale, damaged or foreign independently of the others, and
  * that the newest header may sit on another node than the payload at hand. So: judge each node's answer alone
- * (judge()), then pick (pick_newest()), then fetch, and when the fetch fails strike that node out and pick again. */
+ * (mms_judge), then pick (pick_newest()), then fetch, and when the fetch fails strike that node out and pick again. */
 #include "mms_read.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "mms_command.h"
+#include "mms_explain.h"
 #include "mms_fanout.h"
+#include "mms_judge.h"
 #include "mms_meeting.h"
-
-/* A copy younger than this is probably on its way to the others in its writer's mailbox: no repair. */
-#define REPAIR_MIN_AGE_MS 1000
-
-enum verdict { VERDICT_UNASKED, VERDICT_FAILED, VERDICT_ABSENT, VERDICT_DAMAGED, VERDICT_FOREIGN, VERDICT_HAS };
-
-struct copy {
-	enum verdict verdict;
-	bool whole; /* payload is at hand and checked */
-	struct mms_record_header header;
-};
+#include "mms_mend.h"
 
 struct reading {
 	struct mms_client *client;
-	struct mms_slice key;
-	struct mms_wall now;
+	struct mms_question question;
 	struct mms_fanout fanout;
 	struct mms_command whole, header_only;
-	struct copy copies[MMS_NODES_MAX];
+	struct mms_copy copies[MMS_NODES_MAX];
 	struct mms_reply *payload_reply; /* GET reply of payload_node */
 	int payload_node;
 	int64_t payload_pttl_ms;
+	int whole_node;                  /* was asked for the whole record, -1 = none */
+	uint64_t sound_mask;             /* answers that say something: a good copy, or none */
+	uint64_t complete_mask;          /* of these, the complete nodes' */
+	uint64_t damaged_mask, foreign_mask;
+	int unfetched;                   /* a node with a newer copy that could not be had, -1 = none */
 };
 
 static void ask_nodes(struct reading *reading);
 static void ask_others(struct reading *reading, unsigned asked);
 static void judge(struct reading *reading, unsigned node, bool whole);
+static void ask_again(struct reading *reading);
 static int pick_newest(const struct reading *reading);
 static bool fetch(struct reading *reading, unsigned node);
-static void summarize(struct reading *reading, int newest, struct mms_answer *answer);
 static void meet_strangers(struct reading *reading);
-static void repair(struct reading *reading, const struct mms_answer *answer);
+static void tally(struct reading *reading, int newest, struct mms_answer *answer);
+static bool misses_quorum(struct reading *reading, struct mms_answer *answer);
+static bool is_authoritative(const struct reading *reading);
+static void take_newest(struct reading *reading, unsigned newest, struct mms_answer *answer);
+static void explain_nothing(struct reading *reading, struct mms_answer *answer);
 static void keep_payload(struct reading *reading, unsigned node);
-static void replace_damaged(struct reading *reading, unsigned node, const struct mms_answer *answer, uint64_t ttl_ms);
 
 _Static_assert(sizeof(struct reading) <= MMS_CLIENT_SCRATCH, "a reading lives in the client's scratch");
 
@@ -54,15 +53,20 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 
 	mms_answer_clear(answer);
 	reading->client = client;
-	reading->key = key;
-	reading->now = mms_clock_wall();
+	reading->question.key = key;
+	reading->question.now = mms_clock_wall();
 	reading->payload_reply = NULL;
 	reading->payload_node = -1;
+	reading->whole_node = -1;
 	memset(reading->copies, 0, client->settings.node_count * sizeof reading->copies[0]);
 	mms_client_await_names(client, deadline);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	ask_nodes(reading);
 	newest = pick_newest(reading);
+	if (newest < 0) {
+		ask_again(reading);
+		newest = pick_newest(reading);
+	}
 	/* Bounded: every round either has the payload or strikes one node out. */
 	while (newest >= 0 && !reading->copies[newest].header.version.tombstone && !reading->copies[newest].whole) {
 		if (!fetch(reading, (unsigned)newest)) {
@@ -72,20 +76,24 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 	if (newest < 0 || client->settings.read_mode == MMS_READ_QUORUM) {
 		meet_strangers(reading);
 	}
-	summarize(reading, newest, answer);
+	tally(reading, newest, answer);
+	if (!misses_quorum(reading, answer)) {
+		answer->authoritative = is_authoritative(reading);
+		if (newest >= 0) {
+			take_newest(reading, (unsigned)newest, answer);
+		} else {
+			explain_nothing(reading, answer);
+		}
+		if (!answer->authoritative) {
+			mms_client_count(client, MMS_METRIC_uncertain_reads);
+		}
+	}
 	if (answer->found != MMS_FOUND_UNREADABLE) {
-		repair(reading, answer);
+		mms_mend_nodes(&reading->fanout, &reading->question, reading->copies, answer);
 	}
 	mms_reply_free(reading->payload_reply);
 	mms_fanout_end(&reading->fanout);
 	mms_client_count(client, answer->found == MMS_FOUND_UNREADABLE ? MMS_METRIC_failed_reads : MMS_METRIC_reads);
-}
-
-void mms_answer_clear(struct mms_answer *answer)
-{
-	mms_reply_free(answer->owner);
-	memset(answer, 0, sizeof *answer);
-	answer->found = MMS_FOUND_UNREADABLE;
 }
 
 static int64_t wait_us(const struct mms_client *client, unsigned node)
@@ -110,14 +118,14 @@ static int64_t local_wait_us(const struct mms_client *client)
 static void ask_nodes(struct reading *reading)
 {
 	struct mms_client *client = reading->client;
-	int whole_node = -1;
+	int whole_node;
 
 	mms_command_init(&reading->whole);
-	mms_command_read_whole(&reading->whole, reading->key);
+	mms_command_read_whole(&reading->whole, reading->question.key);
 	mms_command_init(&reading->header_only);
-	mms_command_read_header(&reading->header_only, reading->key);
+	mms_command_read_header(&reading->header_only, reading->question.key);
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		bool whole = whole_node < 0;
+		bool whole = reading->whole_node < 0;
 
 		if (!mms_client_can_read(client, i)) {
 			continue;
@@ -127,13 +135,14 @@ static void ask_nodes(struct reading *reading)
 			continue;
 		}
 		if (whole) {
-			whole_node = (int)i;
+			reading->whole_node = (int)i;
 			if (client->settings.read_mode == MMS_READ_LOCAL) {
 				break;
 			}
 		}
 	}
 	mms_fanout_wait(&reading->fanout, reading->fanout.asked_mask);
+	whole_node = reading->whole_node;
 	if (whole_node > 0) {
 		mms_client_count(client, MMS_METRIC_failovers);
 	}
@@ -141,7 +150,7 @@ static void ask_nodes(struct reading *reading)
 		judge(reading, i, (int)i == whole_node);
 	}
 	if (client->settings.read_mode == MMS_READ_LOCAL && whole_node >= 0
-			&& reading->copies[whole_node].verdict != VERDICT_HAS) {
+			&& reading->copies[whole_node].verdict != MMS_VERDICT_HAS) {
 		ask_others(reading, (unsigned)whole_node);
 	}
 }
@@ -160,72 +169,66 @@ static void ask_others(struct reading *reading, unsigned asked)
 	for (unsigned i = asked + 1; i < client->settings.node_count; i++) {
 		judge(reading, i, false);
 	}
-	if (reading->copies[asked].verdict == VERDICT_FAILED) {
+	if (reading->copies[asked].verdict == MMS_VERDICT_FAILED) {
 		mms_client_count(client, MMS_METRIC_failovers);
 	}
 }
 
-/* A node that answers something twice shifts all answers behind it by one: then a number stands where text should. */
-static bool fits_question(const struct mms_fanout_slot *slot, bool whole)
+static bool is_same(struct mms_slice a, struct mms_slice b)
 {
-	enum mms_reply_type type = mms_reply_type(slot->replies[0]);
-
-	return (type == MMS_REPLY_STRING || (whole && type == MMS_REPLY_NIL)) && slot->replies[1] != NULL
-			&& mms_reply_type(slot->replies[1]) == MMS_REPLY_INTEGER;
+	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-/* What this node's answer is worth. */
+/* Nobody has a good copy, nobody says "no", and something damaged came: perhaps the answer to another question, from a
+ * connection out of step. On a new connection, what is damaged on the node comes back byte for byte. Anything else was no
+ * answer: then the read has failed, and what was not read is not written. */
+static void ask_again(struct reading *reading)
+{
+	struct mms_client *client = reading->client;
+	struct mms_reply *before[MMS_NODES_MAX];
+	uint64_t damaged = 0;
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if (reading->copies[i].verdict == MMS_VERDICT_ABSENT) {
+			return;
+		}
+		damaged |= reading->copies[i].verdict == MMS_VERDICT_DAMAGED ? UINT64_C(1) << i : 0;
+	}
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((damaged >> i & 1) != 0) {
+			before[i] = mms_fanout_take_reply(&reading->fanout, i, 0);
+			mms_conn_close(client->conns[i]);
+			(void)mms_fanout_ask(&reading->fanout, i, (int)i == reading->whole_node ? &reading->whole
+					: &reading->header_only, (int64_t)client->settings.read_timeout_ms * 1000);
+		}
+	}
+	mms_fanout_wait(&reading->fanout, damaged);
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((damaged >> i & 1) == 0) {
+			continue;
+		}
+		judge(reading, i, (int)i == reading->whole_node);
+		if (reading->copies[i].verdict == MMS_VERDICT_DAMAGED && !is_same(mms_reply_text(before[i]),
+				mms_reply_text(reading->fanout.slots[i].replies[0]))) {
+			struct mms_error error;
+
+			mms_error_set(&error, "node %s (%s): answers to other questions", client->settings.nodes[i].name,
+					client->settings.nodes[i].address);
+			reading->copies[i].verdict = MMS_VERDICT_FAILED;
+			mms_fanout_blame(&reading->fanout, i, &error);
+			mms_client_fault(client, i, MMS_ERR_PROTOCOL, MMS_CLASS_NONE, &error);
+		}
+		mms_reply_free(before[i]);
+	}
+}
+
 static void judge(struct reading *reading, unsigned node, bool whole)
 {
-	struct mms_fanout_slot *slot = &reading->fanout.slots[node];
-	struct copy *copy = &reading->copies[node];
-	const struct mms_reply *reply = slot->replies[0];
-	enum mms_record_verdict verdict;
-	struct mms_slice payload, bytes;
+	struct mms_copy *copy = &reading->copies[node];
 
-	copy->whole = false;
-	if (slot->state != MMS_FANOUT_ANSWERED) {
-		copy->verdict = slot->state == MMS_FANOUT_IDLE ? VERDICT_UNASKED : VERDICT_FAILED;
-		return;
-	}
-	bytes = mms_reply_text(reply);
-	if (mms_reply_type(reply) == MMS_REPLY_ERROR) {
-		enum mms_reply_class refusal = mms_reply_classify(reply);
-
-		copy->verdict = refusal == MMS_CLASS_WRONGTYPE ? VERDICT_FOREIGN : VERDICT_FAILED;
-		if (copy->verdict == VERDICT_FAILED) {
-			char text[128];
-
-			mms_text_copy(text, sizeof text, bytes);
-			mms_error_set(&reading->fanout.error, "node %s (%s): server answered: %s",
-					reading->client->settings.nodes[node].name, reading->client->settings.nodes[node].address,
-					text);
-			mms_client_refused(reading->client, node, refusal, text);
-		}
-	} else if (!fits_question(slot, whole)) {
-		copy->verdict = VERDICT_FAILED;
-		mms_error_set(&reading->fanout.error, "node %s (%s): an answer that does not fit its question",
-				reading->client->settings.nodes[node].name, reading->client->settings.nodes[node].address);
-		mms_client_fault(reading->client, node, MMS_ERR_PROTOCOL, MMS_CLASS_NONE, &reading->fanout.error);
-	} else if (mms_reply_type(reply) == MMS_REPLY_NIL || (!whole && bytes.len == 0)) {
-		copy->verdict = VERDICT_ABSENT;
-	} else {
-		verdict = whole ? mms_record_decode_whole(bytes, reading->key, &copy->header, &payload)
-				: mms_record_decode(bytes, reading->key, &copy->header);
-		copy->verdict = verdict == MMS_RECORD_GOOD ? VERDICT_HAS
-				: verdict == MMS_RECORD_FOREIGN ? VERDICT_FOREIGN : VERDICT_DAMAGED;
-		if (copy->verdict == VERDICT_HAS && mms_hlc_absurd(copy->header.version.hlc, reading->now)) {
-			copy->verdict = VERDICT_DAMAGED;
-		}
-		if (copy->verdict == VERDICT_HAS && whole) {
-			copy->whole = true;
-			keep_payload(reading, node);
-		}
-	}
-	if (copy->verdict == VERDICT_DAMAGED) {
-		mms_client_count(reading->client, MMS_METRIC_corrupt_records);
-	} else if (copy->verdict == VERDICT_FOREIGN) {
-		mms_client_count(reading->client, MMS_METRIC_foreign_keys);
+	mms_judge_answer(&reading->fanout, node, &reading->question, whole, copy);
+	if (copy->whole) {
+		keep_payload(reading, node);
 	}
 }
 
@@ -245,10 +248,10 @@ static int pick_newest(const struct reading *reading)
 	int newest = -1;
 
 	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
-		const struct copy *copy = &reading->copies[i];
+		const struct mms_copy *copy = &reading->copies[i];
 		int order;
 
-		if (copy->verdict != VERDICT_HAS) {
+		if (copy->verdict != MMS_VERDICT_HAS) {
 			continue;
 		}
 		order = newest < 0 ? 1
@@ -279,9 +282,9 @@ static void meet_strangers(struct reading *reading)
 	uint64_t answered = 0;
 
 	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
-		enum verdict verdict = reading->copies[i].verdict;
+		enum mms_verdict verdict = reading->copies[i].verdict;
 
-		answered |= verdict == VERDICT_ABSENT || verdict == VERDICT_HAS ? UINT64_C(1) << i : 0;
+		answered |= verdict == MMS_VERDICT_ABSENT || verdict == MMS_VERDICT_HAS ? UINT64_C(1) << i : 0;
 	}
 	mms_meeting_run(&reading->fanout, answered);
 }
@@ -305,166 +308,151 @@ static void explain_all_down(const struct mms_client *client, struct mms_error *
 			client->settings.node_count, text[0] != '\0' ? text : "cause unknown");
 }
 
-static void summarize(struct reading *reading, int newest, struct mms_answer *answer)
+static void tally(struct reading *reading, int newest, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
-	bool foreign = false, all_complete = true, unfetched = false;
-	uint64_t quorum_mask = 0;
 
+	reading->sound_mask = reading->complete_mask = reading->damaged_mask = reading->foreign_mask = 0;
+	reading->unfetched = -1;
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		const struct copy *copy = &reading->copies[i];
+		const struct mms_copy *copy = &reading->copies[i];
 		uint64_t bit = UINT64_C(1) << i;
-		bool complete = atomic_load_explicit(&client->cluster->nodes[i].complete, memory_order_relaxed) != 0;
+		int order = newest < 0 ? 1
+				: mms_version_compare(&copy->header.version, &reading->copies[newest].header.version);
 
-		if (copy->verdict == VERDICT_UNASKED || copy->verdict == VERDICT_FAILED) {
-			unfetched = unfetched || (copy->header.version.hlc != 0
-					&& (newest < 0 || mms_version_compare(&copy->header.version,
-						&reading->copies[newest].header.version) > 0));
+		if (copy->verdict == MMS_VERDICT_UNASKED || copy->verdict == MMS_VERDICT_FAILED) {
+			reading->unfetched = copy->header.version.hlc != 0 && order > 0 ? (int)i : reading->unfetched;
 			continue;
 		}
 		answer->answered_mask |= bit;
-		quorum_mask |= complete ? bit : 0;
-		all_complete = all_complete && complete && copy->verdict != VERDICT_DAMAGED;
-		foreign = foreign || copy->verdict == VERDICT_FOREIGN;
-		if (copy->verdict == VERDICT_ABSENT && complete) {
-			answer->absent_mask |= bit;
-		}
-		if (newest >= 0 && copy->verdict == VERDICT_HAS && mms_version_compare(&copy->header.version,
-				&reading->copies[newest].header.version) == 0) {
-			answer->holders_mask |= bit;
+		reading->damaged_mask |= copy->verdict == MMS_VERDICT_DAMAGED ? bit : 0;
+		reading->foreign_mask |= copy->verdict == MMS_VERDICT_FOREIGN ? bit : 0;
+		answer->holders_mask |= copy->verdict == MMS_VERDICT_HAS && order == 0 ? bit : 0;
+		if (atomic_load_explicit(&client->cluster->nodes[i].complete, memory_order_relaxed) != 0
+				&& (copy->verdict == MMS_VERDICT_ABSENT || copy->verdict == MMS_VERDICT_HAS)) {
+			reading->complete_mask |= bit;
+			answer->absent_mask |= copy->verdict == MMS_VERDICT_ABSENT ? bit : 0;
 		}
 	}
+	reading->sound_mask = answer->answered_mask & ~reading->damaged_mask & ~reading->foreign_mask;
 	if (answer->answered_mask != 0 && answer->answered_mask != mms_client_all_mask(client)) {
 		mms_client_count(client, MMS_METRIC_skipped_peers);
 	}
-	if (client->settings.read_mode == MMS_READ_QUORUM && (uint32_t)__builtin_popcountll(quorum_mask) * 2
-			<= client->settings.node_count) {
-		answer->found = MMS_FOUND_UNREADABLE;
-		mms_error_set(&answer->error, "read = quorum: only %d of %u nodes answered and are complete (see "
-				"mmsession_status())", __builtin_popcountll(quorum_mask), client->settings.node_count);
-		return;
+}
+
+static uint32_t count_bits(uint64_t mask)
+{
+	return (uint32_t)__builtin_popcountll(mask);
+}
+
+/* Why the answer of this node does not count for a quorum. */
+static void explain_uncounted(struct reading *reading, unsigned node, struct mms_error *error)
+{
+	uint64_t bit = UINT64_C(1) << node;
+
+	if ((reading->damaged_mask & bit) != 0) {
+		mms_explain_cause(&reading->fanout, node, "its copy is damaged", error);
+	} else if ((reading->foreign_mask & bit) != 0) {
+		mms_explain_cause(&reading->fanout, node, "the key holds something that is not mmsession's", error);
+	} else if ((reading->sound_mask & bit) != 0) {
+		mms_explain_cause(&reading->fanout, node, "incomplete since it was restarted or emptied", error);
+	} else {
+		mms_explain_node(&reading->fanout, node, error);
 	}
-	answer->authoritative = all_complete && answer->answered_mask == mms_client_all_mask(client);
-	if (!answer->authoritative) {
-		mms_client_count(client, MMS_METRIC_uncertain_reads);
+}
+
+/* read = quorum: true when there is no majority of good answers from complete nodes, or when it is not known what the newest
+ * copy holds. */
+static bool misses_quorum(struct reading *reading, struct mms_answer *answer)
+{
+	struct mms_client *client = reading->client;
+	uint32_t count = count_bits(reading->complete_mask), needed = mms_config_quorum(&client->settings);
+
+	if (client->settings.read_mode != MMS_READ_QUORUM || (count >= needed && reading->unfetched < 0)) {
+		return false;
 	}
-	if (newest >= 0) {
-		answer->header = reading->copies[newest].header;
-		mms_record_encode(&answer->header, reading->key, answer->header_bytes);
-		answer->found = answer->header.version.tombstone ? MMS_FOUND_TOMBSTONE : MMS_FOUND_RECORD;
-		if (mms_hlc_observe(&client->shm->hlc, reading->now, answer->header.version.hlc,
-				client->settings.max_clock_drift_ms)) {
-			mms_client_count(client, MMS_METRIC_future_stamps);
+	if (client->settings.on_no_quorum == MMS_NO_QUORUM_DEGRADE && answer->answered_mask != 0) {
+		answer->degraded = true;
+		mms_client_count(client, MMS_METRIC_degraded_reads);
+		return false;
+	}
+	answer->found = MMS_FOUND_UNREADABLE;
+	if (count >= needed) {
+		mms_error_set(&answer->error, "read = quorum: the newest copy can't be had: ");
+		mms_explain_node(&reading->fanout, (unsigned)reading->unfetched, &answer->error);
+		return true;
+	}
+	mms_error_set(&answer->error, "read = quorum: %u of %u nodes count, %u are needed: ", count,
+			client->settings.node_count, needed);
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((reading->complete_mask >> i & 1) == 0) {
+			explain_uncounted(reading, i, &answer->error);
 		}
-		if (reading->payload_node >= 0 && (answer->holders_mask >> reading->payload_node & 1) != 0) {
-			answer->pttl_ms = reading->payload_pttl_ms;
-			answer->owner = reading->payload_reply;
-			reading->payload_reply = NULL;
-			answer->payload = mms_reply_text(answer->owner);
-			answer->payload.ptr += MMS_RECORD_HEADER_SIZE;
-			answer->payload.len -= MMS_RECORD_HEADER_SIZE;
-		}
-	} else if (answer->answered_mask == 0 || unfetched) {
+	}
+	return true;
+}
+
+/* Rule b. With read = quorum and writes that reach w of n nodes or fail, n - w + 1 good answers hold one from every set of
+ * nodes that may have taken a write; otherwise all must have answered. */
+static bool is_authoritative(const struct reading *reading)
+{
+	const struct mms_settings *settings = &reading->client->settings;
+	uint32_t needed = settings->node_count;
+
+	if (reading->unfetched >= 0) {
+		/* A newer copy was seen and could not be had: what is left is older than what this visitor may have seen. It is
+		 * served (its holder does not answer in time), but proves nothing. */
+		return false;
+	}
+	if (settings->read_mode == MMS_READ_QUORUM && settings->on_no_quorum == MMS_NO_QUORUM_FAIL
+			&& mms_config_acks_needed(settings) >= mms_config_quorum(settings)) {
+		needed = mms_config_quorum(settings);
+	}
+	return count_bits(reading->complete_mask) >= needed;
+}
+
+static void take_newest(struct reading *reading, unsigned newest, struct mms_answer *answer)
+{
+	struct mms_client *client = reading->client;
+
+	answer->header = reading->copies[newest].header;
+	mms_record_encode(&answer->header, reading->question.key, answer->header_bytes);
+	answer->found = answer->header.version.tombstone ? MMS_FOUND_TOMBSTONE : MMS_FOUND_RECORD;
+	if (mms_hlc_observe(&client->shm->hlc, reading->question.now, answer->header.version.hlc,
+			client->settings.max_clock_drift_ms)) {
+		mms_client_count(client, MMS_METRIC_future_stamps);
+	}
+	if (reading->payload_node >= 0 && (answer->holders_mask >> reading->payload_node & 1) != 0) {
+		answer->pttl_ms = reading->payload_pttl_ms;
+		answer->owner = reading->payload_reply;
+		reading->payload_reply = NULL;
+		answer->payload = mms_reply_text(answer->owner);
+		answer->payload.ptr += MMS_RECORD_HEADER_SIZE;
+		answer->payload.len -= MMS_RECORD_HEADER_SIZE;
+	}
+}
+
+/* No copy at hand: is there none, or is it only not to be had? */
+static void explain_nothing(struct reading *reading, struct mms_answer *answer)
+{
+	struct mms_client *client = reading->client;
+	bool all = answer->answered_mask == mms_client_all_mask(client);
+
+	if (answer->answered_mask == 0 || reading->unfetched >= 0) {
 		answer->found = MMS_FOUND_UNREADABLE;
 		answer->error = reading->fanout.error;
 		if (answer->error.text[0] == '\0') {
 			explain_all_down(client, &answer->error);
 		}
-	} else {
-		answer->found = foreign ? MMS_FOUND_FOREIGN : MMS_FOUND_NOTHING;
-	}
-	if (unfetched && answer->found == MMS_FOUND_RECORD) {
-		/* A newer copy was seen and could not be had: what is left is older than what this visitor may have seen. It is
-		 * served (its holder does not answer in time), but proves nothing. */
-		answer->authoritative = false;
-	}
-}
-
-/* Nodes that answered with something older, damaged or nothing get the record through the mailbox. */
-static void repair(struct reading *reading, const struct mms_answer *answer)
-{
-	struct mms_client *client = reading->client;
-	uint64_t lacking = answer->answered_mask & ~answer->holders_mask;
-	struct mms_parcel parcel;
-	struct mms_ticket ticket;
-	int64_t age_ms = reading->now.ms - (int64_t)mms_hlc_ms(answer->header.version.hlc);
-	int64_t ttl_ms = answer->pttl_ms;
-
-	if ((answer->found != MMS_FOUND_RECORD && answer->found != MMS_FOUND_TOMBSTONE) || lacking == 0) {
-		return;
-	}
-	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		if (reading->copies[i].verdict == VERDICT_FOREIGN) {
-			lacking &= ~(UINT64_C(1) << i);
+	} else if (reading->sound_mask == 0 && reading->damaged_mask == 0) {
+		answer->found = MMS_FOUND_FOREIGN;
+	} else if (reading->sound_mask == 0 && !all) {
+		answer->found = MMS_FOUND_UNREADABLE;
+		mms_error_set(&answer->error, "no good copy, and not every node answered: ");
+		for (unsigned i = 0; i < client->settings.node_count; i++) {
+			explain_uncounted(reading, i, &answer->error);
 		}
-	}
-	if (answer->found == MMS_FOUND_TOMBSTONE) {
-		ttl_ms = (int64_t)answer->header.lifetime_s * 1000 + MMS_TOMBSTONE_GRACE_MS;
-	} else if (ttl_ms <= 0) {
-		return;
-	}
-	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		if (reading->copies[i].verdict == VERDICT_DAMAGED) {
-			replace_damaged(reading, i, answer, (uint64_t)ttl_ms);
-			lacking &= ~(UINT64_C(1) << i);
-		}
-	}
-	if (lacking == 0 || age_ms < REPAIR_MIN_AGE_MS || client->without_mailbox) {
-		return;
-	}
-	parcel = (struct mms_parcel){
-		.kind = MMS_PARCEL_PUT,
-		.key = reading->key,
-		.header = answer->header_bytes,
-		.payload = answer->payload,
-		.ttl_ms = (uint64_t)ttl_ms,
-		.have_mask = mms_client_all_mask(client) & ~lacking,
-		.settled = true,
-	};
-	if (mms_mailbox_push(&client->cluster->mailbox, &parcel, mms_clock_mono(), &ticket)) {
-		mms_client_count(client, MMS_METRIC_read_repairs);
-		mms_shm_wake(client->cluster);
 	} else {
-		struct mms_mono now = mms_clock_mono();
-		struct mms_mono until = { now.us + ttl_ms * 1000 };
-
-		/* Too large for the ring, or no room: the replicator fetches it itself. */
-		mms_client_count(client, mms_hints_add(&client->cluster->hints, reading->key, answer->header_bytes, lacking,
-				until, now) ? MMS_METRIC_hints_made : MMS_METRIC_hint_overflows);
-		mms_shm_kick(client->cluster);
-	}
-}
-
-/* A damaged copy may carry any version, so the merge order can't judge it: it is replaced only if it still is, byte by
- * byte, what was found damaged (rule a). Rare enough to be done here and now. */
-static void replace_damaged(struct reading *reading, unsigned node, const struct mms_answer *answer, uint64_t ttl_ms)
-{
-	struct mms_command *command = &reading->header_only;
-	char tmp_key[MMS_TMP_KEY_MAX], found[MMS_RECORD_HEADER_SIZE];
-	struct mms_slice tmp = { tmp_key, mms_client_tmp_key(reading->client, tmp_key) };
-	struct mms_slice expected = mms_reply_text(reading->fanout.slots[node].replies[0]);
-
-	struct mms_record_header header;
-
-	if (expected.len == 0 || !mms_client_can_write(reading->client, node)) {
-		return;
-	}
-	/* Only its payload is damaged: a sound copy of the same version may stand there by now, and must not be replaced by
-	 * an older one. */
-	if (mms_record_decode(expected, reading->key, &header) == MMS_RECORD_GOOD
-			&& mms_version_compare(&header.version, &answer->header.version) > 0) {
-		return;
-	}
-	if (expected.len > MMS_RECORD_HEADER_SIZE) {
-		expected.len = MMS_RECORD_HEADER_SIZE;
-	}
-	memcpy(found, expected.ptr, expected.len);
-	expected.ptr = found;
-	mms_command_init(command);
-	mms_command_put(command, reading->key, tmp, answer->header_bytes, answer->payload, ttl_ms,
-			MMS_TOMBSTONE_GRACE_MS, expected);
-	if (mms_fanout_ask(&reading->fanout, node, command, wait_us(reading->client, node))) {
-		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
-		mms_client_count(reading->client, MMS_METRIC_read_repairs);
+		answer->found = MMS_FOUND_NOTHING;
 	}
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mms_quorum.h"
 #include "mms_read.h"
 #include "mms_write.h"
 
@@ -33,6 +34,8 @@ static struct mms_mono deadline_from_now(const struct mms_store *store);
 static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_error *error);
 static uint32_t lifetime_of(const struct mms_store *store, int64_t lifetime_s);
 static struct mms_version next_version(struct mms_store *store, bool tombstone);
+static enum mms_status put(struct mms_store *store, const struct mms_write_order *order, struct mms_mono deadline,
+		struct mms_write_result *result);
 static enum mms_status put_payload(struct mms_store *store, struct mms_slice payload, uint32_t lifetime_s,
 		struct mms_error *error);
 static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_s, struct mms_error *error);
@@ -197,10 +200,10 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 		.header_bytes = answer->header_bytes,
 		.payload = payload,
 		.ttl_ms = (uint64_t)lifetime * 1000,
-		.acks_needed = 1,
+		.acks_needed = mms_config_acks_needed(&client->settings),
 	};
 	mms_client_count(client, MMS_METRIC_touches);
-	status = mms_write_record(client, &order, deadline_from_now(store), &result);
+	status = put(store, &order, deadline_from_now(store), &result);
 	if (status == MMS_OK) {
 		store->current.answer.pttl_ms = (int64_t)order.ttl_ms;
 	} else {
@@ -230,6 +233,7 @@ static bool fill(struct mms_store *store, struct answer_for *target, struct mms_
 	const char *prefix = store->client->settings.prefix;
 	size_t prefix_len = strlen(prefix);
 	struct mms_slice key = { target->key, prefix_len + id.len };
+	struct mms_mono deadline;
 
 	if (id.len > MMS_SESSION_ID_MAX || prefix_len > MMS_PREFIX_MAX) {
 		return false;
@@ -239,7 +243,11 @@ static bool fill(struct mms_store *store, struct answer_for *target, struct mms_
 	target->key_len = key.len;
 	target->valid = true;
 	target->created_here = false;
-	mms_read_record(store->client, key, deadline_from_now(store), &target->answer);
+	deadline = deadline_from_now(store);
+	mms_read_record(store->client, key, deadline, &target->answer);
+	if (store->client->settings.read_mode == MMS_READ_QUORUM) {
+		mms_quorum_write_back(store->client, key, deadline, &target->answer);
+	}
 	return true;
 }
 
@@ -343,6 +351,21 @@ static void describe_base(const struct mms_answer *answer, struct mms_record_hea
 	}
 }
 
+/* With on_no_quorum = degrade, too few acknowledgements are better than none. */
+static enum mms_status put(struct mms_store *store, const struct mms_write_order *order, struct mms_mono deadline,
+		struct mms_write_result *result)
+{
+	struct mms_client *client = store->client;
+	enum mms_status status = mms_write_record(client, order, deadline, result);
+
+	if (status == MMS_ERR_NO_NODE && result->acked_mask != 0
+			&& client->settings.on_no_quorum == MMS_NO_QUORUM_DEGRADE) {
+		mms_client_count(client, MMS_METRIC_degraded_writes);
+		return MMS_OK;
+	}
+	return status;
+}
+
 static enum mms_status put_payload(struct mms_store *store, struct mms_slice payload, uint32_t lifetime_s,
 		struct mms_error *error)
 {
@@ -368,7 +391,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 		mms_client_count(client, MMS_METRIC_blind_writes);
 	}
 	mms_client_count(client, MMS_METRIC_writes);
-	status = mms_write_record(client, &order, deadline_from_now(store), &result);
+	status = put(store, &order, deadline_from_now(store), &result);
 	if (status != MMS_OK) {
 		*error = result.error;
 		mms_client_count(client, MMS_METRIC_failed_writes);
@@ -393,7 +416,8 @@ static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_
 	unsigned char header_bytes[MMS_RECORD_HEADER_SIZE];
 	struct mms_write_result result;
 	struct mms_write_order order = {
-		.kind = MMS_PARCEL_PUT, .key = key, .header_bytes = header_bytes, .acks_needed = 1, .everywhere = true,
+		.kind = MMS_PARCEL_PUT, .key = key, .header_bytes = header_bytes,
+		.acks_needed = mms_config_acks_needed(&client->settings), .everywhere = true,
 	};
 	struct mms_mono deadline = deadline_from_now(store);
 	enum mms_status status = MMS_ERR_NO_NODE;
@@ -408,7 +432,7 @@ static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_
 		order.ttl_ms += MMS_TOMBSTONE_GRACE_MS;
 		mms_record_describe(&header, order.payload);
 		mms_record_encode(&header, key, header_bytes);
-		status = mms_write_record(client, &order, deadline, &result);
+		status = put(store, &order, deadline, &result);
 		if (status != MMS_OK || !result.met_newer || result.newer.version.tombstone
 				|| result.newer.version.incarnation <= header.version.incarnation) {
 			break;

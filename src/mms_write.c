@@ -3,10 +3,12 @@
  * (or several at once when several must acknowledge) until enough have taken it or the budget is spent. */
 #include "mms_write.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mms_command.h"
+#include "mms_explain.h"
 #include "mms_fanout.h"
 
 struct writing {
@@ -25,6 +27,7 @@ _Static_assert(sizeof(struct writing) <= MMS_CLIENT_SCRATCH, "a writing lives in
 
 static void build(struct writing *writing, struct mms_command *command, enum mms_parcel_kind kind,
 		struct mms_slice expected);
+static void explain(struct writing *writing);
 static bool push(struct writing *writing, struct mms_ticket *ticket);
 static uint64_t ask_round(struct writing *writing, uint32_t wanted);
 static void settle_round(struct writing *writing, uint64_t asked);
@@ -45,7 +48,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->client = client;
 	writing->order = order;
 	writing->result = result;
-	writing->tried_mask = 0;
+	writing->tried_mask = result->acked_mask = order->have_mask;
 	writing->tmp.ptr = writing->tmp_key;
 	writing->tmp.len = mms_client_tmp_key(client, writing->tmp_key);
 	pushed = push(writing, &ticket);
@@ -69,7 +72,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 			break; /* enough, or nobody left to ask */
 		}
 		settle_round(writing, asked);
-		if (!first || (asked & 1) == 0) {
+		if (!first || ((asked | order->have_mask) & 1) == 0) {
 			mms_client_count(client, MMS_METRIC_failovers);
 		}
 	}
@@ -79,16 +82,36 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	} else if (!client->without_mailbox) {
 		hint_missing(writing);
 	}
-	result->error = writing->fanout.error;
 	/* With the second node of rule k out of reach, one and a hint (with its behind marker) must do. */
 	if (count_bits(result->acked_mask) >= (order->acks_needed < needed ? order->acks_needed : needed)) {
 		return MMS_OK;
 	}
-	if (result->error.text[0] == '\0') {
-		mms_error_set(&result->error, "%u of %u nodes took it, the others are marked down for writes (see "
-				"mmsession_status())", count_bits(result->acked_mask), client->settings.node_count);
-	}
+	explain(writing);
 	return result->foreign && result->acked_mask == 0 ? MMS_ERR_FOREIGN : MMS_ERR_NO_NODE;
+}
+
+/* "1 of 3 nodes took it (web1), mmsession.write_acks needs 2: web2: connect: Connection refused; web3: ..." */
+static void explain(struct writing *writing)
+{
+	struct mms_write_result *result = writing->result;
+	uint32_t node_count = writing->client->settings.node_count, acked = count_bits(result->acked_mask);
+
+	mms_error_set(&result->error, "%u of %u nodes took it%s", acked, node_count, acked > 0 ? " (" : ": ");
+	if (acked > 0) {
+		char needs[64];
+
+		mms_explain_names(&writing->fanout, result->acked_mask, &result->error);
+		(void)snprintf(needs, sizeof needs, "), %u must: ", writing->order->acks_needed);
+		mms_explain_append(needs, &result->error);
+	}
+	for (unsigned i = 0; i < node_count; i++) {
+		if ((result->acked_mask >> i & 1) == 0) {
+			mms_explain_node(&writing->fanout, i, &result->error);
+		}
+	}
+	if (result->foreign) {
+		mms_explain_append("; give mmsession.prefix a value of its own", &result->error);
+	}
 }
 
 static bool push(struct writing *writing, struct mms_ticket *ticket)
@@ -101,6 +124,7 @@ static bool push(struct writing *writing, struct mms_ticket *ticket)
 		.header = order->header_bytes,
 		.payload = order->kind == MMS_PARCEL_PUT ? order->payload : (struct mms_slice){ NULL, 0 },
 		.ttl_ms = order->ttl_ms,
+		.have_mask = order->have_mask,
 	};
 
 	if (client->without_mailbox) {
@@ -245,6 +269,7 @@ static void judge(struct writing *writing, unsigned node)
 	struct mms_put_result outcome;
 	struct mms_record_header newer;
 	struct mms_slice stands;
+	struct mms_error error;
 
 	if (slot->state != MMS_FANOUT_ANSWERED) {
 		return;
@@ -275,13 +300,14 @@ static void judge(struct writing *writing, unsigned node)
 	case MMS_PUT_FOREIGN:
 		result->foreign = true;
 		mms_client_count(client, MMS_METRIC_foreign_keys);
-		mms_error_set(&writing->fanout.error, "node %s (%s): the session's key holds something that is not "
-				"mmsession's: left alone; give mmsession.prefix a value of its own",
+		mms_error_set(&error, "node %s (%s): the session's key holds something that is not mmsession's",
 				client->settings.nodes[node].name, client->settings.nodes[node].address);
+		mms_fanout_blame(&writing->fanout, node, &error);
 		break;
 	default:
-		mms_error_set(&writing->fanout.error, "node %s (%s): server answered: %s",
-				client->settings.nodes[node].name, client->settings.nodes[node].address, outcome.error_text);
+		mms_error_set(&error, "node %s (%s): server answered: %s", client->settings.nodes[node].name,
+				client->settings.nodes[node].address, outcome.error_text);
+		mms_fanout_blame(&writing->fanout, node, &error);
 		mms_client_refused(client, node, outcome.error_class, outcome.error_text);
 		break;
 	}

@@ -15,8 +15,9 @@ struct mms_write_order {
 	const unsigned char *header_bytes;   /* of the record, or of the version to touch */
 	struct mms_slice payload;            /* of the record; for a touch: to bring it back where it is lacking */
 	uint64_t ttl_ms;
+	uint64_t have_mask;                  /* nodes that are known to hold it: not asked, counted as acknowledged */
 	uint32_t acks_needed;                /* nodes that must have it before this returns success */
-	bool everywhere;                     /* tombstone: all usable nodes are tried, one acknowledgement is enough */
+	bool everywhere;                     /* tombstone: all usable nodes are tried, however few are needed */
 };
 
 struct mms_write_result {
@@ -24,7 +25,7 @@ struct mms_write_result {
 	bool met_newer;                      /* some node held something newer: the newest such header is `newer` */
 	struct mms_record_header newer;
 	bool foreign;                        /* some node held something that is not ours */
-	struct mms_error error;              /* of the last node that failed */
+	struct mms_error error;              /* unless OK: how many took it, and why the others did not */
 };
 
 /* MMS_OK when enough nodes acknowledged, MMS_ERR_NO_NODE otherwise (the mailbox may still deliver), MMS_ERR_FOREIGN when

@@ -59,6 +59,42 @@ static void write_acks_are_a_number_or_a_word(void **state)
 	assert_true(acks == MMS_ACKS_ALL);
 }
 
+static void without_a_quorum_it_fails_or_degrades(void **state)
+{
+	static const char *const wrong[] = { "", "Fail ", "ok", "0" };
+	struct mms_error error;
+	uint32_t mode = 77;
+
+	(void)state;
+	assert_int_equal(mms_config_parse_no_quorum(mms_slice_of("fail"), &mode, &error), MMS_OK);
+	assert_int_equal(mode, MMS_NO_QUORUM_FAIL);
+	assert_int_equal(mms_config_parse_no_quorum(mms_slice_of("degrade"), &mode, &error), MMS_OK);
+	assert_int_equal(mode, MMS_NO_QUORUM_DEGRADE);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(mms_config_parse_no_quorum(mms_slice_of(wrong[i]), &mode, &error), MMS_ERR_CONFIG);
+		assert_non_null(strstr(error.text, "fail or degrade"));
+	}
+	assert_int_equal(mode, MMS_NO_QUORUM_DEGRADE);
+}
+
+static void more_acknowledgements_than_nodes_are_refused(void **state)
+{
+	static const struct { uint32_t nodes, acks; enum mms_status status; } cases[] = {
+		{ 1, 1, MMS_OK }, { 3, 3, MMS_OK }, { 1, MMS_ACKS_ALL, MMS_OK }, { 1, MMS_ACKS_QUORUM, MMS_OK },
+		{ 1, 2, MMS_ERR_CONFIG }, { 3, 4, MMS_ERR_CONFIG }, { 3, 64, MMS_ERR_CONFIG } };
+	static struct mms_settings settings;
+	struct mms_error error;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		settings.node_count = cases[i].nodes;
+		settings.write_acks = cases[i].acks;
+		error.text[0] = '\0';
+		assert_int_equal(mms_config_check_together(&settings, &error), cases[i].status);
+	}
+	assert_string_equal(error.text, "mmsession.write_acks = 64, but the list has 3 nodes: write 3 at most, quorum or all");
+}
+
 static void acks_needed_lie_between_one_and_all_nodes(void **state)
 {
 	static const struct { uint32_t nodes, acks, needed; } cases[] = {
@@ -347,6 +383,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(read_modes_are_three_words),
 		cmocka_unit_test(write_acks_are_a_number_or_a_word),
+		cmocka_unit_test(without_a_quorum_it_fails_or_degrades),
+		cmocka_unit_test(more_acknowledgements_than_nodes_are_refused),
 		cmocka_unit_test(acks_needed_lie_between_one_and_all_nodes),
 		cmocka_unit_test(prefixes_have_no_blanks_and_no_globs),
 		cmocka_unit_test(host_ids_are_names),

@@ -378,121 +378,6 @@ static void when_all_are_silent_the_budget_holds(void **state)
 	done(host);
 }
 
-static struct host *quorum_host(unsigned nodes)
-{
-	struct mms_settings settings;
-
-	settings_default(&settings, nodes, "web1");
-	settings.read_mode = MMS_READ_QUORUM;
-	return host_with(&settings, RIG_MAILBOX);
-}
-
-static void assert_no_quorum(const char *how_many)
-{
-	assert_int_equal(answer.found, MMS_FOUND_UNREADABLE);
-	assert_false(answer.authoritative);
-	assert_null(answer.owner);
-	if (strstr(answer.error.text, "read = quorum") == NULL || strstr(answer.error.text, how_many) == NULL) {
-		fail_msg("\"%s\" does not say \"%s\"", answer.error.text, how_many);
-	}
-}
-
-static void a_quorum_is_a_majority_of_nodes(void **state)
-{
-	struct sample older, newer;
-	struct host *host;
-
-	(void) state;
-	rig_fresh();
-	sample_aged(&older, "s", 2 * OLD_MS, "older");
-	sample_aged(&newer, "s", OLD_MS, "newer");
-	node_put(0, "s", &older);
-	node_put(1, "s", &newer);
-	host = quorum_host(3);
-	read_id(host, "s"); /* nobody has met the nodes yet: the request does, although it is no miss */
-	assert_true(payload_is("newer"));
-	assert_true(answer.authoritative);
-	node_kill(2);
-	read_id(host, "s");
-	assert_true(payload_is("newer"));
-	read_id(host, "none");
-	assert_int_equal(answer.found, MMS_FOUND_NOTHING);
-	assert_int_equal(host_metric(host, MMS_METRIC_failed_reads), 0);
-	done(host);
-}
-
-static void without_a_majority_a_quorum_fails_and_says_why(void **state)
-{
-	struct sample sample;
-	struct host *host;
-
-	(void) state;
-	rig_fresh();
-	sample_aged(&sample, "s", OLD_MS, "data");
-	node_put(0, "s", &sample);
-	host = quorum_host(3);
-	node_kill(1);
-	node_kill(2);
-	for (int round = 0; round < 2; round++) { /* the second time they are known to be down */
-		read_id(host, "s");
-		assert_no_quorum("1 of 3");
-	}
-	read_id(host, "none");
-	assert_no_quorum("1 of 3");
-	assert_int_equal(mailbox_count(host), 0);
-	assert_int_equal(host_metric(host, MMS_METRIC_failed_reads), 3);
-	assert_int_equal(host_metric(host, MMS_METRIC_reads), 0);
-	node_kill(0);
-	read_id(host, "s");
-	assert_no_quorum("0 of 3");
-	done(host);
-}
-
-static void half_of_the_nodes_is_no_majority(void **state)
-{
-	struct sample sample;
-	struct host *host;
-
-	(void) state;
-	rig_fresh();
-	sample_aged(&sample, "s", OLD_MS, "data");
-	node_put(0, "s", &sample);
-	host = quorum_host(2);
-	node_kill(1);
-	read_id(host, "s");
-	assert_no_quorum("1 of 2");
-	node_restart(1);
-	memset(&host->cluster->nodes[1].breaker, 0, sizeof(host->cluster->nodes[1].breaker));
-	read_id(host, "s");
-	assert_true(payload_is("data"));
-	done(host);
-}
-
-static void an_incomplete_node_does_not_count_for_a_quorum(void **state)
-{
-	struct sample sample;
-	struct host *host;
-
-	(void) state;
-	rig_fresh();
-	sample_aged(&sample, "s", OLD_MS, "data");
-	node_put(1, "s", &sample);
-	node_do(1, "SET", MARKER, "00000000000000aa 0123456789012345678901234567890123456789 1");
-	host = quorum_host(3);
-	read_id(host, "s"); /* two are left; what the third has counts all the same */
-	assert_true(payload_is("data"));
-	assert_false(answer.authoritative);
-	atomic_store(&host->cluster->nodes[2].complete, 0);
-	read_id(host, "s");
-	assert_no_quorum("1 of 3");
-	read_id(host, "none");
-	assert_no_quorum("1 of 3");
-	atomic_store(&host->cluster->nodes[1].complete, 1);
-	read_id(host, "s");
-	assert_true(payload_is("data"));
-	done(host);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -512,10 +397,6 @@ int main(void)
 		cmocka_unit_test(a_silent_local_node_costs_one_wait),
 		cmocka_unit_test(when_all_are_dead_the_error_names_one_and_then_says_so),
 		cmocka_unit_test(when_all_are_silent_the_budget_holds),
-		cmocka_unit_test(a_quorum_is_a_majority_of_nodes),
-		cmocka_unit_test(without_a_majority_a_quorum_fails_and_says_why),
-		cmocka_unit_test(half_of_the_nodes_is_no_majority),
-		cmocka_unit_test(an_incomplete_node_does_not_count_for_a_quorum),
 	};
 
 	return rig_run(tests);

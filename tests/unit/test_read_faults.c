@@ -211,19 +211,106 @@ static void a_foreign_key_is_left_alone_and_does_not_hide_the_session(void **sta
 	done(host);
 }
 
-static void a_foreign_key_alone_is_no_session_of_ours(void **state)
+/* The session goes on on the other nodes; what may have stood under the foreign key is not known. */
+static void a_foreign_key_on_one_node_is_an_uncertain_miss(void **state)
 {
 	struct host *host;
 
 	(void) state;
 	rig_fresh();
 	host = host_new(2, "web1");
-	node_do(1, "RPUSH", RIG_PREFIX "s", "a list");
+	for (unsigned i = 0; i < 2; i++) {
+		node_do(i, "RPUSH", RIG_PREFIX "s", "a list");
+		read_id(host, "s");
+		assert_int_equal(answer.found, MMS_FOUND_NOTHING);
+		assert_false(answer.authoritative);
+		assert_true(answer.absent_mask == bit(1 - i));
+		node_do(i, "DEL", RIG_PREFIX "s");
+	}
+	assert_int_equal(host_metric(host, MMS_METRIC_foreign_keys), 2);
+	done(host);
+}
+
+static void a_key_that_is_foreign_everywhere_is_no_session_of_ours(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	node_do(0, "RPUSH", RIG_PREFIX "s", "a list");
+	node_put_bytes(1, "s", "MMS\2 of a later release, as long as a record of ours, and then some, and some more......", 88);
 	read_id(host, "s");
 	assert_int_equal(answer.found, MMS_FOUND_FOREIGN);
-	node_put_bytes(0, "t", "MMS\2 of a later release, as long as a record of ours, and then some, and some more......", 88);
-	read_id(host, "t");
+	assert_false(answer.authoritative);
+	node_kill(1);
+	read_id(host, "s"); /* everywhere that can be seen */
 	assert_int_equal(answer.found, MMS_FOUND_FOREIGN);
+	done(host);
+}
+
+static void an_answer_to_another_question_is_asked_for_again(void **state)
+{
+	static char stray[100];
+	struct sample sample;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&sample, "s", OLD_MS, "data");
+	node_put(0, "s", &sample);
+	fake = fake_start(0);
+	host = host_with_fake(1, 0, fake);
+	snprintf(stray, sizeof(stray), "$84\r\nMMS\1%080d\r\n", 0); /* a record of ours, under another key */
+	fake_says(fake, "GET", stray, 1);
+	read_id(host, "s");
+	assert_true(payload_is("data"));
+	assert_true(mms_client_can_read(host->client, 0));
+	done(host);
+	fake_free(fake);
+}
+
+static void answers_to_other_questions_are_a_failed_read(void **state)
+{
+	static char stray[2][100];
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	host = host_with_fake(1, 0, fake);
+	for (int i = 0; i < 2; i++) {
+		snprintf(stray[i], sizeof(stray[i]), "$84\r\nMMS\1%080d\r\n", i);
+		fake_says(fake, "GET", stray[i], 1);
+	}
+	read_id(host, "s"); /* "no such session" would empty a cart */
+	assert_int_equal(answer.found, MMS_FOUND_UNREADABLE);
+	assert_non_null(strstr(answer.error.text, "other questions"));
+	assert_false(mms_client_can_read(host->client, 0));
+	done(host);
+	fake_free(fake);
+}
+
+static void damage_on_the_only_node_that_answers_is_a_failed_read(void **state)
+{
+	struct sample damaged;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	sample_aged(&damaged, "s", OLD_MS, "the data");
+	damaged.bytes[30] ^= 1;
+	node_put(0, "s", &damaged);
+	node_kill(1);
+	node_kill(2);
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_UNREADABLE);
+	assert_non_null(strstr(answer.error.text, "n0: its copy is damaged"));
+	assert_non_null(strstr(answer.error.text, "n2: "));
+	assert_true(mms_client_can_read(host->client, 0)); /* one bad key says nothing about the node */
 	done(host);
 }
 
@@ -497,7 +584,11 @@ int main(void)
 		cmocka_unit_test(a_stamp_years_ahead_is_damage),
 		cmocka_unit_test(a_stamp_hours_ahead_is_read_and_does_not_drag_the_clock),
 		cmocka_unit_test(a_foreign_key_is_left_alone_and_does_not_hide_the_session),
-		cmocka_unit_test(a_foreign_key_alone_is_no_session_of_ours),
+		cmocka_unit_test(a_foreign_key_on_one_node_is_an_uncertain_miss),
+		cmocka_unit_test(a_key_that_is_foreign_everywhere_is_no_session_of_ours),
+		cmocka_unit_test(an_answer_to_another_question_is_asked_for_again),
+		cmocka_unit_test(answers_to_other_questions_are_a_failed_read),
+		cmocka_unit_test(damage_on_the_only_node_that_answers_is_a_failed_read),
 		cmocka_unit_test(a_record_under_anothers_key_is_not_handed_out),
 		cmocka_unit_test(a_newest_copy_that_can_not_be_had_is_struck_out),
 		cmocka_unit_test(a_session_whose_only_copy_can_not_be_had_is_unreadable),

@@ -411,6 +411,47 @@ static void as_many_nodes_as_asked_for_have_it(void **state)
 	host_free(host);
 }
 
+static void nodes_that_have_it_already_are_not_asked_and_count(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	node_forget_calls(0);
+	prepare_now("s", "data");
+	order.have_mask = bit(0);
+	order.acks_needed = 2;
+	assert_int_equal(write_order(host), MMS_OK);
+	assert_true(result.acked_mask == 3);
+	assert_int_equal(node_calls(0, "set"), 0);
+	assert_false(node_holds(2, "s", &written));
+	assert_true(mailbox_last(host).have_mask == 3);
+	assert_int_equal(host_metric(host, MMS_METRIC_failovers), 0);
+	host_free(host);
+}
+
+static void a_failure_names_who_took_it_and_why_the_others_did_not(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	node_do(1, "CONFIG", "SET", "maxmemory", "1");
+	node_kill(2);
+	prepare_now("s", "data");
+	order.acks_needed = 3;
+	assert_int_equal(write_order(host), MMS_ERR_NO_NODE);
+	assert_non_null(strstr(result.error.text, "1 of 3 nodes took it (n0), 3 must: n1: server answered: OOM"));
+	assert_non_null(strstr(result.error.text, "; n2: connect: "));
+	assert_int_equal(write_order(host), MMS_ERR_NO_NODE); /* known by now, not asked: what is remembered */
+	assert_non_null(strstr(result.error.text, "1 of 3 nodes took it (n0), 3 must: n1: server answered: OOM"));
+	assert_non_null(strstr(result.error.text, "(takes no writes); n2: connect: "));
+	assert_non_null(strstr(result.error.text, "(marked down)"));
+	host_free(host);
+}
+
 static void a_missing_node_is_made_up_for_while_there_are_others(void **state)
 {
 	struct host *host;
@@ -691,6 +732,8 @@ int main(void)
 		cmocka_unit_test(its_equal_is_a_success),
 		cmocka_unit_test(a_foreign_key_is_never_overwritten),
 		cmocka_unit_test(as_many_nodes_as_asked_for_have_it),
+		cmocka_unit_test(nodes_that_have_it_already_are_not_asked_and_count),
+		cmocka_unit_test(a_failure_names_who_took_it_and_why_the_others_did_not),
 		cmocka_unit_test(a_missing_node_is_made_up_for_while_there_are_others),
 		cmocka_unit_test(a_tombstone_goes_to_all_and_one_is_enough),
 		cmocka_unit_test(a_write_that_the_mailbox_does_not_take_goes_to_two_nodes_and_is_hinted),

@@ -22,6 +22,7 @@ $wrong = [
     'lifetime' => [['-1', '99999999999'], 'from 0 to 2147483647', '0'],
     'read' => [['fastest', 'Newest ', ''], 'newest, quorum or local', 'newest'],
     'write_acks' => [['0', '65', 'most', '-1'], 'quorum or all', '1'],
+    'on_no_quorum' => [['ok', ''], 'fail or degrade', 'fail'],
     'prefix' => [['my prefix:', 'a*', str_repeat('x', 65)], 'prefix', 'mms:'],
     'host_id' => [['my host', str_repeat('x', 64), 'a/b'], 'host id', ''],
     'user' => [[str_repeat('x', 64)], '63', ''],
@@ -36,7 +37,7 @@ foreach ($wrong as $name => [$values, $range, $default]) {
     }
 }
 foreach (['max_session_size' => '512m', 'mailbox_size' => '64K', 'budget_ms' => '60000', 'touch_interval' => '0',
-    'write_acks' => 'all', 'read' => 'quorum', 'prefix' => '', 'host_id' => 'web-1.example.com'] as $name => $value) {
+    'write_acks' => 'all', 'on_no_quorum' => 'degrade', 'read' => 'quorum', 'prefix' => '', 'host_id' => 'web-1.example.com'] as $name => $value) {
     $output = mms_php('', ["mmsession.$name" => $value],
         ['-d', 'display_startup_errors=1', '-r', "echo '<', ini_get('mmsession.$name'), '>';"]);
     mms_is("<$value>", $output, "$name=$value is right");
