@@ -138,9 +138,7 @@ PS_OPEN_FUNC(mmsession)
 	}
 	client->users++;
 	*mod_data = handler;
-	if (!client->without_mailbox) {
-		mms_process_tend(php_mmsession_process(), client->cluster, php_mmsession_cpu_allowance_ms());
-	}
+	mms_process_tend(php_mmsession_process(), client->cluster, php_mmsession_cpu_allowance_ms());
 	return SUCCESS;
 }
 

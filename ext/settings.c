@@ -10,8 +10,6 @@
 #include "php_ini.h"
 #include "php_main.h"
 
-#define SLOT_RETRY_US 10000000
-
 struct number_range {
 	const char *name;
 	uint64_t min, max;
@@ -225,28 +223,6 @@ static void keep_client(struct mms_client *client)
 	MMSG(clients)[0] = client;
 }
 
-/* A cluster without a slot tries again every few seconds. False: the client was freed. */
-static bool keep_slotless(struct mms_client *client)
-{
-	if (client->users > 0 || mms_clock_mono().us - client->made_at.us < SLOT_RETRY_US) {
-		return true;
-	}
-	/* find_client() has put it first. */
-	memmove(&MMSG(clients)[0], &MMSG(clients)[1], (PHP_MMSESSION_CLIENTS_MAX - 1) * sizeof MMSG(clients)[0]);
-	MMSG(clients)[PHP_MMSESSION_CLIENTS_MAX - 1] = NULL;
-	mms_client_free(client);
-	return false;
-}
-
-static void log_missing_slot(struct mms_client *client)
-{
-	if (client->without_mailbox && PG(log_errors)
-			&& atomic_exchange(&mms_process_shm(php_mmsession_process())->slots_full_logged, 1) == 0) {
-		php_log_err("mmsession: more clusters than mmsession.max_clusters: writes of the last ones go to every node "
-				"before the page ends; raise it");
-	}
-}
-
 struct mms_client *php_mmsession_client(const char *save_path, struct mms_error *error)
 {
 	struct mms_client *client;
@@ -260,9 +236,6 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
 		return NULL;
 	}
 	client = find_client(MMSG(fingerprint));
-	if (client != NULL && client->without_mailbox && !keep_slotless(client)) {
-		client = NULL; /* a slot may be free by now, or the claim lock was held: try again */
-	}
 	if (client != NULL) {
 		if (client->settings_serial != MMSG(settings_serial)) { /* same cluster, but time-outs or modes may be others */
 			client->settings = *MMSG(settings);
@@ -272,7 +245,6 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
 	}
 	client = mms_client_new(mms_process_shm(php_mmsession_process()), MMSG(settings), MMSG(fingerprint), error);
 	if (client != NULL) {
-		log_missing_slot(client);
 		client->settings_serial = MMSG(settings_serial);
 		keep_client(client);
 	}

@@ -31,7 +31,6 @@ static void add_node(zval *list, struct mms_client *client, unsigned index)
 	struct mms_node_sh *shared = &client->cluster->nodes[index];
 	char text[MMS_BREAKER_TEXT_SIZE], id[17];
 	struct mms_wall at = mms_breaker_last_error(&shared->breaker, text, sizeof text);
-	bool hints = !client->without_mailbox;
 	zval node;
 
 	array_init(&node);
@@ -48,9 +47,9 @@ static void add_node(zval *list, struct mms_client *client, unsigned index)
 		add_assoc_null(&node, "node_id");
 	}
 	add_assoc_long(&node, "lag_ms", (zend_long)(atomic_load(&shared->lag_us) / 1000));
-	add_assoc_long(&node, "hints", hints ? (zend_long)mms_hints_count(&client->cluster->hints, index) : 0);
+	add_assoc_long(&node, "hints", (zend_long)mms_hints_count(&client->cluster->hints, index));
 	add_assoc_bool(&node, "behind", atomic_load(&shared->behind) != 0
-			|| (hints && mms_hints_overflowed(&client->cluster->hints, index)));
+			|| mms_hints_overflowed(&client->cluster->hints, index));
 	if (at.ms != 0) {
 		add_assoc_string(&node, "last_error", text);
 		add_assoc_double(&node, "last_error_at", (double)at.ms / 1000.0);
@@ -65,14 +64,13 @@ static void add_node(zval *list, struct mms_client *client, unsigned index)
 static void add_mailbox(zval *status, struct mms_client *client)
 {
 	struct mms_mailbox_sh *mailbox = &client->cluster->mailbox;
-	bool there = !client->without_mailbox;
 	zval list;
 
 	array_init(&list);
-	add_assoc_long(&list, "used", there ? (zend_long)mms_mailbox_used(mailbox) : 0);
-	add_assoc_long(&list, "size", there ? (zend_long)mailbox->size : 0);
-	add_assoc_long(&list, "entries", there ? (zend_long)mms_mailbox_entries(mailbox) : 0);
-	add_assoc_bool(&list, "stalled", there && atomic_load(&mailbox->stalled) != 0);
+	add_assoc_long(&list, "used", (zend_long)mms_mailbox_used(mailbox));
+	add_assoc_long(&list, "size", (zend_long)mailbox->size);
+	add_assoc_long(&list, "entries", (zend_long)mms_mailbox_entries(mailbox));
+	add_assoc_bool(&list, "stalled", atomic_load(&mailbox->stalled) != 0);
 	add_assoc_zval(status, "mailbox", &list);
 }
 
@@ -156,8 +154,7 @@ PHP_FUNCTION(mmsession_flush)
 		php_error_docref(NULL, E_WARNING, "mmsession: %s", error.text);
 		RETURN_FALSE;
 	}
-	RETURN_BOOL(client->without_mailbox
-			|| mms_process_flush(php_mmsession_process(), client->cluster, (uint32_t)timeout_ms));
+	RETURN_BOOL(mms_process_flush(php_mmsession_process(), client->cluster, (uint32_t)timeout_ms));
 }
 
 void php_mmsession_print_info(void)

@@ -11,13 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "mms_address.h"
 
 static bool prepare_connections(struct mms_client *client);
-static bool private_cluster(struct mms_client *client);
-static void probe_by_request(struct mms_client *client, unsigned node);
+static void explain_missing_slot(struct mms_shm *shm, struct mms_error *error);
 static int usable_cores(void);
 
 struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint,
@@ -33,7 +31,6 @@ struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings
 	client->scratch = calloc(1, MMS_CLIENT_SCRATCH);
 	client->settings = *settings;
 	client->fingerprint = fingerprint;
-	client->made_at = mms_clock_mono();
 	mms_spin_init(&client->spin, settings->spin_us, usable_cores());
 	if (mms_random_bytes(&client->random_state, sizeof client->random_state) != MMS_OK
 			|| client->random_state == 0) {
@@ -47,7 +44,11 @@ struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings
 		goto failed;
 	}
 	client->cluster = mms_shm_cluster(shm, settings, fingerprint);
-	if ((client->cluster == NULL && !private_cluster(client)) || !prepare_connections(client)) {
+	if (client->cluster == NULL) {
+		explain_missing_slot(shm, error);
+		goto failed;
+	}
+	if (!prepare_connections(client)) {
 		mms_error_set(error, "out of memory for a cluster's connections");
 		goto failed;
 	}
@@ -72,9 +73,6 @@ void mms_client_free(struct mms_client *client)
 	}
 	for (unsigned i = 0; i < MMS_NODES_MAX; i++) {
 		mms_conn_free(client->conns[i]);
-	}
-	if (client->without_mailbox && client->cluster != NULL) {
-		munmap(client->cluster, sizeof *client->cluster);
 	}
 	free(client->scratch);
 	explicit_bzero(client->password, sizeof client->password);
@@ -107,13 +105,11 @@ bool mms_client_refresh_password(struct mms_client *client)
 
 bool mms_client_can_read(struct mms_client *client, unsigned node)
 {
-	probe_by_request(client, node);
 	return mms_breaker_allows_read(&client->cluster->nodes[node].breaker);
 }
 
 bool mms_client_can_write(struct mms_client *client, unsigned node)
 {
-	probe_by_request(client, node);
 	return mms_breaker_allows_write(&client->cluster->nodes[node].breaker);
 }
 
@@ -189,8 +185,7 @@ void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status 
 	default:
 		break;
 	}
-	if (mms_breaker_fault(breaker, fault, error->text, mms_clock_mono(), mms_clock_wall(), mms_client_random(client))
-			&& !client->without_mailbox) {
+	if (mms_breaker_fault(breaker, fault, error->text, mms_clock_mono(), mms_clock_wall(), mms_client_random(client))) {
 		mms_shm_kick(client->cluster);
 	}
 }
@@ -206,7 +201,7 @@ void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply
 	}
 	mms_error_set(&error, "node %s (%s): server answered: %s", config->name, config->address, text);
 	if (mms_breaker_fault(&client->cluster->nodes[node].breaker, fault, error.text, mms_clock_mono(),
-			mms_clock_wall(), mms_client_random(client)) && !client->without_mailbox) {
+			mms_clock_wall(), mms_client_random(client))) {
 		mms_shm_kick(client->cluster);
 	}
 }
@@ -252,38 +247,16 @@ uint64_t mms_client_all_mask(const struct mms_client *client)
 	return client->settings.node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << client->settings.node_count) - 1;
 }
 
-/* Without a replicator the request itself is the probe: after the wait, the breaker is closed on trial; a fault opens it
- * again, with a longer wait. */
-static void probe_by_request(struct mms_client *client, unsigned node)
+static void explain_missing_slot(struct mms_shm *shm, struct mms_error *error)
 {
-	struct mms_breaker_sh *breaker = &client->cluster->nodes[node].breaker;
-	struct mms_mono now;
-
-	if (!client->without_mailbox || mms_breaker_allows_write(breaker)) {
-		return;
-	}
-	now = mms_clock_mono();
-	if (mms_breaker_probe_due(breaker, now)) {
-		for (unsigned i = 0; i < MMS_BREAKER_PROBES_TO_CLOSE; i++) {
-			mms_breaker_probe_begin(breaker);
-			(void)mms_breaker_probe_result(breaker, true, now, mms_client_random(client));
+	for (uint32_t i = 0; i < shm->slot_count; i++) {
+		if (mms_shm_cluster_at(shm, i) == NULL) {
+			mms_error_set(error, "shared memory: a stopped process holds the lock of the list of clusters");
+			return;
 		}
 	}
-}
-
-/* One cluster more than mmsession.max_clusters: its breakers and counters live in this thread alone, and without a
- * mailbox every write goes to all nodes before PHP gets its answer. */
-static bool private_cluster(struct mms_client *client)
-{
-	void *memory = mmap(NULL, sizeof *client->cluster, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED) {
-		return false;
-	}
-	client->cluster = memory;
-	client->cluster->settings = client->settings;
-	client->without_mailbox = true;
-	return true;
+	mms_error_set(error, "mmsession.max_clusters = %u, and as many are in use: raise it in php.ini and restart PHP; each "
+			"combination of nodes, mmsession.prefix, user, password_file and host_id is a cluster", shm->slot_count);
 }
 
 static bool prepare_connections(struct mms_client *client)

@@ -17,12 +17,10 @@
 
 struct mms_client {
 	struct mms_shm *shm;                 /* borrowed */
-	struct mms_cluster_sh *cluster;      /* borrowed; shared, or private to this client when no slot was free */
-	bool without_mailbox;                /* no slot: writes go to every node before the answer */
+	struct mms_cluster_sh *cluster;      /* borrowed; its slot of the mapping */
 	struct mms_settings settings;        /* own copy */
 	uint64_t fingerprint;
 	uint32_t settings_serial;            /* the caller's number of the settings that were copied last */
-	struct mms_mono made_at;
 	uint32_t users;                      /* open handlers that hold on to it */
 	uint32_t random_state;               /* jitter; not for secrets */
 	char password[MMS_SECRET_MAX + 1];
@@ -33,7 +31,9 @@ struct mms_client {
 	bool fresh[MMS_NODES_MAX];           /* opened in this operation: its first answer is no measure of latency */
 };
 
-/* Reads the password file and prepares closed connections; nothing is sent. NULL with an error. */
+/* Claims the cluster's slot, reads the password file and prepares closed connections; nothing is sent. NULL with an error, such
+ * as one cluster more than mmsession.max_clusters: without a slot there is no mailbox, no hint and no repair, so it is refused
+ * rather than served with less than is promised. */
 struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint,
 		struct mms_error *error);
 /* Closes all sockets without a byte on the wire; NULL is fine. */

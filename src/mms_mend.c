@@ -120,8 +120,7 @@ static void post(struct mending *mending, uint64_t lacking)
 		.settled = true,
 	};
 
-	if (mending->question->now.ms - (int64_t)mms_hlc_ms(answer->header.version.hlc) < MIN_AGE_MS
-			|| client->without_mailbox) {
+	if (mending->question->now.ms - (int64_t)mms_hlc_ms(answer->header.version.hlc) < MIN_AGE_MS) {
 		return;
 	}
 	if (mms_mailbox_push(&client->cluster->mailbox, &parcel, now, &ticket)) {

@@ -111,7 +111,7 @@ static int64_t local_wait_us(const struct mms_client *client)
 	for (unsigned i = 1; i < client->settings.node_count && !pending; i++) {
 		pending = mms_hints_count(&cluster->hints, i) > 0 || mms_hints_overflowed(&cluster->hints, i);
 	}
-	return pending || client->without_mailbox ? (int64_t)client->settings.read_timeout_ms * 1000 : wait_us(client, 0);
+	return pending ? (int64_t)client->settings.read_timeout_ms * 1000 : wait_us(client, 0);
 }
 
 /* The first usable node (the local one, normally) is asked for the record, the others for the header. */

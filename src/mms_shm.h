@@ -72,7 +72,6 @@ struct mms_shm {
 	uint32_t mapping_random;         /* lower half of every writer stamped here; non-zero */
 	mms_hlc_word hlc;                /* any process, by CAS */
 	_Atomic uint64_t write_sequence; /* any process adds; below 2^48 */
-	_Atomic uint32_t slots_full_logged; /* 1: the log line about a missing slot was written */
 	_Atomic uint32_t slots_stalled;  /* 1: a holder of slots_lock seems stopped, nobody waits for it; anyone */
 	pthread_mutex_t slots_lock;      /* robust: only around the claim of a slot */
 };

@@ -61,8 +61,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	build(writing, &writing->command, order->kind, (struct mms_slice){ NULL, 0 });
 	for (bool first = true;; first = false) {
 		uint32_t acked = count_bits(result->acked_mask);
-		uint32_t wanted = order->everywhere || (client->without_mailbox && first) ? MMS_NODES_MAX
-				: acked < needed ? needed - acked : 0;
+		uint32_t wanted = order->everywhere ? MMS_NODES_MAX : acked < needed ? needed - acked : 0;
 		uint64_t asked = wanted == 0 ? 0 : ask_round(writing, wanted);
 
 		if (first && pushed) {
@@ -79,7 +78,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	mms_fanout_end(&writing->fanout);
 	if (pushed) {
 		mms_mailbox_settle(&client->cluster->mailbox, &ticket, result->acked_mask);
-	} else if (!client->without_mailbox) {
+	} else {
 		hint_missing(writing);
 	}
 	/* With the second node of rule k out of reach, one and a hint (with its behind marker) must do. */
@@ -127,9 +126,6 @@ static bool push(struct writing *writing, struct mms_ticket *ticket)
 		.have_mask = order->have_mask,
 	};
 
-	if (client->without_mailbox) {
-		return false;
-	}
 	if (mms_mailbox_push(&client->cluster->mailbox, &parcel, mms_clock_mono(), ticket)) {
 		return true;
 	}

@@ -283,31 +283,35 @@ static void the_mask_has_a_bit_for_each_node(void **state)
 	assert_true(mms_client_all_mask(&client) == UINT64_MAX);
 }
 
-static void a_cluster_without_a_slot_is_served_without_mailbox(void **state)
+static void one_cluster_too_many_is_refused_with_the_remedy(void **state)
 {
 	struct host *host = host_new(1, "web1");
 	struct mms_settings settings;
-	struct mms_client *second;
-	struct mms_breaker_sh *breaker;
+	struct mms_error text = { "" };
 
 	(void) state;
 	settings_default(&settings, 2, "web1");
-	second = client_on(host->shm, &settings);
-	assert_true(second->without_mailbox);
-	assert_ptr_not_equal(second->cluster, host->cluster);
-	assert_false(host->client->without_mailbox);
-	/* No replicator probes for it: a request does, when the wait is over. */
-	breaker = &second->cluster->nodes[1].breaker;
-	mms_client_refused(second, 1, MMS_CLASS_HARD, "LOADING");
-	assert_false(mms_client_can_read(second, 1));
-	atomic_store(&breaker->probe_at_us, now_us() - 1);
-	assert_true(mms_client_can_read(second, 1));
-	assert_true(mms_client_can_write(second, 1));
-	mms_client_refused(second, 1, MMS_CLASS_HARD, "LOADING");
-	assert_false(mms_client_can_read(second, 1));
-	assert_false(was_kicked(host));
-	mms_client_free(second);
+	assert_null(mms_client_new(host->shm, &settings, mms_config_fingerprint(&settings), &text));
+	assert_non_null(strstr(text.text, "mmsession.max_clusters = 1, and as many are in use: raise it"));
+	mms_client_free(client_on(host->shm, &host->settings)); /* the one that has a slot is served as before */
 	host_free(host);
+}
+
+static void a_slot_that_can_not_be_claimed_now_is_no_lack_of_slots(void **state)
+{
+	struct mms_error text = { "" };
+	struct mms_settings settings;
+	struct mms_shm *shm = mms_shm_map(2, RIG_MAILBOX, &text);
+
+	(void) state;
+	assert_non_null(shm);
+	settings_default(&settings, 1, "web1");
+	assert_int_equal(pthread_mutex_lock(&shm->slots_lock), 0);
+	assert_null(mms_client_new(shm, &settings, mms_config_fingerprint(&settings), &text));
+	assert_non_null(strstr(text.text, "a stopped process holds the lock"));
+	assert_int_equal(pthread_mutex_unlock(&shm->slots_lock), 0);
+	mms_client_free(client_on(shm, &settings));
+	mms_shm_unmap(shm);
 }
 
 static void an_open_node_is_left_to_the_replicator(void **state)
@@ -342,7 +346,8 @@ int main(void)
 		cmocka_unit_test(the_first_answer_of_a_connection_is_no_measure),
 		cmocka_unit_test(tmp_keys_are_unique_and_within_the_prefix),
 		cmocka_unit_test(the_mask_has_a_bit_for_each_node),
-		cmocka_unit_test(a_cluster_without_a_slot_is_served_without_mailbox),
+		cmocka_unit_test(one_cluster_too_many_is_refused_with_the_remedy),
+		cmocka_unit_test(a_slot_that_can_not_be_claimed_now_is_no_lack_of_slots),
 		cmocka_unit_test(an_open_node_is_left_to_the_replicator),
 		cmocka_unit_test(nothing_is_freed_without_harm),
 	};

@@ -142,27 +142,6 @@ static void a_copy_without_an_end_is_not_spread(void **state)
 	done(host);
 }
 
-static void without_a_mailbox_nothing_is_repaired(void **state)
-{
-	struct mms_settings settings;
-	struct sample sample;
-	struct host *host;
-
-	(void) state;
-	rig_fresh();
-	sample_aged(&sample, "s", OLD_MS, "data");
-	node_put(1, "s", &sample);
-	host = host_new(1, "web1");
-	settings_default(&settings, 2, "web1");
-	mms_client_free(host->client);
-	host->client = client_on(host->shm, &settings);
-	assert_true(host->client->without_mailbox);
-	read_id(host, "s");
-	assert_true(payload_is("data"));
-	assert_int_equal(mailbox_count(host), 0);
-	done(host);
-}
-
 static void a_tombstone_is_no_session_and_is_spread(void **state)
 {
 	struct sample record, tombstone;
@@ -386,7 +365,6 @@ int main(void)
 		cmocka_unit_test(whoever_lacks_it_gets_it_through_the_mailbox),
 		cmocka_unit_test(a_young_copy_is_on_its_way_already),
 		cmocka_unit_test(a_copy_without_an_end_is_not_spread),
-		cmocka_unit_test(without_a_mailbox_nothing_is_repaired),
 		cmocka_unit_test(a_tombstone_is_no_session_and_is_spread),
 		cmocka_unit_test(a_tombstone_wins_over_later_writes_of_its_incarnation),
 		cmocka_unit_test(a_new_incarnation_wins_over_its_tombstone),

@@ -586,30 +586,6 @@ static void a_payload_too_large_for_the_mailbox_takes_the_other_way(void **state
 	host_free(host);
 }
 
-static void without_a_mailbox_all_nodes_are_written_at_once(void **state)
-{
-	struct mms_settings settings;
-	struct host *host;
-
-	(void) state;
-	rig_fresh();
-	host = host_new(1, "web1");
-	settings_default(&settings, 3, "web1");
-	mms_client_free(host->client);
-	host->client = client_on(host->shm, &settings);
-	prepare_now("s", "data");
-	assert_int_equal(mms_write_record(host->client, &order, host_deadline(host), &result), MMS_OK);
-	assert_true(result.acked_mask == 7);
-	node_kill(2);
-	node_kill(1);
-	prepare_now("t", "data");
-	assert_int_equal(mms_write_record(host->client, &order, host_deadline(host), &result), MMS_OK);
-	assert_true(result.acked_mask == 1);
-	assert_int_equal(mailbox_count(host), 0);
-	assert_int_equal(mms_hints_count(&host->client->cluster->hints, 2), 0);
-	host_free(host);
-}
-
 static void a_touch_raises_the_ttl(void **state)
 {
 	struct mms_mailbox_item item;
@@ -741,7 +717,6 @@ int main(void)
 		cmocka_unit_test(a_write_that_nobody_took_leaves_no_hint_but_a_tombstone_does),
 		cmocka_unit_test(a_single_node_needs_no_second),
 		cmocka_unit_test(a_payload_too_large_for_the_mailbox_takes_the_other_way),
-		cmocka_unit_test(without_a_mailbox_all_nodes_are_written_at_once),
 		cmocka_unit_test(a_touch_raises_the_ttl),
 		cmocka_unit_test(a_touch_brings_the_record_where_it_is_lacking),
 		cmocka_unit_test(a_touch_does_not_undo_what_is_newer),
