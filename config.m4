@@ -54,6 +54,7 @@ Others: the package is called isa-l-devel or isa-l.])])
   mmsession_ext_sources="
     ext/mmsession.c
     ext/mod_mmsession.c
+    ext/repair.c
     ext/settings.c
     ext/status.c"
 
@@ -97,6 +98,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_replicator.c
     src/mms_reply.c
     src/mms_resolver.c
+    src/mms_scan.c
     src/mms_shm.c
     src/mms_spin.c
     src/mms_store.c

@@ -51,6 +51,7 @@ PHP_INI_BEGIN()
 	MMS_NUMBER(mailbox_size, "32M", PHP_INI_SYSTEM)
 	MMS_NUMBER(max_clusters, "8", PHP_INI_SYSTEM)
 	MMS_NUMBER(shutdown_drain_ms, "1000", PHP_INI_SYSTEM)
+	MMS_NUMBER(repair_rate, "16M", PHP_INI_SYSTEM)
 PHP_INI_END()
 
 static PHP_GINIT_FUNCTION(mmsession)

@@ -7,3 +7,9 @@ function mmsession_status(): array {}
 
 /** True once every write of this host has been acknowledged by its nodes or has become a hint. */
 function mmsession_flush(int $timeout_ms = 1000): bool {}
+
+/**
+ * Asks for a repair scan of one node (its name, address or node id) or of all, unless one is under way or asked for already;
+ * returns what is known of the latest ones, by node name. Repairs start by themselves where they are needed.
+ */
+function mmsession_repair(?string $node = null): array {}

@@ -1,5 +1,5 @@
 /* This is a generated file, edit the .stub.php file instead.
- * Stub hash: 57bf1617e097c17aaf281ffb8c15796f78581be6 */
+ * Stub hash: f8d7f1475f8aee8593cfe4666a17fa34d438c4cf */
 
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(arginfo_mmsession_status, 0, 0, IS_ARRAY, 0)
 ZEND_END_ARG_INFO()
@@ -8,13 +8,19 @@ ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(arginfo_mmsession_flush, 0, 0, _IS_BOOL,
 	ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, timeout_ms, IS_LONG, 0, "1000")
 ZEND_END_ARG_INFO()
 
+ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(arginfo_mmsession_repair, 0, 0, IS_ARRAY, 0)
+	ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, node, IS_STRING, 1, "null")
+ZEND_END_ARG_INFO()
+
 
 ZEND_FUNCTION(mmsession_status);
 ZEND_FUNCTION(mmsession_flush);
+ZEND_FUNCTION(mmsession_repair);
 
 
 static const zend_function_entry ext_functions[] = {
 	ZEND_FE(mmsession_status, arginfo_mmsession_status)
 	ZEND_FE(mmsession_flush, arginfo_mmsession_flush)
+	ZEND_FE(mmsession_repair, arginfo_mmsession_repair)
 	ZEND_FE_END
 };

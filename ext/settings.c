@@ -27,6 +27,7 @@ static const struct number_range ranges[] = {
 	{ "mmsession.mailbox_size", 65536, 4ull << 30 },
 	{ "mmsession.max_clusters", 1, 64 },
 	{ "mmsession.shutdown_drain_ms", 0, 60000 },
+	{ "mmsession.repair_rate", 65536, 4ull << 30 },
 };
 
 static char *ini_base(zend_ini_entry *entry, void *mh_arg1, void *mh_arg2)
@@ -153,6 +154,7 @@ static enum mms_status make_settings(const char *save_path, struct mms_settings 
 	settings->max_clock_drift_ms = (uint32_t)MMSG(max_clock_drift_ms);
 	settings->max_session_size = (uint32_t)MMSG(max_session_size);
 	settings->shutdown_drain_ms = (uint32_t)MMSG(shutdown_drain_ms);
+	settings->repair_rate = (uint64_t)MMSG(repair_rate);
 	return status;
 }
 

@@ -31,7 +31,7 @@ static void add_node(zval *list, struct mms_client *client, unsigned index)
 	struct mms_node_sh *shared = &client->cluster->nodes[index];
 	char text[MMS_BREAKER_TEXT_SIZE], id[17];
 	struct mms_wall at = mms_breaker_last_error(&shared->breaker, text, sizeof text);
-	zval node;
+	zval node, repair;
 
 	array_init(&node);
 	snprintf(id, sizeof id, "%016" PRIx64, atomic_load(&shared->node_id));
@@ -58,6 +58,8 @@ static void add_node(zval *list, struct mms_client *client, unsigned index)
 		add_assoc_null(&node, "last_error_at");
 	}
 	add_assoc_long(&node, "latency_us", (zend_long)atomic_load(&shared->breaker.latency_us));
+	php_mmsession_add_repair(&repair, &shared->repair);
+	add_assoc_zval(&node, "repair", &repair);
 	add_next_index_zval(list, &node);
 }
 

@@ -292,6 +292,11 @@ void mms_command_scan(struct mms_command *command, struct mms_slice cursor, stru
 	number(command, count);
 }
 
+void mms_command_count_keys(struct mms_command *command)
+{
+	begin(command, "DBSIZE", 1);
+}
+
 void mms_command_get(struct mms_command *command, struct mms_slice key)
 {
 	begin(command, "GET", 2);

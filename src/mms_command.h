@@ -74,6 +74,8 @@ void mms_command_set(struct mms_command *command, struct mms_slice key, struct m
 /* Deletes key if its value is `value`. Replies: 1 integer. */
 void mms_command_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice value);
 void mms_command_get(struct mms_command *command, struct mms_slice key);
+/* Number of keys in the database. Replies: 1 integer. */
+void mms_command_count_keys(struct mms_command *command);
 /* Sets key to value (for ttl_ms, 0 = for ever) if it holds `old`, "" = is absent. Replies: 1 integer, 1 = done. */
 void mms_command_replace_if(struct mms_command *command, struct mms_slice key, struct mms_slice old,
 		struct mms_slice value, uint64_t ttl_ms);

@@ -35,6 +35,7 @@ struct mms_settings {
 	uint32_t max_clock_drift_ms;
 	uint32_t max_session_size;   /* bytes of payload */
 	uint32_t shutdown_drain_ms;
+	uint64_t repair_rate;        /* bytes per second that a repair scan may move and compare */
 	uint32_t host_hash;          /* CRC-32C of host_id */
 	char host_id[64];
 	char prefix[MMS_PREFIX_MAX + 1];

@@ -28,7 +28,6 @@ static bool lock(struct mms_hints_sh *hints);
 static void recover_locked(struct mms_hints_sh *hints);
 static void free_deleted_ends_locked(struct mms_hints_sh *hints);
 static void recount_locked(struct mms_hints_sh *hints);
-static void overflow(struct mms_hints_sh *hints, uint64_t mask);
 static bool put_locked(struct mms_hints_sh *hints, const struct wish *wish, struct mms_mono now);
 static uint32_t find_locked(struct mms_hints_sh *hints, struct mms_slice key, uint32_t *vacant);
 static bool may_fill_locked(struct mms_hints_sh *hints, uint32_t index);
@@ -81,7 +80,7 @@ bool mms_hints_add(struct mms_hints_sh *hints, struct mms_slice key, const unsig
 		mms_lock_release(&hints->lock);
 	}
 	if (!added) {
-		overflow(hints, missing_mask);
+		mms_hints_overflow(hints, missing_mask);
 		return false;
 	}
 	atomic_fetch_add_explicit(&hints->changed_count, 1, memory_order_release);
@@ -129,7 +128,7 @@ void mms_hints_settle(struct mms_hints_sh *hints, struct mms_slice key, unsigned
 	index = find_locked(hints, key, NULL);
 	if (index != NOWHERE) {
 		if (!stored_version(entry_at(hints, index), &stored)) {
-			overflow(hints, UINT64_C(1) << node);
+			mms_hints_overflow(hints, UINT64_C(1) << node);
 			forget_locked(hints, index, node);
 		} else if (mms_version_compare(&stored, version) <= 0) {
 			forget_locked(hints, index, node);
@@ -165,6 +164,41 @@ bool mms_hints_overflowed(const struct mms_hints_sh *hints, unsigned node)
 			&& (atomic_load_explicit(&hints->overflow_mask, memory_order_acquire) >> node & 1) != 0;
 }
 
+/* The count comes first: whoever sees the bit set by this call sees the count too, and one killed in between has at least
+ * kept a scan that was under way from ending what it did not see. */
+void mms_hints_overflow(struct mms_hints_sh *hints, uint64_t mask)
+{
+	for (uint64_t left = mask; left != 0; left &= left - 1) {
+		const unsigned node = (unsigned)__builtin_ctzll(left);
+
+		if (node < MMS_NODES_MAX) {
+			atomic_fetch_add(&hints->overflow_count[node], 1);
+		}
+	}
+	atomic_fetch_or(&hints->overflow_mask, mask);
+	atomic_fetch_add_explicit(&hints->changed_count, 1, memory_order_release);
+}
+
+uint32_t mms_hints_overflow_count(const struct mms_hints_sh *hints, unsigned node)
+{
+	return node < MMS_NODES_MAX ? atomic_load(&hints->overflow_count[node]) : 0;
+}
+
+bool mms_hints_end_overflow(struct mms_hints_sh *hints, unsigned node, uint32_t count)
+{
+	const uint64_t mask = node < MMS_NODES_MAX ? UINT64_C(1) << node : 0;
+
+	if (mms_hints_overflow_count(hints, node) != count) {
+		return false;
+	}
+	atomic_fetch_and(&hints->overflow_mask, ~mask);
+	if (mms_hints_overflow_count(hints, node) != count) {
+		atomic_fetch_or(&hints->overflow_mask, mask); /* one came between the two looks */
+		return false;
+	}
+	return true;
+}
+
 static uint32_t round_capacity(uint32_t capacity)
 {
 	uint32_t rounded = MMS_HINTS_MIN_CAPACITY;
@@ -191,7 +225,7 @@ static bool lock(struct mms_hints_sh *hints)
  * dropped is then known to be missed at every moment. */
 static void recover_locked(struct mms_hints_sh *hints)
 {
-	overflow(hints, UINT64_MAX);
+	mms_hints_overflow(hints, UINT64_MAX);
 	for (uint32_t index = 0; index < hints->capacity; index++) {
 		const enum state state = state_at(hints, index);
 
@@ -232,12 +266,6 @@ static void recount_locked(struct mms_hints_sh *hints)
 		}
 	}
 	atomic_store_explicit(&hints->used, used, memory_order_relaxed);
-}
-
-static void overflow(struct mms_hints_sh *hints, uint64_t mask)
-{
-	atomic_fetch_or_explicit(&hints->overflow_mask, mask, memory_order_release);
-	atomic_fetch_add_explicit(&hints->changed_count, 1, memory_order_release);
 }
 
 static bool put_locked(struct mms_hints_sh *hints, const struct wish *wish, struct mms_mono now)
@@ -360,7 +388,7 @@ static bool expire_locked(struct mms_hints_sh *hints, uint32_t index, struct mms
 	const bool damaged = entry->key_len > MMS_KEY_MAX;
 
 	if (damaged) {
-		overflow(hints, UINT64_MAX);
+		mms_hints_overflow(hints, UINT64_MAX);
 	} else if (entry->deadline_us > now.us) {
 		return false;
 	}

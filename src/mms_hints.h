@@ -39,6 +39,7 @@ struct mms_hints_sh {
 	_Atomic uint32_t used;             /* valid + deleted entries; under the lock */
 	_Atomic uint32_t node_count[MMS_NODES_MAX]; /* valid hints per node; under the lock, read by anyone */
 	_Atomic uint64_t overflow_mask;    /* nodes that missed more than fits; anyone sets, the replicator clears */
+	_Atomic uint32_t overflow_count[MMS_NODES_MAX]; /* overflows ever, counted before the bit is set; anyone */
 	_Atomic uint64_t changed_count;    /* additions and overflows ever, so that the replicator sees new ones */
 };
 
@@ -81,5 +82,12 @@ void mms_hints_drop(struct mms_hints_sh *hints, const struct mms_hint *read, uns
 /* Number of hints of a node; whether it missed more than fits. */
 uint32_t mms_hints_count(const struct mms_hints_sh *hints, unsigned node);
 bool mms_hints_overflowed(const struct mms_hints_sh *hints, unsigned node);
+
+/* These nodes miss something that no hint says: a scan has to deliver. */
+void mms_hints_overflow(struct mms_hints_sh *hints, uint64_t mask);
+/* Overflows of a node so far; a scan that began at this count and has ended may end the overflow. False, and nothing
+ * changed, when another came since. */
+uint32_t mms_hints_overflow_count(const struct mms_hints_sh *hints, unsigned node);
+bool mms_hints_end_overflow(struct mms_hints_sh *hints, unsigned node, uint32_t count);
 
 #endif

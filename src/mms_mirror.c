@@ -308,7 +308,7 @@ static void abandon_ring(struct mms_office *office)
 {
 	uint64_t head = mms_mailbox_head(&office->cluster->mailbox);
 
-	atomic_fetch_or(&office->cluster->hints.overflow_mask, UINT64_MAX);
+	mms_hints_overflow(&office->cluster->hints, UINT64_MAX);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		office->links[i].ack_position = head;
 		office->links[i].send_position = head;

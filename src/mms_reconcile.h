@@ -1,6 +1,7 @@
 /* Bringing one key to the same version on a set of nodes: ask them for its header, fetch the newest copy, put it where it
- * is lacking. Hints (mms_delivery) and repair scans (mms_repair) are made of it. Part of the replicator's thread; dozens of
- * keys at a time, each in at most three round trips. */
+ * is lacking; where the version is the same, a life that is shorter by more than touch_interval is prolonged. Hints
+ * (mms_delivery) and repair scans (mms_scan) are made of it. Part of the replicator's thread; dozens of keys at a time, each
+ * in three round trips as a rule, and never more than MMS_RECONCILE_MOVING_MAX bytes of payload (or one record) under way. */
 #ifndef MMS_RECONCILE_H
 #define MMS_RECONCILE_H
 
@@ -8,15 +9,18 @@
 #include "mms_record.h"
 
 #define MMS_RECONCILE_JOBS 128
+#define MMS_RECONCILE_MOVING_MAX (4u << 20)
 
 struct mms_reconciler; /* opaque */
 
 struct mms_reconcile_result {
 	struct mms_slice key;
-	uint64_t answered_mask;           /* nodes whose header could be asked for */
-	bool found;                       /* some copy exists (or was offered) */
-	struct mms_record_header newest;  /* the newest of all */
+	uint64_t answered_mask;           /* nodes that said all they were asked; others may hold anything */
+	bool found;                       /* some copy could be had (or was offered) */
+	struct mms_record_header newest;  /* the newest of these; a header whose payload is damaged or gone is none */
 	uint64_t equal_mask;              /* nodes that hold the newest (or newer) now, found or put there */
+	uint64_t rotten_mask;             /* nodes whose payload was found damaged behind a good header */
+	uint64_t damaged_mask;            /* nodes whose own newer copy is damaged, and can't be replaced by an older one */
 	uint64_t filled_mask;             /* of these, nodes that were given it */
 	uint64_t foreign_mask;            /* nodes where the key is not ours */
 	uint64_t moved_bytes;             /* payload put on nodes, all together */

@@ -24,6 +24,21 @@
 #define MMS_HINT_CAPACITY 32768u
 #define MMS_SHM_CLUSTERS_MAX 64u
 
+/* The latest repair scan of a node that this host made; the replicator writes all of it but `wanted`. */
+struct mms_repair_sh {
+	_Atomic uint32_t running;       /* 1: under way now */
+	_Atomic uint32_t wanted;        /* scans asked for by mmsession_repair(); any process adds */
+	_Atomic uint32_t served;        /* of these, how many had been asked for when the last whole scan began */
+	_Atomic uint32_t finished;      /* whole scans ever */
+	_Atomic uint64_t total;         /* keys on all sources, as they say: what has to be walked; 0 = not known */
+	_Atomic uint64_t walked;        /* of these, about so many by now */
+	_Atomic uint64_t scanned;       /* sessions compared */
+	_Atomic uint64_t moved;         /* records put on nodes */
+	_Atomic uint64_t bytes;         /* of these */
+	_Atomic int64_t started_us;     /* monotonic; 0 = never */
+	_Atomic int64_t ended_us;       /* monotonic; when the last attempt ended, whole or not; 0 = none has */
+};
+
 /* One node as this host sees it. */
 struct mms_node_sh {
 	struct mms_breaker_sh breaker;
@@ -35,6 +50,7 @@ struct mms_node_sh {
 	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
+	struct mms_repair_sh repair;
 	_Atomic uint32_t address_sequence; /* seqlock of the three below: odd while the replicator writes */
 	_Atomic uint32_t address_len;   /* 0 = host name not resolved yet */
 	_Atomic uint32_t address_check; /* CRC-32C of length and address: two replicators may write at once, or one die */

@@ -18,6 +18,9 @@ static void at_point(const char *name);
 #define mms_hints_drop hooked_drop
 #define mms_hints_count hooked_count
 #define mms_hints_overflowed hooked_overflowed
+#define mms_hints_overflow hooked_overflow
+#define mms_hints_overflow_count hooked_overflow_count
+#define mms_hints_end_overflow hooked_end_overflow
 #include "../../src/mms_hints.c"
 #undef mms_hints_table_size
 #undef mms_hints_init
@@ -27,6 +30,9 @@ static void at_point(const char *name);
 #undef mms_hints_drop
 #undef mms_hints_count
 #undef mms_hints_overflowed
+#undef mms_hints_overflow
+#undef mms_hints_overflow_count
+#undef mms_hints_end_overflow
 
 static const struct mms_mono NOW = { 1000000 };
 static const struct mms_mono LATER = { 9000000 };

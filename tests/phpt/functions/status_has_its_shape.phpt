@@ -22,7 +22,10 @@ mms_is(3, count($status['nodes']), 'nodes');
 foreach ($status['nodes'] as $index => $node) {
     mms_is(['name' => 'string', 'address' => 'string', 'role' => 'string', 'state' => 'string', 'writable' => 'boolean',
         'complete' => 'boolean', 'node_id' => 'string', 'lag_ms' => 'integer', 'hints' => 'integer', 'behind' => 'boolean',
-        'last_error' => 'NULL', 'last_error_at' => 'NULL', 'latency_us' => 'integer'], $shape($node), "node $index");
+        'last_error' => 'NULL', 'last_error_at' => 'NULL', 'latency_us' => 'integer', 'repair' => 'array'], $shape($node), "node $index");
+    mms_is(['running' => 'boolean', 'pending' => 'boolean', 'finished' => 'integer', 'scanned' => 'integer',
+        'moved' => 'integer', 'bytes' => 'integer', 'started_at' => 'NULL', 'ended_at' => 'NULL', 'estimated_end' => 'NULL'],
+        $shape($node['repair']), "repair of node $index");
     mms_is([['a', 'b', 'c'][$index], $index ? 'peer' : 'local', 'closed', true, 0, 0, false],
         [$node['name'], $node['role'], $node['state'], $node['writable'], $node['lag_ms'], $node['hints'], $node['behind']],
         "values of node $index");

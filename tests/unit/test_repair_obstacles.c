@@ -1,0 +1,312 @@
+/* What must not keep a repair from ending, and what must not end one too early. */
+#include "repairs.h"
+
+static void attempts_are(unsigned long most, unsigned node, unsigned long scans_before)
+{
+	assert_in_range(node_calls(node, "scan") - scans_before, 1, most);
+}
+
+static void a_payload_damaged_at_its_source_does_not_make_the_pass_fail(void **state)
+{
+	struct sample sample;
+	unsigned long scans;
+
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 20);
+	sample_aged(&sample, "rotten", 5000, "data");
+	sample.bytes[sample.len - 1] ^= 1;
+	node_put(0, "rotten", &sample);
+	empty(1);
+	scans = node_calls(0, "scan");
+	turn_until(is_complete(1));
+	attempts_are(1, 0, scans);
+	assert_true(has_numbered(1, 0, 20));
+	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "rotten"), 0);
+	assert_true(host_metric(desk->host, MMS_METRIC_corrupt_records) > 0);
+	end();
+}
+
+static void a_damaged_payload_is_replaced_by_another_nodes_copy(void **state)
+{
+	struct sample sample, rotten;
+
+	(void) state;
+	begin(3);
+	sample_aged(&sample, "s", 5000, "data");
+	rotten = sample;
+	rotten.bytes[rotten.len - 1] ^= 1;
+	node_put(0, "s", &rotten);
+	node_put(2, "s", &sample);
+	empty(1);
+	turn_until(is_complete(1));
+	assert_true(node_holds(1, "s", &sample));
+	assert_true(node_holds(0, "s", &sample)); /* by the pass over the target's keys */
+	end();
+}
+
+/* Only an older copy is sound: it goes where nothing is, and the newer one stays as evidence that there was more. */
+static void an_older_copy_does_not_replace_a_damaged_newer_one(void **state)
+{
+	struct sample older, rotten;
+
+	(void) state;
+	begin(3);
+	sample_aged(&older, "s", 9000, "older");
+	sample_aged(&rotten, "s", 1000, "newer");
+	rotten.bytes[rotten.len - 1] ^= 1;
+	node_put(0, "s", &rotten);
+	node_put(2, "s", &older);
+	empty(1);
+	turn_until(is_complete(1));
+	assert_true(node_holds(1, "s", &older));
+	assert_true(node_holds(0, "s", &rotten));
+	end();
+}
+
+static void a_record_without_ttl_is_given_its_lifetime_on_the_target(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 5000, "data");
+	node_put(0, "s", &sample);
+	node_do(0, "PERSIST", RIG_PREFIX "s");
+	empty(1);
+	turn_until(is_complete(1));
+	assert_true(node_holds(1, "s", &sample));
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "s"), 1440 * 1000 / 2, 1440 * 1000);
+	end();
+}
+
+/* Between header and fetch; the server says so itself, through a proxy that answers the fetch. */
+static void a_record_that_expires_meanwhile_is_no_reason_to_begin_again(void **state)
+{
+	struct fake *fake;
+	unsigned long scans;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	put_numbered(0, 0, 1);
+	empty(1);
+	scans = node_calls(0, "scan");
+	fake_says(fake, "GET", "$-1\r\n", 1);
+	turn_until(is_complete(1));
+	attempts_are(1, 0, scans);
+	end();
+	fake_free(fake);
+}
+
+static void a_life_that_is_much_shorter_is_prolonged(void **state)
+{
+	struct sample a, b, gone;
+
+	(void) state;
+	begin(2);
+	empty(1);
+	sample_aged(&a, "a", 5000, "data");
+	sample_aged(&b, "b", 5000, "data");
+	sample_tombstone(&gone, "gone", 5000);
+	for (unsigned node = 0; node < 2; node++) {
+		node_put(node, "a", &a);
+		node_put(node, "b", &b);
+		node_put(node, "gone", &gone);
+	}
+	node_do(1, "PEXPIRE", RIG_PREFIX "a", "500000");
+	node_do(0, "PEXPIRE", RIG_PREFIX "gone", "500000");
+	node_do(1, "PEXPIRE", RIG_PREFIX "b", "980000"); /* touches may differ by so much */
+	turn_until(is_complete(1));
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "a"), RIG_TTL_MS - 50000, RIG_TTL_MS);
+	assert_in_range(node_number(0, "PTTL", RIG_PREFIX "gone"), RIG_TTL_MS - 50000, RIG_TTL_MS);
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "b"), 1, 980000);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_moved), 0);
+	end();
+}
+
+/* Hints' lock holder died, or the ring was abandoned: nothing but the overflow itself says so. */
+static void an_overflow_that_comes_during_a_scan_is_not_ended_by_it(void **state)
+{
+	struct mms_hints_sh *hints;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 400);
+	hints = &desk->host->cluster->hints;
+	mms_hints_overflow(hints, bit(1));
+	while (host_metric(desk->host, MMS_METRIC_repair_scanned) == 0) {
+		turn();
+	}
+	mms_hints_overflow(hints, UINT64_MAX);
+	turn_until(host_metric(desk->host, MMS_METRIC_repairs) == 0 && atomic_load(
+			&desk->host->cluster->nodes[1].repair.ended_us) != 0);
+	assert_true(mms_hints_overflowed(hints, 1));
+	turn_until(!mms_hints_overflowed(hints, 1) && !mms_hints_overflowed(hints, 0));
+	end();
+}
+
+static void an_overflow_forgets_nothing_that_was_compared_since(void **state)
+{
+	unsigned long scans;
+
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 30);
+	put_numbered(2, 30, 60);
+	mms_link_drop(desk_link(desk, 2));
+	scans = node_calls(0, "scan");
+	mms_hints_overflow(&desk->host->cluster->hints, bit(1));
+	turn_for(8 * SECOND);
+	attempts_are(1, 0, scans);
+	assert_true(mms_hints_overflowed(&desk->host->cluster->hints, 1));
+	greet(2);
+	turn_until(!mms_hints_overflowed(&desk->host->cluster->hints, 1));
+	attempts_are(1, 0, scans);
+	assert_true(has_numbered(1, 30, 60));
+	end();
+}
+
+static void scripts_flushed_at_the_very_end_cost_one_more_attempt(void **state)
+{
+	unsigned long scans;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 20);
+	empty(1);
+	desk_link(desk, 1)->ready_since.us = now_us() + 5 * SECOND;
+	desk_await(desk, (turn(), has_numbered(1, 0, 20)));
+	for (unsigned round = 0; round < 100; round++) {
+		turn();
+	}
+	scans = node_calls(0, "scan");
+	node_do(1, "SCRIPT", "FLUSH");
+	desk_link(desk, 1)->ready_since.us = 1;
+	turn_until(desk_link(desk, 1)->state == MMS_LINK_DOWN);
+	greet(1);
+	turn_until(is_complete(1));
+	assert_true(marker_says_complete(1));
+	assert_int_equal(node_calls(0, "scan"), scans); /* what was compared stays known */
+	end();
+}
+
+static void the_lease_is_renewed_while_a_scan_answers_slowly(void **state)
+{
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	put_numbered(0, 0, 20);
+	empty(1);
+	fake_rule(fake, (struct fake_rule){ .verb = "SCAN", .act = FAKE_HOLD, .times = -1 });
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.running) == 1);
+	node_do(1, "PEXPIRE", LEASE, "1000");
+	ahead_us += 2 * SECOND;
+	for (unsigned round = 0; round < 100; round++) {
+		turn();
+	}
+	assert_in_range(node_number(1, "PTTL", LEASE), 1100, 5000);
+	fake_release(fake);
+	turn_until(is_complete(1));
+	end();
+	fake_free(fake);
+}
+
+/* Its answers come when the next attempt runs already. */
+static void comparisons_of_a_forgotten_attempt_do_not_count(void **state)
+{
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	put_numbered(0, 0, 20);
+	empty(1);
+	fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_HOLD, .times = 1 });
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.walked) > 0);
+	turn();
+	mms_link_drop(desk_link(desk, 1));
+	turn();
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.running), 0);
+	greet(1);
+	ahead_us += 3 * SECOND;
+	turn();
+	fake_release(fake);
+	turn_until(is_complete(1));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repairs), 1);
+	assert_true(has_numbered(1, 0, 20));
+	end();
+	fake_free(fake);
+}
+
+static void a_scan_can_be_asked_for(void **state)
+{
+	struct mms_repair_sh *report;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 30);
+	report = &desk->host->cluster->nodes[1].repair;
+	turn_for(2 * SECOND);
+	assert_int_equal(atomic_load(&report->started_us), 0);
+	atomic_fetch_add(&report->wanted, 1);
+	assert_true(mms_repair_next_us(repair) != INT64_MAX);
+	turn_until(atomic_load(&report->finished) == 1);
+	assert_true(has_numbered(1, 0, 30));
+	assert_int_equal(atomic_load(&report->scanned), 60);
+	assert_int_equal(atomic_load(&report->moved), 30);
+	assert_true(atomic_load(&report->bytes) > 30 * MMS_RECORD_HEADER_SIZE);
+	assert_true(atomic_load(&report->total) >= 30 && atomic_load(&report->walked) > 0);
+	assert_int_equal(atomic_load(&report->running), 0);
+	assert_true(mms_repair_next_us(repair) == INT64_MAX);
+	end();
+}
+
+/* 400 sessions, compared twice at 200 bytes each, at 64 KB/s: two seconds at least, by the clock of the office. */
+static void the_rate_is_kept(void **state)
+{
+	struct host *host;
+	int64_t began_us;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	host->cluster->settings.repair_rate = 65536;
+	begin_with(host);
+	put_numbered(0, 0, 400);
+	empty(1);
+	desk_link(desk, 1)->ready_since.us = 1;
+	began_us = desk->office.now.us;
+	while (!is_complete(1)) {
+		ahead_us += 5000;
+		turn();
+	}
+	assert_in_range(desk->office.now.us - began_us, 2 * SECOND, 20 * SECOND);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_payload_damaged_at_its_source_does_not_make_the_pass_fail),
+		cmocka_unit_test(a_damaged_payload_is_replaced_by_another_nodes_copy),
+		cmocka_unit_test(an_older_copy_does_not_replace_a_damaged_newer_one),
+		cmocka_unit_test(a_record_without_ttl_is_given_its_lifetime_on_the_target),
+		cmocka_unit_test(a_record_that_expires_meanwhile_is_no_reason_to_begin_again),
+		cmocka_unit_test(a_life_that_is_much_shorter_is_prolonged),
+		cmocka_unit_test(an_overflow_that_comes_during_a_scan_is_not_ended_by_it),
+		cmocka_unit_test(an_overflow_forgets_nothing_that_was_compared_since),
+		cmocka_unit_test(scripts_flushed_at_the_very_end_cost_one_more_attempt),
+		cmocka_unit_test(the_lease_is_renewed_while_a_scan_answers_slowly),
+		cmocka_unit_test(comparisons_of_a_forgotten_attempt_do_not_count),
+		cmocka_unit_test(a_scan_can_be_asked_for),
+		cmocka_unit_test(the_rate_is_kept),
+	};
+
+	return rig_run(tests);
+}
