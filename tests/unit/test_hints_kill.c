@@ -21,6 +21,7 @@ static void at_point(const char *name);
 #define mms_hints_overflow hooked_overflow
 #define mms_hints_overflow_count hooked_overflow_count
 #define mms_hints_end_overflow hooked_end_overflow
+void mms_hints_overflow(struct mms_hints_sh *hints, uint64_t mask);
 #include "../../src/mms_hints.c"
 #undef mms_hints_table_size
 #undef mms_hints_init
