@@ -1,58 +1,41 @@
 <?php
 /*
- * php loop.php <id> <count> <changed|unchanged> <busy us>: start, maybe change, close, over and over, as one visitor's
- * page views. Prints JSON: microseconds of start + close (median, p99) and CPU seconds of this process, threads included.
+ * php loop.php <id> <bytes> <views> <changed|unchanged> <busy us>: start, maybe change, close, over and over, as one
+ * visitor's page views; other work for a while between start and close.
+ * Prints JSON, all in microseconds: start + close (p50, p99, mean, curve as [share, value]), start and close alone (p50),
+ * CPU per view of the whole process and of the request thread without the other work; kept: the last write is there.
  */
-[, $id, $count, $kind, $busy_us] = $argv;
-$options = ['use_cookies' => 0, 'use_only_cookies' => 0, 'cache_limiter' => ''];
-$payload = substr(str_repeat(hash('sha512', $id), 8), 0, 1000);
-
-function cpu_seconds(): float
-{
-    $usage = getrusage();
-    return $usage['ru_utime.tv_sec'] + $usage['ru_stime.tv_sec']
-        + ($usage['ru_utime.tv_usec'] + $usage['ru_stime.tv_usec']) / 1e6;
-}
-
-function busy(int $microseconds): void
-{
-    for ($end = hrtime(true) + 1000 * $microseconds; hrtime(true) < $end;);
-}
-
-function view(string $id, array $options, string $payload, int $turn, bool $change, int $busy_us): int
-{
-    session_id($id);
-    $began = hrtime(true);
-    session_start($options);
-    $took = hrtime(true) - $began;
-    if ($change) {
-        $_SESSION = ['payload' => $payload, 'turn' => sprintf('%08d', $turn)];
-    }
-    busy($busy_us);
-    $began = hrtime(true);
-    session_write_close();
-    return $took + hrtime(true) - $began;
-}
-
+require __DIR__ . '/visitor.php';
+[, $id, $bytes, $views, $kind, $busy_us] = $argv;
+$visitor = new Visitor($id, (int) $bytes, (int) $busy_us);
 $change = $kind === 'changed';
 for ($turn = 0; $turn < 50; $turn++) {
-    view($id, $options, $payload, $turn, true, 0);
+    $visitor->view($turn, true);
 }
-$times = [];
-$cpu = cpu_seconds();
-for ($turn = 0; $turn < (int) $count; $turn++) {
-    $times[] = view($id, $options, $payload, 100 + $turn, $change, (int) $busy_us);
+$starts = $closes = $sums = [];
+usleep(100); // so that the kernel's book-keeping is up to date
+$visitor->busy_ns = 0;
+[$process, $thread] = [process_cpu_us(), thread_cpu_us()];
+for ($turn = 0; $turn < (int) $views; $turn++) {
+    [$start, $close] = $visitor->view(100 + $turn, $change);
+    $starts[] = $start;
+    $closes[] = $close;
+    $sums[] = $start + $close;
 }
-$cpu = cpu_seconds() - $cpu;
-// What the next page would see, not what this one remembers.
-session_id($id);
-session_start($options);
-$seen = $_SESSION['turn'] ?? null;
-session_abort();
-sort($times);
-preg_match('/RssAnon:\s+(\d+)/', (string) file_get_contents('/proc/self/status'), $match);
+usleep(100);
+$process = process_cpu_us() - $process - $visitor->busy_ns / 1000;
+$thread = thread_cpu_us() - $thread - $visitor->busy_ns / 1000;
+$kept = $visitor->kept($change ? 99 + $views : 49);
+sort($starts);
+sort($closes);
+sort($sums);
+$curve = [];
+foreach ([0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999] as $share) {
+    $curve[] = [$share, share_of($sums, $share)];
+}
 echo json_encode([
-    'p50' => $times[intdiv(count($times), 2)] / 1000, 'p99' => $times[(int) (0.99 * count($times))] / 1000,
-    'cpu' => $cpu - $count * $busy_us / 1e6, 'rss_anon_kib' => (int) $match[1],
-    'kept' => $seen === sprintf('%08d', $change ? 99 + $count : 49),
-]);
+    'p50' => share_of($sums, 0.5), 'p99' => share_of($sums, 0.99), 'mean' => array_sum($sums) / $views / 1000,
+    'start' => share_of($starts, 0.5), 'close' => share_of($closes, 0.5), 'curve' => $curve,
+    'cpu' => $process / $views, 'thread' => $thread / $views, 'kept' => $kept,
+    'anon_kib' => memory_kib('RssAnon'), 'shared_kib' => memory_kib('RssShmem'),
+]), "\n";

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # provision.sh [need...]: installs what is missing on Debian 12, and does nothing when all is there.
-# Without arguments all that tests/run needs; "demo" leaves out the tools that only tests need.
+# Without arguments all that tests/run needs; "demo" leaves out the tools that only tests need, "bench" adds what
+# tests/bench compares with.
 # valkey-server and keydb-server are used where they are found, never installed.
 set -euo pipefail
 
@@ -17,6 +18,10 @@ clang:clang valgrind:valgrind curl:curl strace:strace git:git pecl:php-pear
 /usr/lib/llvm-14/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev
 "
 
+bench_needs="
+memcached:memcached wrk:wrk gnuplot:gnuplot-nox
+"
+
 present() {
     case "$1" in
     /*libclang_rt*) ls /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 ;;
@@ -26,9 +31,9 @@ present() {
     esac
 }
 
-phpredis_present() {
+extension_present() {
     # Not through "grep -q": it leaves early, php dies of SIGPIPE, and pipefail calls that absent.
-    [ "$(php -r 'echo (int) extension_loaded("redis");' 2>/dev/null)" = 1 ]
+    [ "$(php -r 'echo (int) extension_loaded($argv[1]);' "$1" 2>/dev/null)" = 1 ]
 }
 
 missing_packages() {
@@ -36,11 +41,12 @@ missing_packages() {
     for pair in $1; do
         present "${pair%%:*}" || printf '%s\n' "${pair#*:}"
     done
-    phpredis_present || echo php-redis
+    extension_present redis || echo php-redis
+    case "$1" in *memcached*) extension_present memcached || echo php-memcached ;; esac
 }
 
 # Only services that this installation started are stopped again; what ran before goes on.
-services="redis-server nginx php8.2-fpm"
+services="redis-server nginx php8.2-fpm memcached"
 running_services() {
     local service
     [ -d /run/systemd/system ] || return 0
@@ -70,11 +76,13 @@ install_packages() {
 
 # Without systemd the packages start their servers through invoke-rc.d, unless policy-rc.d forbids it.
 redis_before=$(cat /run/redis/redis-server.pid 2>/dev/null || true)
+memcached_before=$(cat /run/memcached/memcached.pid 2>/dev/null || true)
 nginx_before=$(cat /run/nginx.pid 2>/dev/null || true)
 fpm_before=$(cat /run/php/php8.2-fpm.pid 2>/dev/null || true)
 stop_daemons_without_systemd() {
     [ -d /run/systemd/system ] && return 0
     stop_new /run/redis/redis-server.pid "$redis_before"
+    stop_new /run/memcached/memcached.pid "$memcached_before"
     stop_new /run/nginx.pid "$nginx_before"
     stop_new /run/php/php8.2-fpm.pid "$fpm_before"
 }
@@ -87,6 +95,7 @@ stop_new() {
 
 needs=$demo_needs
 [ "${1:-all}" = demo ] || needs="$needs $test_needs"
+[ "${1:-all}" != bench ] || needs="$needs $bench_needs"
 mapfile -t packages < <(missing_packages "$needs" | sort -u)
 [ "${#packages[@]}" -gt 0 ] || exit 0
 

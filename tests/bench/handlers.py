@@ -1,0 +1,298 @@
+"""What is measured and what it is measured against: servers, and one php.ini per save handler."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+
+from rig.host import files_settings, mmsession_settings, php_environment, php_program, phpredis_settings, write_ini
+from rig.node import Node
+from rig.process import end, free_port, spawn, until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SPIN_US = 50  # default of mmsession.spin_us
+MODES = ("newest", "local", "session-token")
+CONTROLS = ("phpredis", "phpredis persistent")
+MESH, MEMCACHED = "phpredis on KeyDB mesh", "php-memcached, 2 replicas"
+
+
+def scratch(name):
+    folder = tempfile.mkdtemp(prefix=name, dir=os.environ.get("MMS_RUN_DIR"))
+    os.chmod(folder, 0o755)
+    return folder
+
+
+# --- servers ----------------------------------------------------------------------------------------------------------
+
+def start_nodes(count, folder, program="redis-server", settings=()):
+    nodes = []
+    for index in range(count):
+        node = Node(f"web{len(nodes) + 1}", os.path.join(folder, f"{program}-{index + 1}"), "127.0.0.1", free_port(),
+                    program=program, settings=settings)
+        nodes.append(node)
+        node.start()
+    return nodes
+
+
+class Mesh:
+    """KeyDB nodes that replicate to each other as active replicas: what is used today for several masters."""
+
+    def __init__(self, folder, count=3):
+        self.nodes = start_nodes(count, folder, "keydb-server",
+                                 ["--active-replica", "yes", "--multi-master", "yes", "--notify-keyspace-events", ""])
+        for node in self.nodes:
+            self.join(node)
+        until(self.joined, 60, "the KeyDB mesh is joined", every=0.1)
+
+    @staticmethod
+    def available():
+        return shutil.which("keydb-server") is not None
+
+    def join(self, node):
+        for other in self.nodes:
+            if other is not node:
+                node.call("REPLICAOF", other.host, other.port)
+
+    def joined(self):
+        """Every node has a link up to every other."""
+        for node in self.nodes:
+            info = node.info("replication")
+            links = [value for name, value in info.items() if name.startswith("master") and name.endswith("link_status")]
+            if links.count("up") < len(self.nodes) - 1 or info.get("master_sync_in_progress", "0") == "1":
+                return False
+        return True
+
+    def full_syncs(self):
+        return sum(int(node.info("stats").get("sync_full", 0)) for node in self.nodes)
+
+    def close(self):
+        close_nodes(self.nodes)
+
+
+class Memcached:
+    def __init__(self, folder, count=3, megabytes=256):
+        self.ports, self._processes = [], []
+        for _ in range(count):
+            port = free_port()
+            command = ["memcached", "-l", "127.0.0.1", "-p", port, "-U", "0", "-m", megabytes, "-I", "4m", "-t", "2"]
+            if os.geteuid() == 0:
+                command += ["-u", "nobody"]
+            self._processes.append(spawn(command, log=os.path.join(folder, f"memcached-{port}.log")))
+            self.ports.append(port)
+        for port in self.ports:
+            until(lambda port=port: answers(port), 10, f"memcached answers on {port}")
+
+    @property
+    def pids(self):
+        # setpriv has become memcached itself.
+        return [process.pid for process in self._processes]
+
+    def close(self):
+        for process in self._processes:
+            end(process)
+
+
+def answers(port):
+    import socket
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def close_nodes(nodes):
+    for node in nodes:
+        if node._process is not None:
+            node.kill()
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+def memcached_settings(ports):
+    folder = subprocess.run([php_program(), "-n", "-r", "echo ini_get('extension_dir');"], capture_output=True, text=True,
+                            check=True).stdout
+    names = [name for name in ("igbinary", "msgpack", "memcached") if os.path.exists(f"{folder}/{name}.so")]
+    return [f"extension={name}.so" for name in names], {
+        "session.save_handler": "memcached", "session.save_path": ",".join(f"127.0.0.1:{port}" for port in ports),
+        "memcached.sess_number_of_replicas": "2", "memcached.sess_consistent_hash": "On",
+        "memcached.sess_binary_protocol": "On", "memcached.sess_persistent": "On", "memcached.sess_locking": "Off",
+        "memcached.sess_connect_timeout": "1000", "memcached.sess_server_failure_limit": "1",
+        "memcached.sess_remove_failed_servers": "On",
+    }
+
+
+def our_settings(nodes, local_tcp=False, **more):
+    """nodes: the local one first; each a Node, or a ready URL."""
+    urls = []
+    for index, node in enumerate(nodes):
+        if isinstance(node, str):
+            urls.append(node)
+        elif index == 0 and not local_tcp:
+            urls.append(f"unix://{node.socket}?name={node.name}")
+        else:
+            urls.append(f"tcp://{node.host}:{node.port}?name={node.name}")
+    more = {name: str(value) for name, value in more.items()}
+    return mmsession_settings(", ".join(urls), more.pop("host_id", "bench"), **more)
+
+
+def known_modes(folder):
+    """Read modes that this build of the module has; a value that it does not know falls back to the default."""
+    found = []
+    for mode in MODES:
+        path = os.path.join(folder, "probe.ini")
+        extensions, values = mmsession_settings("tcp://127.0.0.1:1", "probe", read=mode)
+        write_ini(path, extensions, {**values, "log_errors": "0"})
+        shown = subprocess.run([php_program(), "-c", path, "-r", "echo ini_get('mmsession.read');"], capture_output=True,
+                               text=True, env=php_environment(), check=True).stdout
+        if shown == mode:
+            found.append(mode)
+    return found
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+def cpu_us(pid):
+    """CPU of all threads of a process, in microseconds, finer than /proc/pid/stat."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat") as stat:
+                total += int(stat.read().split()[0])
+        except FileNotFoundError:
+            pass
+    return total / 1000
+
+
+class Handlers:
+    """php.ini files by the handler's name, with the servers' pids whose CPU counts for it."""
+
+    def __init__(self, folder):
+        self.folder, self._files, self._pids = folder, {}, {}
+
+    def add(self, name, settings, pids=()):
+        path = os.path.join(self.folder, f"handler-{len(self._files)}.ini")
+        extensions, values = settings
+        write_ini(path, extensions, {"max_execution_time": "0", **values})
+        self._files[name], self._pids[name] = path, list(pids)
+
+    def add_floor(self, name, address, spin_us, pids=()):
+        self._files[name], self._pids[name] = (address, spin_us), list(pids)
+
+    @property
+    def names(self):
+        return list(self._files)
+
+    def command(self, name, script, *arguments):
+        return [php_program(), "-c", self._files[name], os.path.join(HERE, script), *map(str, arguments)]
+
+    def start(self, name, script, *arguments, wrapper=()):
+        """A PHP process to talk to: lines on stdin and stdout."""
+        return subprocess.Popen([*wrapper, *self.command(name, script, *arguments)], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=php_environment())
+
+    def run(self, name, script, *arguments, wrapper=(), timeout=600):
+        """The JSON that a script prints."""
+        return self._json(name, [*wrapper, *self.command(name, script, *arguments)], timeout)
+
+    @staticmethod
+    def _json(name, command, timeout):
+        result = subprocess.run(command, capture_output=True, text=True, env=php_environment(), timeout=timeout)
+        if result.returncode or not result.stdout.startswith("{"):
+            raise RuntimeError(f"{name}: code {result.returncode}: {result.stdout[:300]} {result.stderr[:600]}")
+        return json.loads(result.stdout)
+
+    def loop(self, name, session_id, size, views, kind, busy_us):
+        """One turn of page views, by loop.php or floor; with the CPU of each server per view."""
+        before = [cpu_us(pid) for pid in self._pids[name]]
+        file = self._files[name]
+        if isinstance(file, tuple):
+            figures = self._json(name, [floor_program(), file[0], str(size), str(views), kind, str(busy_us), str(file[1])], 600)
+        else:
+            figures = self.run(name, "loop.php", session_id, size, views, kind, busy_us)
+        if not figures["kept"]:
+            raise RuntimeError(f"{name}: the session does not hold what was written last")
+        figures["servers"] = sum(cpu_us(pid) - then for pid, then in zip(self._pids[name], before)) / views
+        return figures
+
+
+def compiled(name):
+    """A tool of the benchmark in C, built when it is first needed in this run; *.so: a library to preload."""
+    folder = os.environ.get("MMS_RUN_DIR") or scratch("bench-")
+    program = os.path.join(folder, name)
+    if not os.path.exists(program):
+        source = os.path.join(HERE, name.removesuffix(".so") + ".c")
+        shared = ["-shared", "-fPIC"] if name.endswith(".so") else []
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-Werror", *shared, "-o", program + ".new", source, "-ldl",
+                        "-lpthread"], check=True)
+        os.rename(program + ".new", program)
+    return program
+
+
+def floor_program():
+    return compiled("floor")
+
+
+class Stage:
+    """Servers and handlers for one section; use as context manager.
+
+    controls: also files, the KeyDB mesh and memcached.
+    """
+
+    def __init__(self, count=3, mesh=False, memcached=False):
+        self.folder = scratch("stage-")
+        self.nodes, self.mesh, self.memcached = [], None, None
+        self.handlers = Handlers(self.folder)
+        self.modes = known_modes(self.folder)
+        try:
+            self.nodes = start_nodes(count, self.folder)
+            if mesh and Mesh.available():
+                self.mesh = Mesh(self.folder)
+            if memcached:
+                self.memcached = Memcached(self.folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def pids(self, count=None):
+        return [node.pid for node in self.nodes[:count]]
+
+    def add_phpredis(self, persistent_only=False):
+        node = self.nodes[0]
+        if not persistent_only:
+            self.handlers.add("phpredis", phpredis_settings(f"unix://{node.socket}"), self.pids(1))
+        self.handlers.add("phpredis persistent", phpredis_settings(f"unix://{node.socket}?persistent=1"), self.pids(1))
+
+    def add_replicated_controls(self):
+        if self.mesh:
+            self.handlers.add(MESH, phpredis_settings(f"unix://{self.mesh.nodes[0].socket}?persistent=1"),
+                              [node.pid for node in self.mesh.nodes])
+        if self.memcached:
+            self.handlers.add(MEMCACHED, memcached_settings(self.memcached.ports), self.memcached.pids)
+
+    def add_files(self):
+        self.handlers.add("files", files_settings(os.path.join(self.folder, "sessions")))
+
+    def add_floors(self, address=None):
+        address = address or f"unix:{self.nodes[0].socket}"
+        self.handlers.add_floor("C floor, asleep", address, 0, self.pids(1))
+        self.handlers.add_floor("C floor", address, SPIN_US, self.pids(1))
+
+    def add_ours(self, modes=None, **settings):
+        for mode in modes or self.modes:
+            self.handlers.add(mode, our_settings(self.nodes[:3], read=mode, **settings), self.pids(3))
+
+    def close(self):
+        close_nodes(self.nodes)
+        for server in (self.mesh, self.memcached):
+            if server:
+                server.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()
+
+

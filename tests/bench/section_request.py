@@ -1,0 +1,152 @@
+"""request: what one page view's session costs in one PHP process, back to back and with other work between the calls."""
+from handlers import CONTROLS, MEMCACHED, MESH, Stage, our_settings
+from rig.host import phpredis_settings
+from report import CURVE_TICS, curve, faster, median, number, ratio
+
+TITLE = "One request"
+SIZES = {"0.2": 200, "1": 1024, "8": 8192, "64": 65536, "512": 524288}
+NODE_COUNTS = (1, 2, 3, 5, 7)
+FLOOR = "C floor"
+
+
+def views_for(size, busy_us, full):
+    views = 1500 if size <= 8192 else 400 if size <= 65536 else 60
+    return (views if not busy_us else views // 2) * (4 if full else 1)
+
+
+def take_turns(section, handlers, case, names=None):
+    """{handler: [figures of each run]}; every handler once per run, in turn. case: (size, kind, busy us)."""
+    size, kind, busy_us = case
+    views = views_for(size, busy_us, section.full)
+    turns = {name: [] for name in names or handlers.names}
+    for run in range(section.runs):
+        for name in turns:
+            session = f"bench{run}" + "".join(letter for letter in name if letter.isalnum())
+            turns[name].append(handlers.loop(name, session, size, views, kind, busy_us))
+            section.dot()
+    return turns
+
+
+def show(section, title, turns):
+    base = faster(turns, CONTROLS)
+    rows = []
+    for name, figures in turns.items():
+        rows.append((name, number(median(figures, "p50")), ratio(turns, name, base, "p50"), number(median(figures, "p99")),
+                     ratio(turns, name, base, "p99"), number(median(figures, "cpu")),
+                     number(median(figures, "thread")), number(median(figures, "servers"))))
+    section.table(f"{title}, microseconds; ratios to {base}",
+                  ["handler", "p50", "ratio (least..most)", "p99", "ratio (least..most)", "CPU process", "CPU thread", "CPU servers"], rows)
+
+
+def base_case(section, stage):
+    kept = {}
+    for busy_us in (300, 0):
+        for kind in ("changed", "unchanged"):
+            turns = take_turns(section, stage.handlers, (1024, kind, busy_us))
+            show(section, f"1 KiB, {kind}, 3 nodes, Unix socket, {busy_us} us of other work", turns)
+            if not section.marks_only:
+                section.picture(f"request-{kind}-{busy_us}", f"1 KiB, {kind}, {busy_us} us of other work", "share of the requests",
+                                "us", {name: curve(each) for name, each in turns.items()}, logy=True, xtics=CURVE_TICS)
+            kept[kind, busy_us] = turns
+    return kept
+
+
+def at_most(section, key, value, bar, note=""):
+    section.mark(key, f"{value}x{note}", value.middle <= bar)
+
+
+def marks_of_base(section, kept, modes):
+    changed, idle = kept["changed", 300], kept["changed", 0]
+    base = faster(changed, CONTROLS)
+    at_most(section, "newest-p50", ratio(changed, "newest", base, "p50"), 1.15)
+    at_most(section, "newest-back-to-back", ratio(idle, "newest", faster(idle, CONTROLS), "p50"), 1.3)
+    if MESH in changed:
+        at_most(section, "newest-mesh-p50", ratio(changed, "newest", MESH, "p50"), 0.6)
+        at_most(section, "newest-mesh-p99", ratio(changed, "newest", MESH, "p99"), 0.5)
+    else:
+        for key in ("newest-mesh-p50", "newest-mesh-p99"):
+            section.mark(key, "no keydb-server here", None)
+    their_cpu = median(changed[base], "cpu")
+    cpu = median(changed["newest"], "cpu")
+    section.mark("cpu-newest", f"{cpu:.0f} us (phpredis {their_cpu:.0f}); back to back {median(idle['newest'], 'cpu'):.0f}", cpu <= 30)
+    keys = {"token-p50": (base, 0.75), "token-memcached": (MEMCACHED, 1.0), "token-floor": (FLOOR, 1.15)}
+    token = "session-token" if "session-token" in modes else None
+    for key, (control, bar) in keys.items():
+        value = ratio(changed, token or "local", control, "p50")
+        section.mark(key, f"{value}x" if token else f"no session-token in this build; local {value}x",
+                     value.middle <= bar if token else None)
+    same = kept["unchanged", 300]
+    value = ratio(same, token or "local", faster(same, CONTROLS), "p50")
+    section.mark("unchanged-token", f"{value}x" if token else f"no session-token in this build; local {value}x",
+                 value.middle <= 0.5 if token else None)
+    cpu = median(changed[token or "local"], "cpu")
+    section.mark("cpu-token", f"{cpu:.0f} us (phpredis {their_cpu:.0f})" if token else f"no session-token in this build; local {cpu:.0f} us",
+                 cpu <= 20 if token else None)
+
+
+def sizes(section, stage):
+    """Other sizes, and the pictures of cost by size."""
+    names = [name for name in stage.handlers.names if name != "C floor, asleep"]
+    chosen = ("64",) if section.marks_only else SIZES
+    for kind in ("changed",) if section.marks_only else ("changed", "unchanged"):
+        lines = {name: [] for name in names}
+        for label in chosen:
+            turns = take_turns(section, stage.handlers, (SIZES[label], kind, 0), names)
+            show(section, f"{label} KiB, {kind}, 3 nodes, Unix socket, no other work", turns)
+            for name in names:
+                lines[name].append((float(label), median(turns[name], "p50")))
+            if label == "64" and kind == "changed":
+                base = faster(turns, CONTROLS)
+                at_most(section, "large-p50", ratio(turns, "newest", base, "p50"), 1.3)
+                at_most(section, "large-cpu", ratio(turns, "newest", base, "thread"), 1.05)
+        if not section.marks_only:
+            section.picture(f"request-size-{kind}", f"Cost by size, {kind}", "KiB", "us, p50", lines, logx=True, logy=True)
+
+
+def by_nodes(section):
+    """Our modes on 1 to 7 nodes of one machine; the same turns, phpredis on one of them beside."""
+    with Stage(max(NODE_COUNTS)) as stage:
+        stage.add_phpredis()
+        for mode in stage.modes:
+            for count in NODE_COUNTS:
+                stage.handlers.add(f"{mode}, {count} nodes", our_settings(stage.nodes[:count], read=mode, prefix=f"n{count}:"),
+                                   stage.pids(count))
+        turns = take_turns(section, stage.handlers, (1024, "changed", 300))
+        show(section, "1 KiB, changed, 1 to 7 nodes on this machine, Unix socket, 300 us of other work", turns)
+        lines = {mode: [(count, median(turns[f"{mode}, {count} nodes"], "p50")) for count in NODE_COUNTS] for mode in stage.modes}
+        lines["phpredis on one node"] = [(count, median(turns[faster(turns, CONTROLS)], "p50")) for count in NODE_COUNTS]
+        section.picture("request-nodes", "Cost by nodes, 1 KiB changed", "nodes, all on one machine", "us, p50", lines)
+        cpu = {f"{mode}, PHP": [(count, median(turns[f"{mode}, {count} nodes"], "cpu")) for count in NODE_COUNTS] for mode in stage.modes}
+        cpu.update({f"{mode}, servers": [(count, median(turns[f"{mode}, {count} nodes"], "servers")) for count in NODE_COUNTS]
+                    for mode in stage.modes})
+        section.picture("request-nodes-cpu", "CPU by nodes, 1 KiB changed", "nodes, all on one machine", "us of CPU per request", cpu)
+        token = "session-token" if "session-token" in stage.modes else None
+        value = ratio(turns, f"{token or 'local'}, 7 nodes", f"{token or 'local'}, 1 nodes", "p50")
+        section.mark("nodes-token", f"{value}x" if token else f"no session-token in this build; local {value}x",
+                     value.middle <= 1.1 if token else None)
+
+
+def over_tcp(section):
+    with Stage(3) as stage:
+        node = stage.nodes[0]
+        stage.handlers.add("phpredis", phpredis_settings(f"tcp://{node.host}:{node.port}"), stage.pids(1))
+        stage.handlers.add("phpredis persistent", phpredis_settings(f"tcp://{node.host}:{node.port}?persistent=1"), stage.pids(1))
+        stage.add_floors(f"tcp:{node.port}")
+        stage.add_ours(local_tcp=True)
+        for kind in ("changed", "unchanged"):
+            show(section, f"1 KiB, {kind}, 3 nodes, local node over TCP, 300 us of other work",
+                 take_turns(section, stage.handlers, (1024, kind, 300)))
+
+
+def run(section):
+    with Stage(3, mesh=True, memcached=True) as stage:
+        stage.add_files()
+        stage.add_phpredis()
+        stage.add_replicated_controls()
+        stage.add_floors()
+        stage.add_ours()
+        marks_of_base(section, base_case(section, stage), stage.modes)
+        sizes(section, stage)
+    by_nodes(section)
+    if not section.marks_only:
+        over_tcp(section)
