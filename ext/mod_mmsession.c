@@ -138,7 +138,7 @@ PS_OPEN_FUNC(mmsession)
 	}
 	client->users++;
 	*mod_data = handler;
-	mms_process_tend(php_mmsession_process(), client->cluster, php_mmsession_cpu_allowance_ms());
+	mms_process_tend(php_mmsession_process(), client->cluster, &client->settings, php_mmsession_cpu_allowance_ms());
 	return SUCCESS;
 }
 

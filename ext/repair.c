@@ -116,6 +116,6 @@ PHP_FUNCTION(mmsession_repair)
 				"mmsession_status()", name);
 		return;
 	}
-	mms_process_tend(php_mmsession_process(), client->cluster, php_mmsession_cpu_allowance_ms());
+	mms_process_tend(php_mmsession_process(), client->cluster, &client->settings, php_mmsession_cpu_allowance_ms());
 	mms_shm_kick(client->cluster);
 }

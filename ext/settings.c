@@ -16,18 +16,18 @@ struct number_range {
 };
 
 static const struct number_range ranges[] = {
-	{ "mmsession.lifetime", 0, 0x7fffffff },
-	{ "mmsession.connect_timeout_ms", 1, 10000 },
-	{ "mmsession.read_timeout_ms", 1, 10000 },
-	{ "mmsession.budget_ms", 1, 60000 },
-	{ "mmsession.touch_interval", 0, 86400 },
-	{ "mmsession.spin_us", 0, 1000 },
-	{ "mmsession.max_clock_drift_ms", 1, 3600000 },
-	{ "mmsession.max_session_size", 1024, 512ull << 20 },
+	{ "mmsession.lifetime", 0, MMS_LIFETIME_MAX_S },
+	{ "mmsession.connect_timeout_ms", 1, MMS_TIMEOUT_MAX_MS },
+	{ "mmsession.read_timeout_ms", 1, MMS_TIMEOUT_MAX_MS },
+	{ "mmsession.budget_ms", 1, MMS_BUDGET_MAX_MS },
+	{ "mmsession.touch_interval", 0, MMS_TOUCH_INTERVAL_MAX_S },
+	{ "mmsession.spin_us", 0, MMS_SPIN_MAX_US },
+	{ "mmsession.max_clock_drift_ms", 1, MMS_CLOCK_DRIFT_MAX_MS },
+	{ "mmsession.max_session_size", 1024, MMS_SESSION_SIZE_MAX },
 	{ "mmsession.mailbox_size", 65536, 4ull << 30 },
 	{ "mmsession.max_clusters", 1, 64 },
-	{ "mmsession.shutdown_drain_ms", 0, 60000 },
-	{ "mmsession.repair_rate", 65536, 4ull << 30 },
+	{ "mmsession.shutdown_drain_ms", 0, MMS_DRAIN_MAX_MS },
+	{ "mmsession.repair_rate", 65536, MMS_REPAIR_RATE_MAX },
 };
 
 static char *ini_base(zend_ini_entry *entry, void *mh_arg1, void *mh_arg2)

@@ -156,7 +156,7 @@ PHP_FUNCTION(mmsession_flush)
 		php_error_docref(NULL, E_WARNING, "mmsession: %s", error.text);
 		RETURN_FALSE;
 	}
-	RETURN_BOOL(mms_process_flush(php_mmsession_process(), client->cluster, (uint32_t)timeout_ms));
+	RETURN_BOOL(mms_process_flush(php_mmsession_process(), client->cluster, &client->settings, (uint32_t)timeout_ms));
 }
 
 void php_mmsession_print_info(void)

@@ -15,7 +15,7 @@
 #include "mms_address.h"
 
 static bool prepare_connections(struct mms_client *client);
-static void explain_missing_slot(struct mms_shm *shm, struct mms_error *error);
+static void explain_missing_slot(struct mms_shm *shm, uint64_t fingerprint, struct mms_error *error);
 static int usable_cores(void);
 
 struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint,
@@ -45,7 +45,7 @@ struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings
 	}
 	client->cluster = mms_shm_cluster(shm, settings, fingerprint);
 	if (client->cluster == NULL) {
-		explain_missing_slot(shm, error);
+		explain_missing_slot(shm, fingerprint, error);
 		goto failed;
 	}
 	if (!prepare_connections(client)) {
@@ -247,13 +247,22 @@ uint64_t mms_client_all_mask(const struct mms_client *client)
 	return client->settings.node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << client->settings.node_count) - 1;
 }
 
-static void explain_missing_slot(struct mms_shm *shm, struct mms_error *error)
+static void explain_missing_slot(struct mms_shm *shm, uint64_t fingerprint, struct mms_error *error)
 {
+	bool any_free = false;
+
 	for (uint32_t i = 0; i < shm->slot_count; i++) {
-		if (mms_shm_cluster_at(shm, i) == NULL) {
-			mms_error_set(error, "shared memory: a stopped process holds the lock of the list of clusters");
+		const struct mms_cluster_sh *cluster = mms_shm_cluster_at(shm, i);
+
+		if (cluster != NULL && atomic_load(&cluster->fingerprint) == fingerprint) {
+			mms_error_set(error, "another cluster has the same fingerprint: choose another mmsession.prefix");
 			return;
 		}
+		any_free = any_free || cluster == NULL;
+	}
+	if (any_free) {
+		mms_error_set(error, "shared memory: a stopped process holds the lock of the list of clusters");
+		return;
 	}
 	mms_error_set(error, "mmsession.max_clusters = %u, and as many are in use: raise it in php.ini and restart PHP; each "
 			"combination of nodes, mmsession.prefix, user, password_file and host_id is a cluster", shm->slot_count);

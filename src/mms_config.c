@@ -6,12 +6,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #define EXCERPT_SIZE 64
 
 static enum mms_status parse_word(struct mms_slice text, const char *const words[], uint32_t count, uint32_t *index);
 static uint64_t hash_text(uint64_t hash, const char *text);
+static bool numbers_are_sound(const struct mms_settings *settings);
+static bool is_terminated(const char *text, size_t size);
 
 enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
 		struct mms_error *error)
@@ -166,6 +169,40 @@ enum mms_status mms_config_parse_number(struct mms_slice text, const char *what,
 	return MMS_OK;
 }
 
+bool mms_config_sound(const struct mms_settings *settings)
+{
+	if (settings->node_count == 0 || settings->node_count > MMS_NODES_MAX || !numbers_are_sound(settings)
+			|| !is_terminated(settings->host_id, sizeof(settings->host_id))
+			|| !is_terminated(settings->prefix, sizeof(settings->prefix))
+			|| !is_terminated(settings->user, sizeof(settings->user))
+			|| !is_terminated(settings->password_file, sizeof(settings->password_file))) {
+		return false;
+	}
+	for (uint32_t index = 0; index < settings->node_count; index++) {
+		const struct mms_node_config *node = &settings->nodes[index];
+
+		if (node->scheme > MMS_SCHEME_UNIX || node->port > 65535
+				|| !is_terminated(node->host, sizeof(node->host)) || !is_terminated(node->path, sizeof(node->path))
+				|| !is_terminated(node->name, sizeof(node->name))
+				|| !is_terminated(node->address, sizeof(node->address))) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool mms_config_same_cluster(const struct mms_settings *a, const struct mms_settings *b)
+{
+	bool same = a->node_count == b->node_count && strcmp(a->prefix, b->prefix) == 0 && strcmp(a->user, b->user) == 0
+			&& strcmp(a->password_file, b->password_file) == 0 && strcmp(a->host_id, b->host_id) == 0;
+
+	for (uint32_t index = 0; same && index < a->node_count; index++) {
+		same = a->nodes[index].db == b->nodes[index].db
+				&& strcmp(a->nodes[index].address, b->nodes[index].address) == 0;
+	}
+	return same;
+}
+
 uint64_t mms_config_fingerprint(const struct mms_settings *settings)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
@@ -271,6 +308,30 @@ static enum mms_status parse_word(struct mms_slice text, const char *const words
 	return MMS_ERR_CONFIG;
 }
 
+/* The file system's user and group belong to a thread, unlike all other credentials. That they were taken is only seen by
+ * asking for an impossible one. */
+enum mms_status mms_config_read_password_for(uint32_t uid, uint32_t gid, const char *path,
+		char out[MMS_SECRET_MAX + 1], struct mms_error *error)
+{
+	enum mms_status status = MMS_ERR_CONFIG;
+	int old_uid, old_gid;
+
+	if (path[0] == '\0' || geteuid() != 0) {
+		return mms_config_read_password(path, out, error);
+	}
+	out[0] = '\0';
+	old_gid = setfsgid(gid);
+	old_uid = setfsuid(uid);
+	if (uid != 0 && (uint32_t) setfsuid((uid_t) -1) == uid && (uint32_t) setfsgid((gid_t) -1) == gid) {
+		status = mms_config_read_password(path, out, error);
+	} else {
+		mms_error_set(error, "password file %s: not read by root for user %u", path, uid);
+	}
+	(void) setfsuid((uid_t) old_uid);
+	(void) setfsgid((gid_t) old_gid);
+	return status;
+}
+
 /* FNV-1a, with the text's NUL. */
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
@@ -280,4 +341,20 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 		hash = (hash ^ (unsigned char) text[index]) * UINT64_C(0x100000001b3);
 	}
 	return hash;
+}
+
+static bool numbers_are_sound(const struct mms_settings *settings)
+{
+	return settings->read_mode <= MMS_READ_LOCAL && settings->on_no_quorum <= MMS_NO_QUORUM_DEGRADE
+			&& settings->lifetime_s <= MMS_LIFETIME_MAX_S
+			&& settings->connect_timeout_ms <= MMS_TIMEOUT_MAX_MS && settings->read_timeout_ms <= MMS_TIMEOUT_MAX_MS
+			&& settings->budget_ms <= MMS_BUDGET_MAX_MS && settings->touch_interval_s <= MMS_TOUCH_INTERVAL_MAX_S
+			&& settings->spin_us <= MMS_SPIN_MAX_US && settings->max_clock_drift_ms <= MMS_CLOCK_DRIFT_MAX_MS
+			&& settings->max_session_size <= MMS_SESSION_SIZE_MAX && settings->shutdown_drain_ms <= MMS_DRAIN_MAX_MS
+			&& settings->repair_rate <= MMS_REPAIR_RATE_MAX;
+}
+
+static bool is_terminated(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
 }

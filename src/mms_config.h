@@ -14,6 +14,17 @@
 #define MMS_SECRET_MAX 512
 #define MMS_PATH_MAX 256
 
+/* Largest values of the settings of that name. */
+#define MMS_LIFETIME_MAX_S 0x7fffffff
+#define MMS_TIMEOUT_MAX_MS 10000 /* connect and read */
+#define MMS_BUDGET_MAX_MS 60000
+#define MMS_TOUCH_INTERVAL_MAX_S 86400
+#define MMS_SPIN_MAX_US 1000
+#define MMS_CLOCK_DRIFT_MAX_MS 3600000
+#define MMS_SESSION_SIZE_MAX (512u << 20)
+#define MMS_DRAIN_MAX_MS 60000
+#define MMS_REPAIR_RATE_MAX (UINT64_C(1) << 32)
+
 enum mms_read_mode { MMS_READ_NEWEST, MMS_READ_QUORUM, MMS_READ_LOCAL };
 
 /* What happens when read = quorum or write_acks can't be had. */
@@ -72,6 +83,14 @@ bool mms_config_session_id_valid(struct mms_slice id);
 enum mms_status mms_config_parse_number(struct mms_slice text, const char *what, uint64_t min, uint64_t max,
 		uint64_t *value, struct mms_error *error);
 
+/* Settings as anybody may have left them (shared memory): counts, words, ends of strings, and times and sizes within what
+ * INI allows, so that arithmetic on them is safe. */
+bool mms_config_sound(const struct mms_settings *settings);
+
+/* Do both mean the same cluster? Compares what the fingerprint is made of, which is no proof: who may choose prefix and
+ * nodes can make two settings of one fingerprint. */
+bool mms_config_same_cluster(const struct mms_settings *a, const struct mms_settings *b);
+
 /* 64 bits over all that makes a cluster another cluster: nodes in order, prefix, user, password file, host id. Never 0. */
 uint64_t mms_config_fingerprint(const struct mms_settings *settings);
 
@@ -80,6 +99,11 @@ uint32_t mms_config_quorum(const struct mms_settings *settings);
 
 /* How many acknowledgements write_acks asks for with this many nodes (1..node_count). */
 uint32_t mms_config_acks_needed(const struct mms_settings *settings);
+
+/* As mms_config_read_password(), but on the word of another: a process of root reads only what that user may read, and
+ * nothing for user 0. For the calling thread alone, and for the time of the call. */
+enum mms_status mms_config_read_password_for(uint32_t uid, uint32_t gid, const char *path,
+		char out[MMS_SECRET_MAX + 1], struct mms_error *error);
 
 /* First line of the file without its end of line; refuses files over MMS_SECRET_MAX. out is NUL-terminated. An
  * empty path gives an empty password. The message names the file, never its content. */

@@ -30,6 +30,7 @@
 #endif
 #endif
 
+static bool is_plain(const pthread_mutex_t *mutex);
 static enum mms_lock_result outcome(pthread_mutex_t *mutex, int result);
 static enum mms_lock_result wait_until(pthread_mutex_t *mutex, struct mms_mono deadline);
 static enum mms_lock_result mark(enum mms_lock_result result, _Atomic uint32_t *stalled);
@@ -59,7 +60,7 @@ enum mms_status mms_lock_init(pthread_mutex_t *mutex, struct mms_error *error)
 
 enum mms_lock_result mms_lock_try(pthread_mutex_t *mutex)
 {
-	return outcome(mutex, pthread_mutex_trylock(mutex));
+	return is_plain(mutex) ? outcome(mutex, pthread_mutex_trylock(mutex)) : MMS_LOCK_BUSY;
 }
 
 /* A critical section takes less than a microsecond or two, a futex wait and its wake ten: look again a few times. */
@@ -81,7 +82,7 @@ enum mms_lock_result mms_lock_wait(pthread_mutex_t *mutex, unsigned wait_ms)
 	enum mms_lock_result result = mms_lock_spin(mutex);
 	struct mms_mono deadline;
 
-	if (result != MMS_LOCK_BUSY || wait_ms == 0) {
+	if (result != MMS_LOCK_BUSY || wait_ms == 0 || !is_plain(mutex)) {
 		return result;
 	}
 	deadline = mms_clock_mono();
@@ -111,6 +112,18 @@ enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomi
 		return result == MMS_LOCK_BUSY ? result : mark(result, stalled);
 	}
 	return mms_lock_spin(mutex);
+}
+
+/* A mutex of ours has no priority protocol. One that seems to have was written over, and glibc ends the process over
+ * priorities that can't be (the bits are part of its ABI: mutexes are shared between its releases). */
+static bool is_plain(const pthread_mutex_t *mutex)
+{
+#ifdef __GLIBC__
+	return (mutex->__data.__kind & 0x60) == 0;
+#else
+	(void)mutex;
+	return true;
+#endif
 }
 
 static enum mms_lock_result outcome(pthread_mutex_t *mutex, int result)

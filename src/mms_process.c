@@ -27,6 +27,7 @@ enum fork_word { FORK_WIPED = 0, FORK_ADOPTING = 1, FORK_KNOWN = 2 };
 
 struct mms_process {
 	struct mms_shm *shm;
+	struct mms_shm_shape shape;           /* of shm: nothing that stands in it is followed unchecked */
 	_Atomic uint32_t *fork_word;          /* in a page of its own */
 	_Atomic uint32_t generation;
 	int life_pipe[2];
@@ -34,12 +35,14 @@ struct mms_process {
 	struct mms_replicator_host host;
 	pthread_mutex_t lock;                 /* of this process: starting and stopping threads */
 	struct mms_replicator *replicators[CLUSTERS_MAX];
+	struct mms_settings *settings[CLUSTERS_MAX]; /* of the clusters that this process serves, under lock; NULL = of none */
 	int64_t started_at_us[CLUSTERS_MAX];
 };
 
 static void adopt(struct mms_process *process);
 static uint32_t index_of(const struct mms_process *process, const struct mms_cluster_sh *cluster);
-static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t index);
+static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster,
+		const struct mms_settings *settings, uint32_t index);
 static bool hints_left(const struct mms_cluster_sh *cluster);
 static bool is_last(struct mms_process *process);
 
@@ -67,6 +70,7 @@ struct mms_process *mms_process_new(uint32_t max_clusters, uint64_t mailbox_size
 	if (process->shm == NULL) {
 		goto failed;
 	}
+	mms_shm_remember(process->shm, &process->shape);
 	process->host.shm = process->shm;
 	process->host.descriptors = &process->descriptors;
 	return process;
@@ -91,7 +95,8 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 	}
 	(void)mms_process_generation(process);
 	last = is_last(process);
-	for (uint32_t i = 0; i < CLUSTERS_MAX && i < process->shm->slot_count; i++) {
+	(void)mms_shm_mend(process->shm, &process->shape, NULL);
+	for (uint32_t i = 0; i < CLUSTERS_MAX && i < process->shape.slot_count; i++) {
 		struct mms_cluster_sh *cluster = mms_shm_cluster_at(process->shm, i);
 
 		if (cluster == NULL) {
@@ -101,7 +106,7 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 		if ((mms_mailbox_entries(&cluster->mailbox) > 0 || (last && hints_left(cluster)))
 				&& (process->replicators[i] == NULL || !mms_replicator_running(process->replicators[i]))) {
 			(void)mms_replicator_stop(process->replicators[i], 0, false); /* has ended: joins at once */
-			process->replicators[i] = mms_replicator_start(&process->host, cluster, NULL);
+			process->replicators[i] = mms_replicator_start(&process->host, cluster, process->settings[i], NULL);
 		}
 		ended = mms_replicator_stop(process->replicators[i], last ? drain_ms : HAND_OVER_DRAIN_MS, last) && ended;
 		process->replicators[i] = NULL;
@@ -113,11 +118,15 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 	/* The mapping stays: other processes, and a thread of this one that was never joined, may still look at it. The
 	 * process struct goes with the process. */
 	munmap((void *)process->fork_word, (size_t)sysconf(_SC_PAGESIZE));
+	for (uint32_t i = 0; i < CLUSTERS_MAX; i++) {
+		free(process->settings[i]);
+	}
 	free(process);
 }
 
 struct mms_shm *mms_process_shm(struct mms_process *process)
 {
+	(void)mms_shm_mend(process->shm, &process->shape, NULL);
 	return process->shm;
 }
 
@@ -129,21 +138,24 @@ uint32_t mms_process_generation(struct mms_process *process)
 	return atomic_load_explicit(&process->generation, memory_order_relaxed);
 }
 
-void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t cpu_allowance_ms)
+void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings,
+		uint32_t cpu_allowance_ms)
 {
 	uint32_t index = index_of(process, cluster);
 	struct mms_replicator *mine = process->replicators[index];
 
+	(void)mms_shm_mend(process->shm, &process->shape, cluster);
 	atomic_store_explicit(&process->host.cpu_allowance_ms, cpu_allowance_ms, memory_order_relaxed);
 	atomic_fetch_add_explicit(&process->host.request_count, 1, memory_order_relaxed);
 	if ((mine != NULL && mms_replicator_running(mine))
 			|| !mms_replicator_vacant(cluster, mms_clock_mono(), true)) {
 		return;
 	}
-	start_thread(process, cluster, index);
+	start_thread(process, cluster, settings, index);
 }
 
-bool mms_process_flush(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t timeout_ms)
+bool mms_process_flush(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings,
+		uint32_t timeout_ms)
 {
 	struct mms_mono until = mms_clock_mono();
 	uint64_t head = mms_mailbox_head(&cluster->mailbox);
@@ -158,7 +170,7 @@ bool mms_process_flush(struct mms_process *process, struct mms_cluster_sh *clust
 		if (mms_clock_left_us(mms_clock_mono(), until) == 0) {
 			return false;
 		}
-		mms_process_tend(process, cluster, 0);
+		mms_process_tend(process, cluster, settings, 0);
 		mms_shm_wake(cluster);
 		(void)nanosleep(&pause, NULL);
 	}
@@ -189,10 +201,12 @@ static uint32_t index_of(const struct mms_process *process, const struct mms_clu
 {
 	uint64_t offset = (uint64_t)((const char *)cluster - (const char *)process->shm);
 
-	return (uint32_t)((offset - process->shm->slot_offset) / process->shm->slot_size) % CLUSTERS_MAX;
+	/* Less than one slot lies before the first. */
+	return (uint32_t)(offset / process->shape.slot_size) % CLUSTERS_MAX;
 }
 
-static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster, uint32_t index)
+static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster,
+		const struct mms_settings *settings, uint32_t index)
 {
 	int64_t now_us = mms_clock_mono().us;
 	struct mms_replicator *mine;
@@ -205,14 +219,20 @@ static void start_thread(struct mms_process *process, struct mms_cluster_sh *clu
 			&& now_us - process->started_at_us[index] > RESTART_PAUSE_US) {
 		(void)mms_replicator_stop(mine, 0, false); /* has ended: joins at once */
 		process->started_at_us[index] = now_us;
-		process->replicators[index] = mms_replicator_start(&process->host, cluster, NULL);
+		process->replicators[index] = mms_replicator_start(&process->host, cluster, settings, NULL);
+		if (process->settings[index] == NULL) {
+			process->settings[index] = malloc(sizeof *settings);
+		}
+		if (process->settings[index] != NULL) {
+			*process->settings[index] = *settings;
+		}
 	}
 	pthread_mutex_unlock(&process->lock);
 }
 
 static bool hints_left(const struct mms_cluster_sh *cluster)
 {
-	for (uint32_t i = 0; i < cluster->settings.node_count; i++) {
+	for (uint32_t i = 0; i < MMS_NODES_MAX; i++) {
 		if (mms_hints_count(&cluster->hints, i) > 0) {
 			return true;
 		}

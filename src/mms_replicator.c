@@ -40,6 +40,9 @@
 struct mms_replicator {
 	struct mms_replicator_host *host;
 	struct mms_cluster_sh *cluster;
+	struct mms_settings settings;  /* a copy: what stands in the mapping may change */
+	bool on_word;                  /* it is the slot's, on the word of whoever claimed it */
+	struct mms_shm_shape shape;
 	pthread_t thread;
 	int stop_fd;                   /* eventfd: the process tells the thread to end */
 	_Atomic bool stopping;
@@ -64,6 +67,7 @@ struct mms_replicator {
 
 static void *run(void *argument);
 static bool take_office(struct mms_replicator *replicator);
+static void read_password(struct mms_replicator *replicator);
 static void leave_office(struct mms_replicator *replicator);
 static bool stand_by(struct mms_replicator *replicator);
 static bool must_succeed(struct mms_replicator *replicator);
@@ -77,7 +81,7 @@ static bool drained(struct mms_replicator *replicator);
 static void say_last_words(struct mms_replicator *replicator);
 
 struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, struct mms_cluster_sh *cluster,
-		struct mms_error *error)
+		const struct mms_settings *settings, struct mms_error *error)
 {
 	struct mms_replicator *replicator = calloc(1, sizeof *replicator);
 	pthread_attr_t attributes;
@@ -90,6 +94,14 @@ struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, st
 	}
 	replicator->host = host;
 	replicator->cluster = cluster;
+	replicator->settings = settings != NULL ? *settings : cluster->settings;
+	replicator->on_word = settings == NULL;
+	mms_shm_remember(host->shm, &replicator->shape);
+	if (!mms_config_sound(&replicator->settings)) {
+		mms_error_set(error, "replicator: the settings in shared memory are damaged");
+		free(replicator);
+		return NULL;
+	}
 	replicator->seat = NO_SEAT;
 	replicator->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	atomic_store(&replicator->running, true);
@@ -298,18 +310,30 @@ static void on_wake(evutil_socket_t fd, short what, void *argument)
 	(void)!read(fd, &count, sizeof count);
 }
 
-static void on_stop(evutil_socket_t fd, short what, void *argument)
+/* The timer, and the order to stop, which replicator->stopping tells. */
+static void only_end_the_sleep(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
 	(void)what;
-	(void)argument; /* replicator->stopping says it; this only ends the sleep */
+	(void)argument;
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *argument)
+/* The first process of php-fpm, which is root, knows a cluster by its slot alone, which every worker can write to. */
+static void read_password(struct mms_replicator *replicator)
 {
-	(void)fd;
-	(void)what;
-	(void)argument; /* only ends the sleep */
+	struct mms_office *office = &replicator->office;
+	const struct mms_cluster_sh *cluster = replicator->cluster;
+	const char *path = replicator->settings.password_file;
+	enum mms_status status = replicator->on_word
+			? mms_config_read_password_for(cluster->claimer_uid, cluster->claimer_gid, path, office->password, NULL)
+			: mms_config_read_password(path, office->password, NULL);
+
+	if (status != MMS_OK) {
+		office->password[0] = '\0';
+	}
+	if (replicator->on_word) {
+		replicator->settings.password_file[0] = '\0'; /* nobody reads it again */
+	}
 }
 
 static bool open_office(struct mms_replicator *replicator)
@@ -321,16 +345,14 @@ static bool open_office(struct mms_replicator *replicator)
 
 	office->shm = replicator->host->shm;
 	office->cluster = cluster;
-	office->settings = &cluster->settings;
+	office->settings = &replicator->settings;
 	office->descriptors = replicator->host->descriptors;
-	office->node_count = cluster->settings.node_count;
+	office->node_count = replicator->settings.node_count;
 	office->now = mms_clock_mono();
 	office->random_state = (uint32_t)office->now.us | 1u;
 	replicator->request_seen = atomic_load(&replicator->host->request_count);
 	replicator->cpu_at_request_us = mms_clock_thread_cpu_us();
-	if (mms_config_read_password(cluster->settings.password_file, office->password, &error) != MMS_OK) {
-		office->password[0] = '\0';
-	}
+	read_password(replicator);
 	if (config != NULL) {
 		(void)event_config_avoid_method(config, "epoll");
 		(void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
@@ -354,8 +376,8 @@ static bool open_office(struct mms_replicator *replicator)
 	}
 	replicator->resolver = mms_resolver_new(office);
 	replicator->wake = event_new(office->base, atomic_load(&cluster->wake_fd), EV_READ | EV_PERSIST, on_wake, NULL);
-	replicator->stop = event_new(office->base, replicator->stop_fd, EV_READ, on_stop, NULL);
-	replicator->timer = event_new(office->base, -1, 0, on_timer, NULL);
+	replicator->stop = event_new(office->base, replicator->stop_fd, EV_READ, only_end_the_sleep, NULL);
+	replicator->timer = event_new(office->base, -1, 0, only_end_the_sleep, NULL);
 	return replicator->wake != NULL && replicator->stop != NULL && replicator->timer != NULL && event_add(replicator->wake, NULL) == 0
 			&& event_add(replicator->stop, NULL) == 0;
 }
@@ -435,6 +457,7 @@ static bool round_once(struct mms_replicator *replicator)
 	if (atomic_load(&election->seat) != replicator->seat) {
 		return false;
 	}
+	(void)mms_shm_mend(office->shm, &replicator->shape, office->cluster);
 	atomic_store(&election->beat_us, office->now.us);
 	office->none_usable = true;
 	for (unsigned i = 0; i < office->node_count; i++) {

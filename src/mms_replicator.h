@@ -27,9 +27,10 @@ struct mms_replicator_host {
 };
 
 /* Starts a thread for this cluster; it takes office or stands by as it finds things, and ends when there is nothing to do
- * for it. NULL when it can't be started. */
+ * for it. settings are copied; NULL = those of the slot, which are some other process's word: checked, and a password file
+ * is then read with that process's rights alone. NULL when it can't be started. */
 struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, struct mms_cluster_sh *cluster,
-		struct mms_error *error);
+		const struct mms_settings *settings, struct mms_error *error);
 
 /* True while the thread runs (in office or standing by). */
 bool mms_replicator_running(const struct mms_replicator *replicator);

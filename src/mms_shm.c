@@ -35,8 +35,8 @@ static enum mms_status prepare_mapping(struct mms_shm *shm, struct mms_error *er
 static int open_wake_fd(void);
 static struct mms_cluster_sh *slot_at(const struct mms_shm *shm, uint32_t index);
 static bool slot_is_sound(const struct mms_shm *shm, uint32_t index);
-static bool settings_are_sound(const struct mms_settings *settings);
-static bool is_terminated(const char *text, size_t size);
+static bool is_slot_of(struct mms_cluster_sh *cluster, const struct mms_settings *settings, uint64_t fingerprint);
+static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_shape *shape, uint32_t index);
 static struct mms_cluster_sh *find_slot(const struct mms_shm *shm, uint64_t fingerprint, bool *none_free);
 static struct mms_cluster_sh *claim_slot_locked(struct mms_shm *shm, const struct mms_settings *settings,
 		uint64_t fingerprint);
@@ -109,25 +109,62 @@ bool mms_shm_valid(const struct mms_shm *shm)
 	return true;
 }
 
+void mms_shm_remember(const struct mms_shm *shm, struct mms_shm_shape *shape)
+{
+	shape->size = shm->size;
+	shape->slot_size = shm->slot_size;
+	shape->slot_count = shm->slot_count;
+	shape->mapping_random = shm->mapping_random;
+	for (uint32_t index = 0; index < shape->slot_count; index++) {
+		shape->wake_fds[index] = atomic_load_explicit(&slot_at(shm, index)->wake_fd, memory_order_relaxed);
+	}
+}
+
+bool mms_shm_mend(struct mms_shm *shm, const struct mms_shm_shape *shape, const struct mms_cluster_sh *one)
+{
+	bool sound = shm->magic == MMS_SHM_MAGIC && shm->layout == MMS_SHM_LAYOUT && shm->size == shape->size
+			&& shm->slot_offset == PAGE_BYTES && shm->slot_size == shape->slot_size
+			&& shm->slot_count == shape->slot_count && shm->mapping_random == shape->mapping_random;
+
+	if (!sound) {
+		shm->magic = MMS_SHM_MAGIC;
+		shm->layout = MMS_SHM_LAYOUT;
+		shm->size = shape->size;
+		shm->slot_offset = PAGE_BYTES;
+		shm->slot_size = shape->slot_size;
+		shm->slot_count = shape->slot_count;
+		shm->mapping_random = shape->mapping_random;
+	}
+	for (uint32_t index = 0; index < shape->slot_count; index++) {
+		struct mms_cluster_sh *cluster =
+				(struct mms_cluster_sh *)((uintptr_t)shm + PAGE_BYTES + index * shape->slot_size);
+
+		if (one == NULL || one == cluster) {
+			sound = mend_cluster(cluster, shape, index) && sound;
+		}
+	}
+	return sound;
+}
+
 struct mms_cluster_sh *mms_shm_cluster(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint)
 {
 	struct mms_cluster_sh *cluster;
 	bool none_free;
 
-	if (fingerprint == 0 || !settings_are_sound(settings)) {
+	if (fingerprint == 0 || !mms_config_sound(settings)) {
 		return NULL;
 	}
 	cluster = find_slot(shm, fingerprint, &none_free);
 	if (cluster != NULL || none_free
 			|| mms_lock_wait_unless_stalled(&shm->slots_lock, &shm->slots_stalled, SLOTS_WAIT_MS) == MMS_LOCK_BUSY) {
-		return cluster;
+		return is_slot_of(cluster, settings, fingerprint) ? cluster : NULL;
 	}
 	cluster = find_slot(shm, fingerprint, &none_free);
 	if (cluster == NULL) {
 		cluster = claim_slot_locked(shm, settings, fingerprint);
 	}
 	mms_lock_release(&shm->slots_lock);
-	return cluster;
+	return is_slot_of(cluster, settings, fingerprint) ? cluster : NULL;
 }
 
 struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index)
@@ -314,36 +351,57 @@ static bool slot_is_sound(const struct mms_shm *shm, uint32_t index)
 	if (atomic_load_explicit(&cluster->fingerprint, memory_order_acquire) == 0) {
 		return true; /* free: all but the descriptor is written by the claim */
 	}
-	return settings_are_sound(&cluster->settings) && cluster->hints.capacity == MMS_HINT_CAPACITY
+	return mms_config_sound(&cluster->settings) && cluster->hints.capacity == MMS_HINT_CAPACITY
 			&& cluster->hints.table_offset == layout.hints_offset - offsetof(struct mms_cluster_sh, hints)
 			&& cluster->mailbox.size == mailbox_size_of(shm)
 			&& cluster->mailbox.ring_offset == layout.ring_offset - offsetof(struct mms_cluster_sh, mailbox);
 }
 
-static bool settings_are_sound(const struct mms_settings *settings)
+/* A fingerprint can be made to fit: another cluster that has it does not get this one's mailbox. Settings that are not
+ * those of the slot's fingerprint were written over, and are put right. */
+static bool is_slot_of(struct mms_cluster_sh *cluster, const struct mms_settings *settings, uint64_t fingerprint)
 {
-	if (settings->node_count == 0 || settings->node_count > MMS_NODES_MAX
-			|| !is_terminated(settings->host_id, sizeof(settings->host_id))
-			|| !is_terminated(settings->prefix, sizeof(settings->prefix))
-			|| !is_terminated(settings->user, sizeof(settings->user))
-			|| !is_terminated(settings->password_file, sizeof(settings->password_file))) {
+	if (cluster == NULL) {
 		return false;
 	}
-	for (uint32_t index = 0; index < settings->node_count; index++) {
-		const struct mms_node_config *node = &settings->nodes[index];
-
-		if (!is_terminated(node->host, sizeof(node->host)) || !is_terminated(node->path, sizeof(node->path))
-				|| !is_terminated(node->name, sizeof(node->name))
-				|| !is_terminated(node->address, sizeof(node->address))) {
+	if (mms_config_sound(&cluster->settings)) {
+		if (mms_config_same_cluster(&cluster->settings, settings)) {
+			return true;
+		}
+		if (mms_config_fingerprint(&cluster->settings) == fingerprint) {
 			return false;
 		}
 	}
+	memcpy(&cluster->settings, settings, sizeof(*settings));
+	cluster->claimer_uid = geteuid();
+	cluster->claimer_gid = getegid();
 	return true;
 }
 
-static bool is_terminated(const char *text, size_t size)
+/* Where a slot's hints and ring stand, how large they are and who is woken never changes: what is there now, if it is
+ * anything else, would lead out of the slot. What its hints and ring hold is then in doubt too: repair scans follow. */
+static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_shape *shape, uint32_t index)
 {
-	return memchr(text, '\0', size) != NULL;
+	const struct layout layout = layout_for(0);
+	const uint64_t mailbox_size = shape->slot_size - layout.slot_size;
+	const uint64_t table_offset = layout.hints_offset - offsetof(struct mms_cluster_sh, hints);
+	const uint64_t ring_offset = layout.ring_offset - offsetof(struct mms_cluster_sh, mailbox);
+	bool sound = atomic_load_explicit(&cluster->wake_fd, memory_order_relaxed) == shape->wake_fds[index];
+
+	if (!sound) {
+		atomic_store(&cluster->wake_fd, shape->wake_fds[index]);
+	}
+	if (atomic_load_explicit(&cluster->fingerprint, memory_order_acquire) == 0
+			|| (cluster->hints.capacity == MMS_HINT_CAPACITY && cluster->hints.table_offset == table_offset
+				&& cluster->mailbox.size == mailbox_size && cluster->mailbox.ring_offset == ring_offset)) {
+		return sound;
+	}
+	cluster->hints.capacity = MMS_HINT_CAPACITY;
+	cluster->hints.table_offset = table_offset;
+	cluster->mailbox.size = mailbox_size;
+	cluster->mailbox.ring_offset = ring_offset;
+	atomic_fetch_or(&cluster->hints.overflow_mask, UINT64_MAX);
+	return false;
 }
 
 static struct mms_cluster_sh *find_slot(const struct mms_shm *shm, uint64_t fingerprint, bool *none_free)
@@ -390,6 +448,8 @@ static bool prepare_slot_locked(struct mms_shm *shm, struct mms_cluster_sh *clus
 
 	memset(slot + kept, 0, sizeof(*cluster) - kept);
 	memcpy(&cluster->settings, settings, sizeof(*settings));
+	cluster->claimer_uid = geteuid();
+	cluster->claimer_gid = getegid();
 	MMS_TEST_POINT("claiming");
 	return init_locks(&cluster->election) == MMS_OK
 			&& mms_hints_init(&cluster->hints, slot + layout.hints_offset, MMS_HINT_CAPACITY, NULL) == MMS_OK

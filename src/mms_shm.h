@@ -72,7 +72,8 @@ struct mms_election_sh {
 struct mms_cluster_sh {
 	_Atomic uint64_t fingerprint;   /* 0 = free; published last, under slots_lock */
 	_Atomic int32_t wake_fd;        /* eventfd, same number in all processes; set once in MINIT */
-	struct mms_settings settings;   /* what the replicator needs; written before fingerprint is published */
+	struct mms_settings settings;   /* what the claimer knew; written before fingerprint is published */
+	uint32_t claimer_uid, claimer_gid; /* whose process claimed it; written with settings */
 	struct mms_election_sh election;
 	struct mms_metrics_sh metrics;
 	struct mms_node_sh nodes[MMS_NODES_MAX];
@@ -92,6 +93,14 @@ struct mms_shm {
 	pthread_mutex_t slots_lock;      /* robust: only around the claim of a slot */
 };
 
+/* What never changes in a mapping, kept by each process in memory of its own: what anybody wrote over it is put right. */
+struct mms_shm_shape {
+	uint64_t size, slot_size; /* bytes */
+	uint32_t slot_count;
+	uint32_t mapping_random;
+	int32_t wake_fds[MMS_SHM_CLUSTERS_MAX];
+};
+
 /* Makes the mapping with room for max_clusters clusters (1..MMS_SHM_CLUSTERS_MAX) with mailbox_size bytes each (rounded
  * up to a power of two; MMS_MAILBOX_MIN_SIZE..MMS_MAILBOX_MAX_SIZE) and one eventfd per slot. NULL with an error on
  * failure. Address space only: no page but one per slot is touched, the rest comes with its use. */
@@ -104,8 +113,17 @@ void mms_shm_unmap(struct mms_shm *shm);
  * worker). */
 bool mms_shm_valid(const struct mms_shm *shm);
 
+/* Takes the shape down; the mapping is fresh, or has just been mended. */
+void mms_shm_remember(const struct mms_shm *shm, struct mms_shm_shape *shape);
+
+/* Puts right sizes, offsets and descriptors that are not as remembered: of the mapping itself and of one slot (NULL: of
+ * all). Cheap: called at each request's beginning and in each round of the replicator. Everything else in the mapping is
+ * checked where it is used. Returns whether all was sound. */
+bool mms_shm_mend(struct mms_shm *shm, const struct mms_shm_shape *shape, const struct mms_cluster_sh *one);
+
 /* The slot of this cluster, claimed on first use; settings are copied on that occasion. Takes no lock once the slot is
- * claimed. NULL when all slots belong to other clusters or the claim lock can't be had in 20 ms. */
+ * claimed. NULL when all slots belong to other clusters, the claim lock can't be had in 20 ms, or the slot of this
+ * fingerprint belongs to another cluster. */
 struct mms_cluster_sh *mms_shm_cluster(struct mms_shm *shm, const struct mms_settings *settings,
 		uint64_t fingerprint);
 

@@ -378,9 +378,87 @@ static void a_fifo_as_password_file_does_not_block(void **state)
 	assert_password_refused(name, "its first line is empty; it should be the password");
 }
 
+static void settings_beyond_what_ini_allows_are_not_sound(void **state)
+{
+	struct mms_settings *sound = calloc(1, sizeof(*sound)), *settings = calloc(1, sizeof(*settings));
+	static const struct { size_t offset; uint32_t max; } numbers[] = {
+		{ offsetof(struct mms_settings, node_count), MMS_NODES_MAX },
+		{ offsetof(struct mms_settings, read_mode), MMS_READ_LOCAL },
+		{ offsetof(struct mms_settings, on_no_quorum), MMS_NO_QUORUM_DEGRADE },
+		{ offsetof(struct mms_settings, lifetime_s), MMS_LIFETIME_MAX_S },
+		{ offsetof(struct mms_settings, connect_timeout_ms), MMS_TIMEOUT_MAX_MS },
+		{ offsetof(struct mms_settings, read_timeout_ms), MMS_TIMEOUT_MAX_MS },
+		{ offsetof(struct mms_settings, budget_ms), MMS_BUDGET_MAX_MS },
+		{ offsetof(struct mms_settings, touch_interval_s), MMS_TOUCH_INTERVAL_MAX_S },
+		{ offsetof(struct mms_settings, spin_us), MMS_SPIN_MAX_US },
+		{ offsetof(struct mms_settings, max_clock_drift_ms), MMS_CLOCK_DRIFT_MAX_MS },
+		{ offsetof(struct mms_settings, max_session_size), MMS_SESSION_SIZE_MAX },
+		{ offsetof(struct mms_settings, shutdown_drain_ms), MMS_DRAIN_MAX_MS },
+		{ offsetof(struct mms_settings, nodes[0].scheme), MMS_SCHEME_UNIX },
+		{ offsetof(struct mms_settings, nodes[1].port), 65535 },
+	};
+	static const struct { size_t offset, size; } texts[] = {
+#define TEXT(field) { offsetof(struct mms_settings, field), sizeof(((struct mms_settings *) 0)->field) }
+		TEXT(host_id), TEXT(prefix), TEXT(user), TEXT(password_file), TEXT(nodes[0].host), TEXT(nodes[0].path),
+		TEXT(nodes[1].name), TEXT(nodes[1].address),
+#undef TEXT
+	};
+
+	(void) state;
+	assert_non_null(sound);
+	assert_non_null(settings);
+	assert_int_equal(mms_config_parse_nodes(mms_slice_of("tcp://10.0.0.1, tcp://10.0.0.2"), sound, NULL), MMS_OK);
+	assert_true(mms_config_sound(sound));
+	for (size_t index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++) {
+		uint32_t *number = (void *) ((char *) settings + numbers[index].offset);
+
+		*settings = *sound;
+		*number = numbers[index].max;
+		assert_true(mms_config_sound(settings));
+		*number = numbers[index].max + 1;
+		assert_false(mms_config_sound(settings));
+	}
+	for (size_t index = 0; index < sizeof(texts) / sizeof(texts[0]); index++) {
+		*settings = *sound;
+		memset((char *) settings + texts[index].offset, 'x', texts[index].size);
+		assert_false(mms_config_sound(settings));
+	}
+	*settings = *sound;
+	settings->node_count = 0;
+	assert_false(mms_config_sound(settings));
+	free(settings);
+	free(sound);
+}
+
+static void root_reads_a_password_only_as_the_user_who_named_its_file(void **state)
+{
+	const uint32_t nobody = 65534;
+	char out[MMS_SECRET_MAX + 1];
+	const char *name = secret_file("hunter2\n", 8);
+
+	(void) state;
+	if (geteuid() != 0) {
+		assert_int_equal(mms_config_read_password_for(0, 0, name, out, NULL), MMS_OK); /* has no more rights anyway */
+		return;
+	}
+	assert_int_equal(chmod(folder, 0711), 0);
+	assert_int_equal(mms_config_read_password_for(nobody, nobody, name, out, NULL), MMS_ERR_CONFIG);
+	assert_string_equal(out, "");
+	assert_int_equal(mms_config_read_password_for(0, 0, name, out, NULL), MMS_ERR_CONFIG);
+	assert_string_equal(out, "");
+	assert_int_equal(mms_config_read_password(name, out, NULL), MMS_OK); /* its own rights are back */
+	assert_int_equal(chown(name, nobody, nobody), 0);
+	assert_int_equal(mms_config_read_password_for(nobody, nobody, name, out, NULL), MMS_OK);
+	assert_string_equal(out, "hunter2");
+	assert_int_equal(mms_config_read_password_for(0, 0, "", out, NULL), MMS_OK);
+	assert_string_equal(out, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(settings_beyond_what_ini_allows_are_not_sound),
+		cmocka_unit_test(root_reads_a_password_only_as_the_user_who_named_its_file),
 		cmocka_unit_test(read_modes_are_three_words),
 		cmocka_unit_test(write_acks_are_a_number_or_a_word),
 		cmocka_unit_test(without_a_quorum_it_fails_or_degrades),

@@ -247,10 +247,38 @@ static void threads_exclude_each_other(void **state)
 	shared_free(shared);
 }
 
+/* Random bytes where a lock stood: taken or not, but never the end of the process and never a long wait. */
+static void a_lock_that_was_written_over_is_busy_or_free(void **state)
+{
+	struct shared *shared = shared_new();
+	unsigned char *bytes = (unsigned char *) &shared->lock;
+	uint64_t seed = 88172645463325252u;
+
+	(void) state;
+	for (unsigned round = 0; round < 20000; round++) {
+		for (size_t index = 0; index < sizeof(shared->lock); index++) {
+			seed ^= seed << 13;
+			seed ^= seed >> 7;
+			seed ^= seed << 17;
+			bytes[index] = round % 2 == 0 && seed % 3 == 0 ? 0 : (unsigned char) (seed >> 32);
+		}
+		if (round % 3 == 0) {
+			bytes[offsetof(pthread_mutex_t, __data.__kind)] = (unsigned char) (round / 3);
+			memset(bytes + offsetof(pthread_mutex_t, __data.__kind) + 1, 0, 3);
+		}
+		atomic_store(&shared->stalled, 1);
+		if (mms_lock_wait_unless_stalled(&shared->lock, &shared->stalled, WAIT_MS) != MMS_LOCK_BUSY) {
+			mms_lock_release(&shared->lock);
+		}
+	}
+	shared_free(shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_free_lock_is_taken_and_a_taken_one_is_busy),
+		cmocka_unit_test(a_lock_that_was_written_over_is_busy_or_free),
 		cmocka_unit_test(a_wait_ends_with_its_time),
 		cmocka_unit_test(a_wait_ends_when_the_holder_lets_go),
 		cmocka_unit_test(the_lock_of_a_killed_holder_is_taken_from_the_dead_once),

@@ -56,7 +56,7 @@ static bool tend_until_all_is_well(struct family *family)
 		if (now_us() > until) {
 			return false;
 		}
-		mms_process_tend(family->process, family->host.cluster, 0);
+		mms_process_tend(family->process, family->host.cluster, &family->host.cluster->settings, 0);
 		nap_us(1000);
 	}
 	return true;
@@ -71,7 +71,7 @@ static int work(void *argument)
 	mms_client_drop_connections(family->host.client);
 	while (!atomic_load(&family->board->leave[worker->number])) {
 		(void) mms_process_generation(family->process);
-		mms_process_tend(family->process, family->host.cluster, 0);
+		mms_process_tend(family->process, family->host.cluster, &family->host.cluster->settings, 0);
 		atomic_store(&family->board->runs[worker->number], true);
 		nap_us(1000);
 	}
@@ -110,7 +110,7 @@ static void the_last_one_with_a_replicator_of_its_own_empties_it_too(void **stat
 
 	(void) state;
 	family_new(&family, 3);
-	mms_process_tend(family.process, family.host.cluster, 0);
+	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
 	await(owner(&family.host) == getpid());
 	put_many(&family.host, "s", 0, 100);
 	family_end(&family, 20000);
@@ -142,7 +142,7 @@ static void who_is_not_the_last_hands_over_and_does_not_wait(void **state)
 
 	(void) state;
 	family_new(&family, 2);
-	family.host.cluster->settings.read_timeout_ms = 60000;
+	family.host.cluster->settings.read_timeout_ms = 10000;
 	child = start_worker(&family, 0);
 	await(owner(&family.host) == child);
 	node_stop(1);
@@ -205,7 +205,7 @@ static void a_stand_by_that_is_the_last_empties_the_mailbox(void **state)
 	family_new(&family, 3);
 	child = start_worker(&family, 0);
 	await(owner(&family.host) == child);
-	mms_process_tend(family.process, family.host.cluster, 0);
+	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
 	await(somebody_stands_by(&family.host));
 	kill_child(child);
 	put_many(&family.host, "s", 0, 100);
@@ -223,7 +223,7 @@ static void the_last_one_whose_thread_has_ended_empties_the_mailbox(void **state
 
 	(void) state;
 	family_new(&family, 3);
-	mms_process_tend(family.process, family.host.cluster, 0);
+	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
 	await(owner(&family.host) == getpid());
 	children[0] = start_worker(&family, 0);
 	await(somebody_stands_by(&family.host));
@@ -361,7 +361,7 @@ static void a_child_closes_what_it_inherited_and_leaves_the_parents_alone(void *
 	rig_fresh();
 	outside = sockets();
 	family_new(&family, 2);
-	mms_process_tend(family.process, family.host.cluster, 0);
+	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
 	put_session(&family.host, "s", "data");
 	await(node_has(1, "s", "data", NULL) && mailbox_is_empty(&family.host));
 	connections(1, before, sizeof(before));
@@ -384,11 +384,11 @@ static void a_cluster_is_tended_by_one_thread_of_a_process(void **state)
 	(void) state;
 	family_new(&family, 2);
 	for (unsigned i = 0; i < 50; i++) {
-		mms_process_tend(family.process, family.host.cluster, 0);
+		mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
 	}
 	await(owner(&family.host) == getpid());
 	for (unsigned i = 0; i < 50; i++) {
-		mms_process_tend(family.process, family.host.cluster, 0);
+		mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
 	}
 	assert_false(somebody_stands_by(&family.host));
 	assert_int_equal(host_metric(&family.host, MMS_METRIC_takeovers), 1);
@@ -422,10 +422,10 @@ static void flush_waits_until_all_is_acknowledged(void **state)
 
 	(void) state;
 	family_new(&family, 2);
-	assert_true(mms_process_flush(family.process, family.host.cluster, 0));
+	assert_true(mms_process_flush(family.process, family.host.cluster, &family.host.cluster->settings, 0));
 	put_many(&family.host, "s", 0, 50);
-	assert_false(mms_process_flush(family.process, family.host.cluster, 0));
-	assert_true(mms_process_flush(family.process, family.host.cluster, 20000)); /* it finds somebody to do it */
+	assert_false(mms_process_flush(family.process, family.host.cluster, &family.host.cluster->settings, 0));
+	assert_true(mms_process_flush(family.process, family.host.cluster, &family.host.cluster->settings, 20000)); /* it finds somebody to do it */
 	assert_true(node_has_many(1, "s", 0, 50));
 	family_end(&family, 1000);
 	family_free(&family);
@@ -439,13 +439,13 @@ static void flush_ends_with_its_time_and_takes_hints_for_an_answer(void **state)
 	(void) state;
 	family_new(&family, 2);
 	put_session(&family.host, "first", "first");
-	assert_true(mms_process_flush(family.process, family.host.cluster, 20000));
+	assert_true(mms_process_flush(family.process, family.host.cluster, &family.host.cluster->settings, 20000));
 	node_stop(1);
 	put_session(&family.host, "s", "data");
 	before = now_us();
-	assert_false(mms_process_flush(family.process, family.host.cluster, 50));
+	assert_false(mms_process_flush(family.process, family.host.cluster, &family.host.cluster->settings, 50));
 	assert_in_range(now_us() - before, 50000, 5000000);
-	assert_true(mms_process_flush(family.process, family.host.cluster, 20000));
+	assert_true(mms_process_flush(family.process, family.host.cluster, &family.host.cluster->settings, 20000));
 	assert_int_equal(hint_count(&family.host, 1), 1);
 	node_continue(1);
 	await(node_has(1, "s", "data", NULL));

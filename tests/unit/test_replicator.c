@@ -22,7 +22,7 @@ static void crew_start(struct crew *crew)
 {
 	struct mms_error error = { "" };
 
-	crew->replicator = mms_replicator_start(&crew->in, crew->host->cluster, &error);
+	crew->replicator = mms_replicator_start(&crew->in, crew->host->cluster, &crew->host->cluster->settings, &error);
 	if (crew->replicator == NULL) {
 		fail_msg("%s", error.text);
 	}
@@ -295,7 +295,7 @@ static void a_silent_node_does_not_hold_up_the_end(void **state)
 
 	(void) state;
 	crew_new(&crew, 3);
-	crew.host->cluster->settings.read_timeout_ms = 60000;
+	crew.host->cluster->settings.read_timeout_ms = 10000;
 	node_stop(1);
 	put_many(crew.host, "s", 0, 10);
 	crew_start(&crew);
@@ -389,11 +389,11 @@ static void one_is_in_office_one_stands_by_and_the_third_goes(void **state)
 	await(!mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), false));
 	assert_int_equal(owner(crew.host), getpid());
 	assert_true(mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), true));
-	standby = mms_replicator_start(&crew.in, crew.host->cluster, NULL);
+	standby = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
 	assert_non_null(standby);
 	await(somebody_stands_by(crew.host));
 	assert_false(mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), true));
-	third = mms_replicator_start(&crew.in, crew.host->cluster, NULL);
+	third = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
 	assert_non_null(third);
 	await(!mms_replicator_running(third));
 	mms_replicator_stop(third, 0, false);
@@ -416,7 +416,7 @@ static void a_thread_that_used_up_its_time_hands_over(void **state)
 	crew_new(&crew, 2);
 	crew_start(&crew);
 	await(owner(crew.host) != 0);
-	standby = mms_replicator_start(&crew.in, crew.host->cluster, NULL);
+	standby = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
 	assert_non_null(standby);
 	await(somebody_stands_by(crew.host));
 	atomic_store(&crew.in.cpu_allowance_ms, 1);

@@ -127,12 +127,11 @@ static void a_cluster_has_one_slot_with_its_settings(void **state)
 	cluster = mms_shm_cluster(shm, settings, 11);
 	assert_non_null(cluster);
 	assert_memory_equal(&cluster->settings, settings, sizeof(*settings));
-	free(settings);
-	assert_ptr_equal(claim(shm, 11), cluster);
-	assert_string_equal(cluster->settings.host_id, "first");
+	assert_int_equal(cluster->claimer_uid, geteuid());
 	assert_ptr_not_equal(claim(shm, 12), cluster);
 	assert_null(claim(shm, 13));
-	assert_ptr_equal(claim(shm, 11), cluster);
+	assert_ptr_equal(mms_shm_cluster(shm, settings, 11), cluster);
+	free(settings);
 	assert_ptr_equal(mms_shm_cluster_at(shm, 0), cluster);
 	assert_non_null(mms_shm_cluster_at(shm, 1));
 	assert_null(mms_shm_cluster_at(shm, 2));
@@ -371,6 +370,89 @@ static void damaged_offsets_sizes_and_strings_are_seen(void **state)
 	mms_shm_unmap(shm);
 }
 
+/* Who may choose nodes and prefix can make settings of any fingerprint. */
+static void a_slot_whose_fingerprint_was_made_to_fit_is_not_given_away(void **state)
+{
+	struct mms_shm *shm = shm_of(2);
+	struct mms_settings *ours = settings_of("host"), *theirs = settings_of("host");
+	const uint64_t fingerprint = mms_config_fingerprint(ours);
+	struct mms_cluster_sh *cluster = mms_shm_cluster(shm, ours, fingerprint);
+
+	(void) state;
+	assert_non_null(cluster);
+	assert_ptr_equal(mms_shm_cluster(shm, theirs, fingerprint), cluster);
+	strcpy(theirs->prefix, "theirs:");
+	assert_null(mms_shm_cluster(shm, theirs, fingerprint));
+	strcpy(theirs->prefix, "");
+	strcpy(theirs->nodes[2].address, "tcp://10.0.0.9:6379");
+	assert_null(mms_shm_cluster(shm, theirs, fingerprint));
+	assert_memory_equal(&cluster->settings, ours, sizeof(*ours));
+	free(theirs);
+	free(ours);
+	mms_shm_unmap(shm);
+}
+
+static void a_slot_whose_settings_were_written_over_gets_its_own_again(void **state)
+{
+	struct mms_shm *shm = shm_of(2);
+	struct mms_settings *settings = settings_of("host");
+	const uint64_t fingerprint = mms_config_fingerprint(settings);
+	struct mms_cluster_sh *cluster = mms_shm_cluster(shm, settings, fingerprint);
+
+	(void) state;
+	assert_non_null(cluster);
+	cluster->settings.read_timeout_ms = UINT32_MAX;
+	assert_ptr_equal(mms_shm_cluster(shm, settings, fingerprint), cluster);
+	assert_memory_equal(&cluster->settings, settings, sizeof(*settings));
+	strcpy(cluster->settings.nodes[1].address, "tcp://10.0.0.9:6379");
+	assert_ptr_equal(mms_shm_cluster(shm, settings, fingerprint), cluster);
+	assert_memory_equal(&cluster->settings, settings, sizeof(*settings));
+	free(settings);
+	mms_shm_unmap(shm);
+}
+
+static void assert_is_mended(struct mms_shm *shm, const struct mms_shm_shape *shape, void *field, size_t size)
+{
+	unsigned char saved[8];
+
+	memcpy(saved, field, size);
+	memset(field, 0x5a, size);
+	assert_false(mms_shm_mend(shm, shape, NULL));
+	assert_memory_equal(field, saved, size);
+	assert_true(mms_shm_mend(shm, shape, NULL));
+}
+
+static void what_never_changes_is_put_right(void **state)
+{
+	struct mms_shm *shm = shm_of(2);
+	struct mms_cluster_sh *cluster = claim(shm, 1), *unused = (void *) ((char *) cluster + shm->slot_size);
+	struct mms_shm_shape shape;
+
+	(void) state;
+	mms_shm_remember(shm, &shape);
+	assert_true(mms_shm_mend(shm, &shape, NULL));
+	assert_is_mended(shm, &shape, &shm->magic, sizeof(shm->magic));
+	assert_is_mended(shm, &shape, &shm->layout, sizeof(shm->layout));
+	assert_is_mended(shm, &shape, &shm->size, sizeof(shm->size));
+	assert_is_mended(shm, &shape, &shm->slot_offset, sizeof(shm->slot_offset));
+	assert_is_mended(shm, &shape, &shm->slot_size, sizeof(shm->slot_size));
+	assert_is_mended(shm, &shape, &shm->slot_count, sizeof(shm->slot_count));
+	assert_is_mended(shm, &shape, &shm->mapping_random, sizeof(shm->mapping_random));
+	assert_is_mended(shm, &shape, &cluster->wake_fd, sizeof(cluster->wake_fd));
+	assert_is_mended(shm, &shape, &unused->wake_fd, sizeof(unused->wake_fd));
+	assert_int_equal(atomic_load(&cluster->hints.overflow_mask), 0);
+	assert_is_mended(shm, &shape, &cluster->hints.capacity, sizeof(cluster->hints.capacity));
+	assert_int_equal(atomic_load(&cluster->hints.overflow_mask), UINT64_MAX);
+	assert_is_mended(shm, &shape, &cluster->hints.table_offset, sizeof(cluster->hints.table_offset));
+	assert_is_mended(shm, &shape, &cluster->mailbox.size, sizeof(cluster->mailbox.size));
+	assert_is_mended(shm, &shape, &cluster->mailbox.ring_offset, sizeof(cluster->mailbox.ring_offset));
+	atomic_store(&unused->wake_fd, 0);
+	assert_true(mms_shm_mend(shm, &shape, cluster));
+	assert_false(mms_shm_mend(shm, &shape, unused));
+	assert_true(mms_shm_valid(shm));
+	mms_shm_unmap(shm);
+}
+
 static struct sockaddr_in address_of(unsigned number)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t) number) };
@@ -477,6 +559,9 @@ int main(void)
 		cmocka_unit_test(descriptors_are_closed_on_exec_and_never_standard_ones),
 		cmocka_unit_test(sequences_go_up_and_mappings_differ),
 		cmocka_unit_test(damaged_offsets_sizes_and_strings_are_seen),
+		cmocka_unit_test(a_slot_whose_fingerprint_was_made_to_fit_is_not_given_away),
+		cmocka_unit_test(a_slot_whose_settings_were_written_over_gets_its_own_again),
+		cmocka_unit_test(what_never_changes_is_put_right),
 		cmocka_unit_test(addresses_are_read_as_they_were_published),
 		cmocka_unit_test(readers_never_see_two_addresses_mixed),
 	};
