@@ -7,7 +7,7 @@ import pytest
 
 from rig import results
 from rig.cluster import Cluster
-from rig.node import PROGRAMS
+from rig.node import PROGRAMS, available_programs
 
 FULL = os.environ.get("MMS_FULL") == "1"
 
@@ -70,6 +70,16 @@ def full():
     return FULL
 
 
+def pytest_generate_tests(metafunc):
+    """A core row runs on 3 nodes; at full length on 2, 3 and 5, and on each kind of server."""
+    if metafunc.definition.get_closest_marker("core") is None:
+        return
+    servers = os.environ.get("MMS_SERVER", "").split() or (available_programs() if FULL else ["redis-server"])
+    sizes = [int(size) for size in os.environ.get("MMS_NODES", "").split()] or ([2, 3, 5] if FULL else [3])
+    metafunc.parametrize("size, server", [(size, server) for server in servers for size in sizes],
+                         ids=lambda value: f"{value}-nodes" if isinstance(value, int) else value)
+
+
 @pytest.fixture(params=PROGRAMS)
 def program(request):
     """Each kind of server; one that is not installed is skipped, but in CI redis-server has to be there."""
@@ -80,19 +90,49 @@ def program(request):
     return request.param
 
 
+class Clusters:
+    """Makes clusters; they end with the test, or before it begins again."""
+
+    def __init__(self):
+        self._made = []
+
+    def __call__(self, *arguments, **options):
+        self._made.append(Cluster(*arguments, **options))
+        return self._made[-1]
+
+    def close(self):
+        crashes = [line for each in self._made for host in each.hosts for line in host.crashes()]
+        for each in reversed(self._made):
+            each.close()
+        self._made = []
+        assert not crashes
+
+
 @pytest.fixture
 def cluster():
     """cluster(...) makes a Cluster that ends with the test."""
-    made = []
+    clusters = Clusters()
+    yield clusters
+    clusters.close()
 
-    def make(*arguments, **options):
-        made.append(Cluster(*arguments, **options))
-        return made[-1]
-    yield make
-    crashes = [line for each in made for host in each.hosts for line in host.crashes()]
-    for each in reversed(made):
-        each.close()
-    assert not crashes
+
+ATTEMPTS = 3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Measures again where a bar on times was missed. A fault of ours misses it each time; all other bars get one try."""
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            pyfuncitem.obj(**arguments)
+            return True
+        except results.TimingMissed as missed:
+            if attempt == ATTEMPTS:
+                raise
+            print(f"attempt {attempt}: {missed}")
+            arguments["cluster"].close()
 
 
 @pytest.fixture

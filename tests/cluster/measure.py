@@ -2,8 +2,11 @@
 import statistics
 
 from rig.load import Load
+from rig.process import until
+from rig.results import add, bar
 
 BUDGET_US = 250000
+WORKERS = 25    # of each host, as faults.md has it
 
 
 def set_up(full):
@@ -72,6 +75,10 @@ class Phases:
     def slowest_us(self, name):
         return max((sample.session_us for sample in self.load.between(*self.span(name))), default=0)
 
+    def slowest_call_us(self, name):
+        """Slowest session_start, session_write_close or session_destroy by itself."""
+        return max((sample.call_us for sample in self.load.between(*self.span(name))), default=0)
+
     def in_flight_at(self, name):
         """Requests that were under way when the phase began."""
         moment = self._spans[name][0]
@@ -80,3 +87,45 @@ class Phases:
 
 def ms(microseconds):
     return f"{microseconds / 1000:.2f} ms"
+
+
+def no_harm(row, shop, phases, names, reader=0):
+    """The universal bars after a fault: nothing failed, stale, lost, mixed up or undone, and the log is quiet."""
+    failed = [sample.failed for name in names for sample in phases.failed(name)]
+    bar(row, "0 failed requests", f"{len(failed)} {failed[:2]}", not failed)
+    unharmed(row, phases.load.history, shop.hosts[reader])
+    # One line when a node goes and one when it comes, at most one of a kind per minute and node.
+    most = max(len(host.log_lines()) for host in shop.hosts)
+    limit = 2 * len(shop.nodes) * (1 + int(phases.load.now() / 60))
+    bar(row, "at most one log line per event, minute and node", f"{most}, limit {limit}", most <= limit)
+
+
+def unharmed(row, history, host):
+    """The bar of rig/history.py; `host` takes the last look at every session."""
+    verdict = history.verdict(host)
+    found = {name: each for name, each in verdict.items() if each}
+    for each in found.values():
+        session = each[0][0] if isinstance(each[0][0], str) else each[0][1]
+        print(f"{session}:\n{history.trace(session)}")
+    bar(row, "0 acknowledged writes lost, 0 stale reads, 0 logouts undone, 0 of somebody else",
+        f"{', '.join(f'{len(each)} {name}' for name, each in verdict.items())} in {history.count} operations"
+        + "".join(f"; {name}: {each[:2]}" for name, each in found.items()), not found)
+
+
+def wait_closed(shop, name):
+    """The node is in use again on all hosts."""
+    until(lambda: all(host.node_status(name)["state"] == "closed" for host in shop.hosts), 15, f"{name} in use again")
+
+
+def control(cluster, full, row, fault, length, count=3):
+    """The same fault under phpredis with the nodes as host list: printed for contrast, no bar."""
+    shop = cluster(count, 2, handler="phpredis", workers=WORKERS, proxied=True)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 1)
+        fault(shop)
+        phases.run("fault", length)
+    text = (f"{len(phases.slow('fault'))} slow, {len(phases.failed('fault'))} failed of "
+            f"{len(phases.load.between(*phases.span('fault')))}, slowest {ms(phases.slowest_us('fault'))}, "
+            f"{len(phases.load.stale)} stale")
+    add(row, "control: phpredis, host list, timeout 1 s", "", text)
+    return text

@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from measure import BUDGET_US, TURNS, Phases, allowed, ms, seconds, turns
-from rig.load import SLOW_US
-from rig.results import bar
-from test_node_faults import control, no_harm, wait_closed
+from measure import (BUDGET_US, TURNS, WORKERS, Phases, allowed, control, ms, no_harm, seconds, turns,
+                     wait_closed)
+from rig.results import bar, timing
 
-WORKERS = 25
+
+# connect_timeout_ms is 50. What is slower than usual and shorter than this, the machine has held up.
+WAITED_US = 45000
 
 
 def _swallow_connects(shop, node):
@@ -26,29 +27,30 @@ def _until_first_timeouts(shop, phases, name):
     count = phases.in_flight_at(name)
     for index in range(len(shop.hosts)):
         samples = [sample for sample in phases.load.between(begin, end) if sample.host == index]
-        slow = [sample.at + sample.seconds for sample in samples if sample.session_us > SLOW_US]
+        slow = [sample.at + sample.seconds for sample in samples if sample.session_us > WAITED_US]
         count += sum(1 for sample in samples if slow and sample.at < min(slow))
     return count
 
 
+@pytest.mark.core
 @pytest.mark.row("F07")
-def test_connects_into_nothing_are_paid_once_per_host(cluster, full):
-    shop = cluster(3, 2, workers=WORKERS, proxied=True)
+def test_connects_into_nothing_are_paid_once_per_host(cluster, full, size, server):
+    shop, last = cluster(size, 2, program=server, workers=WORKERS, proxied=True), size - 1
     with Phases(shop, full) as phases:
         for turn in range(TURNS):
             phases.run(f"healthy {turn}", seconds(full, 15, 2))
-            _swallow_connects(shop, 2)
+            _swallow_connects(shop, last)
             phases.run(f"swallowed {turn}", seconds(full, 20, 3))
-            for link in shop.links_to(2):
+            for link in shop.links_to(last):
                 link.clear()
-            wait_closed(shop, "web3")
-    told = control(cluster, full, "F07", lambda other: _swallow_connects(other, 2), 3)
-    slow = [len(phases.slow(f"swallowed {turn}")) for turn in range(TURNS)]
+            wait_closed(shop, shop.nodes[last].name)
+    told = control(cluster, full, "F07", lambda other: _swallow_connects(other, last), 3, size)
+    waited = [len(phases.load.slow(*phases.span(f"swallowed {turn}"), more_than_us=WAITED_US)) for turn in range(TURNS)]
     limits = [_until_first_timeouts(shop, phases, f"swallowed {turn}") for turn in range(TURNS)]
-    bar("F07", f"slow <= 1 per host + in flight until its connect timed out (limits {limits})", slow,
-        all(count <= limit for count, limit in zip(slow, limits)), told)
+    timing("F07", f"waits for a connect <= 1 per host + in flight until its connect timed out (limits {limits})", waited,
+        all(count <= limit for count, limit in zip(waited, limits)), told)
     (after, _), (healthy, noise) = phases.p99_of_turns("swallowed", skip=0.3), phases.p99_of_turns("healthy")
-    bar("F07", "others less than 1 ms extra (p99)", f"{ms(after - healthy)}, healthy {ms(healthy)} +- {ms(noise)}",
+    timing("F07", "others less than 1 ms extra (p99)", f"{ms(after - healthy)}, healthy {ms(healthy)} +- {ms(noise)}",
         after - healthy < allowed(1000, noise, 1))
     no_harm("F07", shop, phases, turns("healthy", "swallowed"))
     bar("F07", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
@@ -81,12 +83,12 @@ def test_a_blackholed_peer_slows_only_requests_in_flight(cluster, full):
         contrast.run("blackholed", 3)
     told = (f"phpredis {len(contrast.slow('blackholed'))} slow, {len(contrast.failed('blackholed'))} failed, "
             f"slowest {ms(contrast.slowest_us('blackholed'))}")
-    bar("blackholed-peer", "later requests within 5 % of healthy (p50)",
+    timing("blackholed-peer", "later requests within 5 % of healthy (p50)",
         f"{later / healthy - 1:+.1%} ({ms(later)}, healthy {ms(healthy)})", later <= 1.05 * healthy, told)
     # The median: a stall of the machine makes one turn slow, a fault of ours most of them.
-    bar("blackholed-peer", "only requests in flight are slow (none after 0.5 s)", f"{slow}, healthy {usual}",
+    timing("blackholed-peer", "only requests in flight are slow (none after 0.5 s)", f"{slow}, healthy {usual}",
         statistics.median(slow) <= statistics.median(usual))
-    bar("blackholed-peer", "each within budget_ms", f"{ms(slowest)}, healthy {ms(noise)}",
+    timing("blackholed-peer", "each within budget_ms", f"{ms(slowest)}, healthy {ms(noise)}",
         slowest <= BUDGET_US + noise)
     no_harm("blackholed-peer", shop, phases, turns("healthy", "blackholed", count=count))
 
@@ -99,7 +101,7 @@ class Mirrors:
         for number, session in enumerate(self.ids):
             answer = shop.hosts[0].visit(
                 session, f"start;set:own:{session};fill:filler:{50 + 37 * (number % 90)}:{session};close")
-            assert answer["ok"]["close"], answer
+            assert answer["ok"]["close"], answer["warnings"]
         shop.wait_equal(10)
 
     def read_many(self, count, threads, steps="read_and_close;get:own"):

@@ -19,6 +19,8 @@ function step(string $verb, array $words, array &$answer)
             return session_start();
         case 'read_and_close':
             return session_start(['read_and_close' => true]);
+        case 'strict':
+            return ini_set('session.use_strict_mode', $words[0]);
         case 'id':
             return session_id($words[0]);
         case 'set':

@@ -15,11 +15,11 @@ class Cluster:
     hosts: how many. handler: "mmsession" or "phpredis" (a host list, the control). proxied: hosts reach peers
     through fault proxies, cluster.link(host, node) is the one between the two. proxied_local: the local node too.
     local_tcp: the local node over TCP instead of its Unix socket. network: Loopback() or Namespaces(n).
-    mmsession: INI settings without their prefix. ini: other settings. fpm: keyword arguments of Host.
+    program: kind of server, MMS_SERVER decides when it is None. mmsession: INI settings without their prefix. ini: other settings. fpm: keyword arguments of Host.
     """
 
     def __init__(self, count=3, hosts=2, handler="mmsession", proxied=False, proxied_local=False, local_tcp=False,
-                 network=None, program="redis-server", workers=8, mmsession=None, ini=None, fpm=None,
+                 network=None, program=None, workers=8, mmsession=None, ini=None, fpm=None,
                  node_settings=(), phpredis_options="timeout=1&read_timeout=1"):
         self.folder = tempfile.mkdtemp(prefix="cluster-", dir=os.environ.get("MMS_RUN_DIR"))
         os.chmod(self.folder, 0o755)
@@ -30,6 +30,7 @@ class Cluster:
         self._proxied, self._proxied_local = proxied, proxied_local
         self.proxy = None
         self.nodes, self.hosts = [], []
+        program = program or (os.environ.get("MMS_SERVER", "").split() or nodes.PROGRAMS)[0]
         try:
             for index in range(count):
                 self._add_node(index, program, node_settings)
@@ -108,6 +109,32 @@ class Cluster:
             self._network.heal(node)
         for link in self.links_to(node):
             link.clear()
+
+    def cut(self, here, there):
+        """Place `here` hears nothing from place `there` any more; the other direction goes on. Namespaces only."""
+        self._network.cut(here, there)
+
+    def split(self, *groups):
+        """Places of different groups no longer reach each other. Each host is at the place of its local node."""
+        for group in groups:
+            for here in group:
+                for there in (place for other in groups if other is not group for place in other):
+                    self._separate(here, there)
+
+    def _separate(self, here, there):
+        if self._network.can_blackhole:
+            self._network.cut(here, there)
+        elif here < len(self.hosts):
+            self.link(here, there).set(blackhole=True)
+
+    def join(self):
+        """Ends all cuts."""
+        if self._network.can_blackhole:
+            self._network.join()
+        else:
+            for index in range(len(self.nodes)):
+                for link in self.links_to(index):
+                    link.clear()
 
     def wait_equal(self, seconds=10, only=None):
         return nodes.wait_equal(only or self.nodes, seconds)

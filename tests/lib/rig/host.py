@@ -161,6 +161,10 @@ class Host:
         """Reads one value as the next page would, without writing."""
         return self.visit(session_id, f"read_and_close;get:{key}")["values"].get(key)
 
+    def bulk(self, do, prefix, count, start=0, timeout=600, **query):
+        """Writes, reads or destroys sessions <prefix><number> in one request (www/bulk.php); its JSON."""
+        return self.get("bulk.php", timeout=timeout, do=do, prefix=prefix, count=count, **{"from": start}, **query).json
+
     def status(self):
         """mmsession_status() of a worker of this host."""
         return self.get("status.php").json

@@ -2,7 +2,9 @@
 import random
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from .history import History
 
 SLOW_US = 20000  # faults.md: the session cost the request more than 20 ms
 
@@ -14,13 +16,14 @@ class Sample:
     session_us: int     # session_start + session_write_close as measured in PHP
     seconds: float      # whole request as the visitor saw it
     failed: str         # "" or what went wrong
+    call_us: int        # the slowest of these calls alone
 
 
-@dataclass
 class Visitor:
-    session_id: str
-    acknowledged: list = field(default_factory=list)
-    unsure: set = field(default_factory=set)
+    """Who holds a session now, and how many items went into it."""
+
+    def __init__(self, session_id):
+        self.session_id, self.items = session_id, 0
 
 
 def percentile(values, share):
@@ -31,15 +34,20 @@ def percentile(values, share):
 class Load:
     """Runs in threads of its own from start() to stop().
 
-    Each request adds one item to a visitor's cart on a random host, then closes. Items that were in the cart
-    once and are missing now count as stale; whether a write is lost is judged at the end, by lost().
+    Each request adds one item to a visitor's cart on a random host, then closes; `leave` is the share of requests that
+    log out instead, and every visitor who did looks at the old session once more now and then. A visitor with a full
+    cart comes back with a new session. `history` has it all and says what went wrong.
     """
 
-    def __init__(self, hosts, rate=100, visitors=100, fill=8192, threads=16, hop=True, cart=40):
+    def __init__(self, hosts, rate=100, visitors=100, fill=8192, threads=16, hop=True, cart=40, leave=0.01, pin=None):
+        """pin: function from a visitor's number to the index of the only host that this visitor uses."""
         self._hosts, self._rate, self._fill, self._hop, self._cart = hosts, rate, fill, hop, cart
+        self._leave, self._pin = leave, pin
         # Random from the first byte on: phpredis shards by the first four.
         self.visitors = [Visitor(f"{random.getrandbits(104):026x}") for _ in range(visitors)]
-        self.samples, self.stale, self.warnings = [], [], []
+        self._numbers = {id(visitor): number for number, visitor in enumerate(self.visitors)}
+        self.samples, self.warnings = [], []
+        self.history = History()
         self._count = threads
         self._stopping = threading.Event()
         self._threads = []
@@ -86,44 +94,37 @@ class Load:
             due = max(due + step, time.monotonic() - step)
             self._visit(chance.choice(mine), number, chance)
 
+    def _host_of(self, visitor, number, chance):
+        if self._pin:
+            return self._pin(self._numbers[id(visitor)])
+        return chance.randrange(len(self._hosts)) if self._hop else number % len(self._hosts)
+
     def _visit(self, visitor, number, chance):
-        host = chance.randrange(len(self._hosts)) if self._hop else number % len(self._hosts)
-        if len(visitor.acknowledged) + len(visitor.unsure) >= self._cart:
-            visitor = self._renew(visitor)
-        item = f"i{len(visitor.acknowledged) + len(visitor.unsure)}"
-        at, began = self.now(), time.perf_counter()
-        try:
-            answer = self._hosts[host].visit(
-                visitor.session_id, f"start;get:cart;fill:filler:{self._fill}:{visitor.session_id}{item};append:cart:{item};close", timeout=30)
-        except Exception as error:
-            visitor.unsure.add(item)
-            # No answer of the page: what the visitor waited is all that is known.
-            took = time.perf_counter() - began
-            self.samples.append(Sample(at, host, int(took * 1e6), took, f"{type(error).__name__}: {error}"))
+        host = self._host_of(visitor, number, chance)
+        if visitor.items and chance.random() < self._leave:
+            old = visitor.session_id
+            self._operate(host, old, "leave")
+            self._renew(visitor)
+            self._operate(self._host_of(visitor, number, chance), old, "look")
             return
-        self._judge(visitor, item, answer, at, host)
+        if visitor.items >= self._cart:
+            self._renew(visitor)
+        visitor.items += 1
+        self._operate(host, visitor.session_id, "add", f"i{visitor.items}")
 
-    def _renew(self, visitor):
-        """A full cart is checked at the end as it is; its visitor comes back with a new session."""
-        fresh = Visitor(f"{visitor.session_id}n")
-        self.visitors.append(Visitor(visitor.session_id, list(visitor.acknowledged), set(visitor.unsure)))
-        visitor.session_id, visitor.acknowledged, visitor.unsure = fresh.session_id, [], set()
-        return visitor
+    @staticmethod
+    def _renew(visitor):
+        visitor.session_id, visitor.items = f"{visitor.session_id}n", 0
 
-    def _judge(self, visitor, item, answer, at, host):
-        warnings = answer["warnings"]
-        acknowledged = answer["ok"].get("start") and answer["ok"].get("close") and not warnings
-        failed = "" if acknowledged and answer["status"] == 200 else "; ".join(warnings) or f"status {answer['status']}"
-        if answer["ok"].get("start") and not warnings:
-            missing = set(visitor.acknowledged) - set(answer["values"].get("cart") or ())
-            if missing:
-                self.stale.append((at, visitor.session_id, host, sorted(missing)))
-        if acknowledged:
-            visitor.acknowledged.append(item)
-        else:
-            visitor.unsure.add(item)
-            self.warnings.append((at, failed))
-        self.samples.append(Sample(at, host, answer["session_us"], answer["seconds"], failed))
+    def _operate(self, host, session, kind, item=""):
+        at = self.now()
+        operation, answer, error = self.history.visit(self._hosts[host], session, kind, item, self._fill)
+        took = operation.end - operation.begin
+        if answer and error:
+            self.warnings.append((at, error))
+        # No answer of the page: what the visitor waited is all that is known.
+        calls = answer["us"].values() if answer else [int(took * 1e6)]
+        self.samples.append(Sample(at, host, sum(calls), took, error, max(calls)))
 
     # What came of it
 
@@ -140,14 +141,10 @@ class Load:
         """Percentile of the session's cost in microseconds."""
         return percentile([sample.session_us for sample in self.between(begin, end) if not sample.failed], share)
 
+    @property
+    def stale(self):
+        """Reads that lacked what their visitor knew of: (seconds since the load began, session, host, items)."""
+        return [(at - self.began, *rest) for at, *rest in self.history.stale]
+
     def lost(self, host):
-        """(session, missing items) of acknowledged writes that a visit on this host does not show."""
-        found = []
-        for visitor in self.visitors:
-            if not visitor.acknowledged:
-                continue
-            cart = host.visit(visitor.session_id, "read_and_close;get:cart")["values"].get("cart") or []
-            missing = set(visitor.acknowledged) - set(cart)
-            if missing:
-                found.append((visitor.session_id, sorted(missing)))
-        return found
+        return self.history.lost(host)

@@ -46,6 +46,7 @@ class Namespaces:
 
     def __init__(self, count):
         self._holders = []
+        self._deaf = {}
         self._switch = self._hold()
         self._inside(self._switch, "ip", "link", "add", "bridge", "type", "bridge")
         self._inside(self._switch, "ip", "link", "set", "bridge", "up")
@@ -90,6 +91,28 @@ class Namespaces:
 
     def heal(self, index):
         self._inside(self._places[index], "nft", "delete table inet fault")
+
+    def cut(self, here, there):
+        """Place `here` drops whatever comes from place `there`; nothing is dropped the other way."""
+        self._deaf.setdefault(here, set()).add(there)
+        sources = ", ".join(f"{_SUBNET}.{index + 1}" for index in sorted(self._deaf[here]))
+        self._inside(self._places[here], "nft", "add table inet cut; delete table inet cut; add table inet cut; "
+                     "add chain inet cut input { type filter hook input priority 0; }; "
+                     f"add rule inet cut input ip saddr {{ {sources} }} drop")
+
+    def join(self):
+        """Ends all cuts."""
+        for here in self._deaf:
+            self._inside(self._places[here], "nft", "delete table inet cut")
+        self._deaf = {}
+
+    def lose(self, index, percent):
+        """Place `index` loses so many of the packets that come to it from other places; 0 ends that."""
+        rules = "add table inet loss; delete table inet loss"
+        if percent:
+            rules += ("; add table inet loss; add chain inet loss input { type filter hook input priority 0; }; "
+                      f"add rule inet loss input iifname eth0 numgen random mod 100 < {percent} drop")
+        self._inside(self._places[index], "nft", rules)
 
     def close(self):
         for holder in self._holders:
