@@ -103,6 +103,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_spin.c
     src/mms_store.c
     src/mms_tending.c
+    src/mms_watch.c
     src/mms_write.c"
 
   PHP_NEW_EXTENSION([mmsession], [$mmsession_ext_sources], [$ext_shared],,

@@ -16,6 +16,13 @@ enum mms_found {
 	MMS_FOUND_UNREADABLE /* no node could be read, or the newest copy could not be fetched */
 };
 
+/* A node's answer about a key that still stands as long as nobody wrote: a put based on it may be a watched one. */
+struct mms_watched {
+	bool valid;
+	uint32_t node;
+	uint32_t serial;               /* the client's watch_serial when it was made */
+};
+
 /* What a read found. Owns the reply that the payload borrows from: mms_answer_clear() when done. */
 struct mms_answer {
 	enum mms_found found;
@@ -30,6 +37,7 @@ struct mms_answer {
 	struct mms_slice payload;      /* RECORD; borrows from `owner` */
 	struct mms_reply *owner;
 	struct mms_error error;        /* UNREADABLE: why */
+	struct mms_watched watched;    /* the node that holds this very record, or none */
 };
 
 /* Frees what it owns and makes it MMS_FOUND_UNREADABLE without an error; fine on a zeroed one. */

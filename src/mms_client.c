@@ -158,6 +158,9 @@ struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, en
 		return NULL;
 	}
 	client->fresh[node] = true;
+	client->watches[node].rehearsed = false;
+	client->watches[node].standing = false;
+	client->watch_serial++;
 	*status = mms_conn_open(conn, (const struct sockaddr *)&address, len, error);
 	return *status == MMS_OK ? conn : NULL;
 }

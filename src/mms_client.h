@@ -15,6 +15,13 @@
 
 #define MMS_CLIENT_SCRATCH 65536 /* half of it is texts about failed nodes: touched only when there are any */
 
+/* What a connection's server has been told to watch, and may be. */
+struct mms_watch {
+	bool rehearsed;                      /* this connection's user may make transactions */
+	bool refused;                        /* he may not: not tried again by this client */
+	bool standing;                       /* a WATCH was sent and no EXEC since */
+};
+
 struct mms_client {
 	struct mms_shm *shm;                 /* borrowed */
 	struct mms_cluster_sh *cluster;      /* borrowed; its slot of the mapping */
@@ -27,6 +34,8 @@ struct mms_client {
 	struct mms_conn *conns[MMS_NODES_MAX];
 	void *scratch;                       /* MMS_CLIENT_SCRATCH bytes for the operation under way: no allocation per request */
 	struct mms_spin spin;
+	struct mms_watch watches[MMS_NODES_MAX];
+	uint32_t watch_serial;               /* changes when a WATCH was sent, used up, or lost with its connection */
 	bool names_awaited;                  /* a request has waited for host names once; no other does */
 	bool fresh[MMS_NODES_MAX];           /* opened in this operation: its first answer is no measure of latency */
 };

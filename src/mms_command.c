@@ -138,6 +138,8 @@ static void length_line(struct mms_command *command, char type, uint64_t value);
 static char *digits_before(char *end, uint64_t value);
 static void copy(struct mms_command *command, const void *bytes, size_t len);
 static void borrow(struct mms_command *command, const void *bytes, size_t len);
+static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
+		struct mms_slice payload, uint64_t ttl_ms);
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count);
 static struct mms_slice header_slice(const unsigned char *header);
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max);
@@ -149,6 +151,8 @@ void mms_command_init(struct mms_command *command)
 {
 	command->part_count = 0;
 	command->reply_count = 0;
+	command->leading_count = 0;
+	command->bound = false;
 	command->scratch_used = 0;
 	command->overflow = false;
 }
@@ -205,6 +209,20 @@ void mms_command_read_whole(struct mms_command *command, struct mms_slice key)
 	argument(command, key);
 }
 
+void mms_command_watch(struct mms_command *command, struct mms_slice key, bool unwatch, bool rehearse)
+{
+	if (unwatch) {
+		begin(command, "UNWATCH", 1);
+	}
+	if (rehearse) {
+		begin(command, "MULTI", 1);
+		begin(command, "EXEC", 1);
+	}
+	begin(command, "WATCH", 2);
+	argument(command, key);
+	command->leading_count = command->reply_count;
+}
+
 void mms_command_read_header(struct mms_command *command, struct mms_slice key)
 {
 	begin(command, "GETRANGE", 4);
@@ -219,15 +237,7 @@ void mms_command_put(struct mms_command *command, struct mms_slice key, struct m
 		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
 		struct mms_slice expected)
 {
-	begin(command, "SET", 5);
-	argument(command, tmp_key);
-	length_line(command, '$', MMS_RECORD_HEADER_SIZE + (uint64_t) payload.len);
-	copy(command, header, MMS_RECORD_HEADER_SIZE);
-	borrow(command, payload.ptr, payload.len);
-	copy(command, "\r\n", 2);
-	word(command, "PX");
-	number(command, MMS_COMMAND_TMP_TTL_MS);
-
+	set_record(command, tmp_key, header, payload, MMS_COMMAND_TMP_TTL_MS);
 	evalsha(command, MMS_SCRIPT_PUT, 2, 4);
 	argument(command, key);
 	argument(command, tmp_key);
@@ -235,6 +245,16 @@ void mms_command_put(struct mms_command *command, struct mms_slice key, struct m
 	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
 	number(command, within(grace_ms, 0, MMS_COMMAND_TTL_MAX_MS));
 	argument(command, expected);
+}
+
+void mms_command_put_watched(struct mms_command *command, struct mms_slice key, const unsigned char *header,
+		struct mms_slice payload, uint64_t ttl_ms)
+{
+	begin(command, "MULTI", 1);
+	command->leading_count = command->reply_count;
+	command->bound = true;
+	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+	begin(command, "EXEC", 1);
 }
 
 void mms_command_touch(struct mms_command *command, struct mms_slice key, const unsigned char *header, uint64_t ttl_ms)
@@ -312,6 +332,24 @@ void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply
 		put_error(second, "", out);
 	} else {
 		parse_answer(second, out);
+	}
+}
+
+void mms_command_parse_watched(const struct mms_reply *first, const struct mms_reply *second,
+		struct mms_put_result *out)
+{
+	const struct mms_reply *stored = mms_reply_element(second, 0);
+
+	memset(out, 0, sizeof(*out));
+	if (mms_reply_type(first) != MMS_REPLY_STATUS) {
+		put_error(first, "an unexpected answer to SET", out);
+	} else if (mms_reply_type(second) == MMS_REPLY_NIL) {
+		out->outcome = MMS_PUT_CHANGED;
+	} else if (mms_reply_type(second) == MMS_REPLY_ARRAY && mms_reply_count(second) == 1
+			&& mms_reply_type(stored) == MMS_REPLY_STATUS) {
+		out->outcome = MMS_PUT_STORED;
+	} else {
+		put_error(stored != NULL ? stored : second, "an unexpected answer to EXEC", out);
 	}
 }
 
@@ -411,6 +449,19 @@ static void borrow(struct mms_command *command, const void *bytes, size_t len)
 
 	part->iov_base = (void *) (uintptr_t) bytes; /* an iovec has no const; it is only read */
 	part->iov_len = len;
+}
+
+static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
+		struct mms_slice payload, uint64_t ttl_ms)
+{
+	begin(command, "SET", 5);
+	argument(command, key);
+	length_line(command, '$', MMS_RECORD_HEADER_SIZE + (uint64_t) payload.len);
+	copy(command, header, MMS_RECORD_HEADER_SIZE);
+	borrow(command, payload.ptr, payload.len);
+	copy(command, "\r\n", 2);
+	word(command, "PX");
+	number(command, ttl_ms);
 }
 
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count)

@@ -26,6 +26,8 @@ struct mms_command {
 	struct iovec parts[MMS_COMMAND_PARTS]; /* in order; point into scratch, static text, or the caller's payload */
 	uint32_t part_count;
 	uint32_t reply_count;                  /* replies that the server will send for it */
+	uint32_t leading_count;                /* the first of them, which matter only as far as they are errors */
+	bool bound;                            /* means something on the connection of the WATCH before it alone */
 	uint32_t scratch_used;
 	bool overflow;                         /* something did not fit: a programmer's error, refused by conn */
 	char scratch[MMS_COMMAND_SCRATCH];
@@ -44,6 +46,10 @@ void mms_command_info_server(struct mms_command *command);
 
 /* Whole record and its remaining life: GET, PTTL. Replies: 2. */
 void mms_command_read_whole(struct mms_command *command, struct mms_slice key);
+/* To stand before a whole read: whoever changes key from now on makes the next watched put on this connection do nothing.
+ * unwatch: an earlier WATCH may still stand. rehearse: an empty transaction shows that this user may make one at all; a
+ * refused MULTI would let the put behind it through unwatched. Leading replies: 1, +1, +2. */
+void mms_command_watch(struct mms_command *command, struct mms_slice key, bool unwatch, bool rehearse);
 /* Header alone: GETRANGE, PTTL. Replies: 2 (an empty string when there is no key). The types of the two differ on purpose, as
  * those of a whole read do: should a node answer something twice, the next answers don't fit their questions any more. */
 void mms_command_read_header(struct mms_command *command, struct mms_slice key);
@@ -61,6 +67,12 @@ void mms_command_read_header(struct mms_command *command, struct mms_slice key);
 void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,
 		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
 		struct mms_slice expected);
+
+/* The put of one who has read key behind a WATCH on this connection and knows that his record is newer than what he found
+ * there: SET in a transaction, a third of the conditional put's work for the server. Bound; replies: 2 behind a leading
+ * one, for mms_command_parse_watched(). Copies header, borrows the payload until sent. */
+void mms_command_put_watched(struct mms_command *command, struct mms_slice key, const unsigned char *header,
+		struct mms_slice payload, uint64_t ttl_ms);
 
 /* Raises the TTL to at least ttl_ms if the node holds this very header, or a newer live record. Replies: 1; judge with
  * mms_command_parse_put(): STORED = raised or long enough, LACKING = absent, older, or of this version but damaged (a
@@ -89,6 +101,7 @@ enum mms_put_outcome {
 	MMS_PUT_NEWER,    /* something newer stands there, or says so: see header, pttl_ms and damaged */
 	MMS_PUT_LACKING,  /* touch: the node lacks this version */
 	MMS_PUT_FOREIGN,  /* not ours, or short or with a damaged magic (verify header): left alone */
+	MMS_PUT_CHANGED,  /* watched: somebody wrote since the WATCH, nothing was done: ask with a conditional put */
 	MMS_PUT_NOSCRIPT, /* load the scripts and repeat */
 	MMS_PUT_ERROR     /* a server error: classify the reply that says so */
 };
@@ -107,6 +120,10 @@ struct mms_put_result {
 
 /* first: reply to SET (NULL for a touch), second: reply to the script. */
 void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply *second, struct mms_put_result *out);
+
+/* first: reply to SET within the transaction, second: reply to EXEC. */
+void mms_command_parse_watched(const struct mms_reply *first, const struct mms_reply *second,
+		struct mms_put_result *out);
 
 /* Scripts: text and SHA-1 in hex. The test compares the SHA-1 with what SCRIPT LOAD answers. */
 enum mms_script { MMS_SCRIPT_PUT, MMS_SCRIPT_TOUCH, MMS_SCRIPT_DELETE_IF, MMS_SCRIPT_REPLACE_IF,

@@ -48,7 +48,9 @@ bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_c
 	}
 	*slot = (struct mms_fanout_slot){
 		.state = MMS_FANOUT_WAITING,
-		.replies_wanted = command->reply_count,
+		.replies_wanted = command->reply_count - command->leading_count,
+		.leading_left = command->leading_count,
+		.led = true,
 		.asked_at = now,
 		.give_up_at = earlier((struct mms_mono){ now.us + wait_us }, fanout->deadline),
 		.limit_at = earlier((struct mms_mono){ now.us
@@ -115,7 +117,7 @@ static bool try_again(struct mms_fanout *fanout, unsigned node, enum mms_status 
 	bool idle = status == MMS_ERR_CLOSED;
 	bool refused = status == MMS_ERR_REFUSED && mms_conn_refusal(client->conns[node]) == MMS_CLASS_AUTH;
 
-	if (fanout->slots[node].retried || (!idle && !refused)) {
+	if (fanout->slots[node].retried || fanout->slots[node].command->bound || (!idle && !refused)) {
 		return false;
 	}
 	fanout->slots[node].retried = true;
@@ -127,9 +129,15 @@ static bool send_to(struct mms_fanout *fanout, unsigned node)
 	struct mms_client *client = fanout->client;
 	enum mms_status status;
 	struct mms_error error;
-	struct mms_conn *conn = mms_client_connect(client, node, &status, &error);
+	struct mms_conn *conn = client->conns[node];
 
-	if (conn != NULL) {
+	if (fanout->slots[node].command->bound) {
+		status = mms_conn_state(conn) == MMS_CONN_OPEN && mms_conn_outstanding(conn) == 0 ? MMS_OK : MMS_ERR_CLOSED;
+		error.text[0] = '\0';
+	} else {
+		conn = mms_client_connect(client, node, &status, &error);
+	}
+	if (status == MMS_OK) {
 		status = mms_conn_send(conn, fanout->slots[node].command, &error);
 	}
 	if (try_again(fanout, node, status)) {
@@ -149,6 +157,10 @@ static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status statu
 	slot->state = MMS_FANOUT_FAILED;
 	slot->status = status;
 	fanout->waiting_mask &= ~(UINT64_C(1) << node);
+	if (slot->command->bound && status == MMS_ERR_CLOSED) {
+		mms_conn_close(fanout->client->conns[node]);
+		return;
+	}
 	mms_fanout_blame(fanout, node, error);
 	mms_client_fault(fanout->client, node, status, mms_conn_refusal(fanout->client->conns[node]), error);
 }
@@ -286,7 +298,8 @@ static int poll_once(struct mms_fanout *fanout, struct mms_mono now, bool sleep)
 static void collect(struct mms_fanout *fanout, unsigned node)
 {
 	struct mms_fanout_slot *slot = &fanout->slots[node];
-	struct mms_conn *conn = fanout->client->conns[node];
+	const struct mms_client *client = fanout->client;
+	struct mms_conn *conn = client->conns[node];
 	enum mms_status status = MMS_OK;
 	struct mms_error error;
 
@@ -302,6 +315,19 @@ static void collect(struct mms_fanout *fanout, unsigned node)
 		status = mms_conn_take_reply(conn, &reply, &error);
 		if (reply == NULL) {
 			break;
+		}
+		if (slot->leading_left > 0) {
+			enum mms_reply_type type = mms_reply_type(reply);
+
+			mms_reply_free(reply);
+			slot->leading_left--;
+			slot->led = slot->led && type != MMS_REPLY_ERROR;
+			if (type != MMS_REPLY_STATUS && type != MMS_REPLY_ARRAY && type != MMS_REPLY_ERROR) {
+				mms_error_set(&error, "node %s (%s): an answer that does not fit its question",
+						client->settings.nodes[node].name, client->settings.nodes[node].address);
+				status = MMS_ERR_PROTOCOL;
+			}
+			continue;
 		}
 		slot->replies[slot->replies_got++] = reply;
 	}

@@ -30,7 +30,9 @@ enum mms_fanout_state {
 struct mms_fanout_slot {
 	enum mms_fanout_state state;
 	enum mms_status status;
-	uint32_t replies_wanted, replies_got;
+	uint32_t replies_wanted, replies_got;            /* leading ones not counted */
+	uint32_t leading_left;
+	bool led;                                        /* none of the leading replies so far was an error */
 	bool retried;
 	struct mms_mono asked_at;
 	struct mms_mono give_up_at;                      /* if another node has answered */
@@ -55,7 +57,8 @@ struct mms_fanout {
 void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, struct mms_mono deadline);
 
 /* Sends the command; the answer is waited for at most wait_us (bounded by the deadline). command must stay alive until
- * the node is no longer waiting. False when it failed at once. A slot that answered before is reused. */
+ * the node is no longer waiting. False when it failed at once. A bound command goes out only on the connection that stands:
+ * when that is gone, status is MMS_ERR_CLOSED, and the breaker hears nothing of it. A slot that answered before is reused. */
 bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_command *command, int64_t wait_us);
 
 /* Waits until no node of mask is waiting any more; other nodes make progress meanwhile. */

@@ -12,12 +12,14 @@
 #include "mms_judge.h"
 #include "mms_meeting.h"
 #include "mms_mend.h"
+#include "mms_watch.h"
 
 struct reading {
 	struct mms_client *client;
 	struct mms_question question;
 	struct mms_fanout fanout;
 	struct mms_command whole, header_only;
+	struct mms_watching watching;
 	struct mms_copy copies[MMS_NODES_MAX];
 	struct mms_reply *payload_reply; /* GET reply of payload_node */
 	int payload_node;
@@ -36,6 +38,7 @@ static void ask_again(struct reading *reading);
 static int pick_newest(const struct reading *reading);
 static bool fetch(struct reading *reading, unsigned node);
 static void meet_strangers(struct reading *reading);
+static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
 static void tally(struct reading *reading, int newest, struct mms_answer *answer);
 static bool misses_quorum(struct reading *reading, struct mms_answer *answer);
 static bool is_authoritative(const struct reading *reading);
@@ -52,6 +55,7 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 	int newest;
 
 	mms_answer_clear(answer);
+	reading->watching.node = -1;
 	reading->client = client;
 	reading->question.key = key;
 	reading->question.now = mms_clock_wall();
@@ -84,6 +88,7 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 		} else {
 			explain_nothing(reading, answer);
 		}
+		answer->watched = mms_watch_offer(client, &reading->watching, watched_holds_it(reading, answer));
 		if (!answer->authoritative) {
 			mms_client_count(client, MMS_METRIC_uncertain_reads);
 		}
@@ -120,8 +125,6 @@ static void ask_nodes(struct reading *reading)
 	struct mms_client *client = reading->client;
 	int whole_node;
 
-	mms_command_init(&reading->whole);
-	mms_command_read_whole(&reading->whole, reading->question.key);
 	mms_command_init(&reading->header_only);
 	mms_command_read_header(&reading->header_only, reading->question.key);
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
@@ -129,6 +132,9 @@ static void ask_nodes(struct reading *reading)
 
 		if (!mms_client_can_read(client, i)) {
 			continue;
+		}
+		if (whole) {
+			mms_watch_build(client, &reading->watching, i, reading->question.key, &reading->whole);
 		}
 		if (!mms_fanout_ask(&reading->fanout, i, whole ? &reading->whole : &reading->header_only,
 				i == 0 ? local_wait_us(client) : wait_us(client, i))) {
@@ -142,6 +148,7 @@ static void ask_nodes(struct reading *reading)
 		}
 	}
 	mms_fanout_wait(&reading->fanout, reading->fanout.asked_mask);
+	mms_watch_note(&reading->fanout, &reading->watching, &reading->whole, reading->question.key);
 	whole_node = reading->whole_node;
 	if (whole_node > 0) {
 		mms_client_count(client, MMS_METRIC_failovers);
@@ -268,6 +275,8 @@ static bool fetch(struct reading *reading, unsigned node)
 {
 	struct mms_client *client = reading->client;
 
+	mms_command_init(&reading->whole);
+	mms_command_read_whole(&reading->whole, reading->question.key);
 	if (mms_fanout_ask(&reading->fanout, node, &reading->whole,
 			(int64_t)client->settings.read_timeout_ms * 1000)) {
 		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
@@ -430,6 +439,16 @@ static void take_newest(struct reading *reading, unsigned newest, struct mms_ans
 		answer->payload.ptr += MMS_RECORD_HEADER_SIZE;
 		answer->payload.len -= MMS_RECORD_HEADER_SIZE;
 	}
+}
+
+/* Does the watched node hold what the answer is made of, payload and remaining life, or nothing? */
+static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer)
+{
+	int node = reading->watching.node;
+
+	return node >= 0 && (reading->copies[node].verdict == MMS_VERDICT_ABSENT
+			|| (answer->found == MMS_FOUND_RECORD && node == reading->payload_node
+				&& (answer->holders_mask >> node & 1) != 0));
 }
 
 /* No copy at hand: is there none, or is it only not to be had? */

@@ -378,6 +378,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 	struct mms_write_order order = {
 		.kind = MMS_PARCEL_PUT, .key = key, .header_bytes = header_bytes, .payload = payload,
 		.ttl_ms = (uint64_t)lifetime_s * 1000, .acks_needed = mms_config_acks_needed(&client->settings),
+		.watched = answer->watched,
 	};
 	enum mms_status status;
 

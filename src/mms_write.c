@@ -19,8 +19,9 @@ struct writing {
 	char tmp_key[MMS_TMP_KEY_MAX];
 	struct mms_slice tmp;
 	struct mms_fanout fanout;
-	struct mms_command command;  /* the same for every node */
-	struct mms_command special;  /* for one node: repeat after NOSCRIPT, against a damaged record, record after a touch */
+	struct mms_command command;  /* the same for every node; built when it is first needed */
+	struct mms_command special;  /* for one node: watched, repeat after NOSCRIPT, against a damaged record, record after a touch */
+	int watched_node;            /* is asked with a watched put; -1 = none */
 };
 
 _Static_assert(sizeof(struct writing) <= MMS_CLIENT_SCRATCH, "a writing lives in the client's scratch");
@@ -58,7 +59,9 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 		needed = 2;
 	}
 	mms_fanout_begin(&writing->fanout, client, deadline);
-	build(writing, &writing->command, order->kind, (struct mms_slice){ NULL, 0 });
+	writing->command.part_count = 0;
+	writing->watched_node = order->watched.valid && order->watched.serial == client->watch_serial
+			? (int)order->watched.node : -1;
 	for (bool first = true;; first = false) {
 		uint32_t acked = count_bits(result->acked_mask);
 		uint32_t wanted = order->everywhere ? MMS_NODES_MAX : acked < needed ? needed - acked : 0;
@@ -165,6 +168,32 @@ static int64_t wait_us(const struct mms_client *client)
 	return (int64_t)client->settings.read_timeout_ms * 1000;
 }
 
+static bool ask_plainly(struct writing *writing, unsigned node)
+{
+	if (writing->command.part_count == 0) {
+		build(writing, &writing->command, writing->order->kind, (struct mms_slice){ NULL, 0 });
+	}
+	return mms_fanout_ask(&writing->fanout, node, &writing->command, wait_us(writing->client));
+}
+
+/* On the connection that watches the key; if that is gone, as any other node. */
+static bool ask_watched(struct writing *writing, unsigned node)
+{
+	const struct mms_write_order *order = writing->order;
+	struct mms_client *client = writing->client;
+
+	/* Used up by the EXEC, whatever comes of it. */
+	client->watch_serial++;
+	client->watches[node].standing = false;
+	mms_command_init(&writing->special);
+	mms_command_put_watched(&writing->special, order->key, order->header_bytes, order->payload, order->ttl_ms);
+	if (mms_fanout_ask(&writing->fanout, node, &writing->special, wait_us(client))) {
+		return true;
+	}
+	writing->watched_node = -1;
+	return writing->fanout.slots[node].status == MMS_ERR_CLOSED && ask_plainly(writing, node);
+}
+
 /* Asks up to `wanted` nodes not tried yet: the local one, then peers that have long been up, then the others; each in the
  * configured order. */
 static uint64_t ask_round(struct writing *writing, uint32_t wanted)
@@ -183,7 +212,7 @@ static uint64_t ask_round(struct writing *writing, uint32_t wanted)
 			continue;
 		}
 		writing->tried_mask |= bit;
-		if (mms_fanout_ask(&writing->fanout, i, &writing->command, wait_us(client))) {
+		if ((int)i == writing->watched_node ? ask_watched(writing, i) : ask_plainly(writing, i)) {
 			asked |= bit;
 		}
 	}
@@ -257,6 +286,30 @@ static bool clear_the_way(struct writing *writing, unsigned node, struct mms_put
 	return true;
 }
 
+/* What the watched put came to; false when nobody knows. What it did not settle, a conditional put does. */
+static bool judge_watched(struct writing *writing, unsigned node, struct mms_put_result *outcome)
+{
+	const struct mms_fanout_slot *slot = &writing->fanout.slots[node];
+
+	if (slot->state == MMS_FANOUT_ANSWERED) {
+		mms_command_parse_watched(slot->replies[0], slot->replies[1], outcome);
+		/* The SET was queued and the EXEC refused, or there was no transaction at all: a matter of permissions. */
+		writing->client->watches[node].refused = !slot->led || (outcome->outcome == MMS_PUT_ERROR
+				&& (outcome->error_class == MMS_CLASS_AUTH || mms_reply_type(slot->replies[0]) == MMS_REPLY_STATUS));
+	} else if (slot->status != MMS_ERR_CLOSED) {
+		return false;
+	}
+	if (slot->state == MMS_FANOUT_ANSWERED && outcome->outcome != MMS_PUT_CHANGED
+			&& !writing->client->watches[node].refused) {
+		return true;
+	}
+	if (writing->client->watches[node].refused) {
+		mms_conn_close(writing->client->conns[node]); /* may be left within a transaction */
+	}
+	build(writing, &writing->special, writing->order->kind, (struct mms_slice){ NULL, 0 });
+	return repeat(writing, node, outcome);
+}
+
 static void judge(struct writing *writing, unsigned node)
 {
 	struct mms_client *client = writing->client;
@@ -267,10 +320,14 @@ static void judge(struct writing *writing, unsigned node)
 	struct mms_slice stands;
 	struct mms_error error;
 
-	if (slot->state != MMS_FANOUT_ANSWERED) {
+	if ((int)node == writing->watched_node) {
+		writing->watched_node = -1;
+		if (!judge_watched(writing, node, &outcome)) {
+			return;
+		}
+	} else if (slot->state != MMS_FANOUT_ANSWERED) {
 		return;
-	}
-	if (writing->order->kind == MMS_PARCEL_TOUCH) {
+	} else if (writing->order->kind == MMS_PARCEL_TOUCH) {
 		mms_command_parse_put(NULL, slot->replies[0], &outcome);
 	} else {
 		mms_command_parse_put(slot->replies[0], slot->replies[1], &outcome);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mms_answer.h"
 #include "mms_client.h"
 #include "mms_record.h"
 
@@ -18,6 +19,7 @@ struct mms_write_order {
 	uint64_t have_mask;                  /* nodes that are known to hold it: not asked, counted as acknowledged */
 	uint32_t acks_needed;                /* nodes that must have it before this returns success */
 	bool everywhere;                     /* tombstone: all usable nodes are tried, however few are needed */
+	struct mms_watched watched;          /* of the answer that the record is based on; not for a tombstone */
 };
 
 struct mms_write_result {
