@@ -1,0 +1,20 @@
+<?php
+/*
+ * php costs.php <id> <bytes> <views> <changed|unchanged>: page views to be counted by strace or callgrind.
+ * Each view begins with a look for a file that does not exist, which marks it in the list of system calls.
+ */
+require __DIR__ . '/visitor.php';
+[, $id, $bytes, $views, $kind] = $argv;
+$visitor = new Visitor($id, (int) $bytes);
+for ($turn = 0; $turn < 20; $turn++) {
+    $visitor->view($turn, true);
+}
+for ($turn = 0; $turn < (int) $views; $turn++) {
+    file_exists('/the next view');
+    $visitor->view(100 + $turn, $kind === 'changed');
+}
+file_exists('/the next view');
+if (!$visitor->kept($kind === 'changed' ? 99 + $views : 19)) {
+    exit("the session does not hold what was written last\n");
+}
+echo "{}\n";

@@ -1,0 +1,230 @@
+"""What one page view costs the request thread in system calls, allocations and instructions: figures that do not depend
+on how busy the machine is, and a check of them against bounds.txt.
+
+    costs [--write]     --write: notes what is measured as the new bounds
+
+Each case is a PHP process with three nodes, without spinning (mmsession.spin_us = 0), as a spin looks for an answer as
+often as it happens to.
+"""
+import collections
+import glob
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+
+from handlers import HERE, Stage, our_settings
+from rig.host import php_environment, php_program
+
+BOUNDS = os.path.join(HERE, "bounds.txt")
+CASES = [(mode, kind, size) for mode, kind, size in (
+    ("newest", "changed", 1024), ("newest", "unchanged", 1024), ("local", "changed", 1024), ("local", "unchanged", 1024),
+    ("session-token", "changed", 1024), ("session-token", "unchanged", 1024), ("newest", "changed", 65536))]
+CALLS_VIEWS, FEW, MANY = 200, 40, 240
+MARK = "/the next view"
+WAITS = ("ppoll", "poll", "epoll_wait", "epoll_pwait", "epoll_pwait2", "sched_yield", "pselect6")
+WAKES = ("write", "futex")
+ALLOCATING = ("malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign")
+FIELDS = ("calls", "waits", "wakes", "sends", "allocations", "instructions")
+
+
+def room(case, field):
+    """What a figure may be, in times of its bound. Answers of three nodes come one by one or together; large ones in parts."""
+    if field == "instructions":
+        return 1.06 if case.startswith("newest") else 1.03
+    return 1.25 if field == "calls" and "64 KiB" in case else 1.02 if field == "allocations" else 1
+
+
+def system_calls(handlers, name, kind, size):
+    """Per view, as medians: calls but for waits and wake-ups, waits, wake-ups, and calls that send.
+
+    How often a view waits for three answers depends on how they come, so waits have a bound of their own.
+    """
+    log = os.path.join(handlers.folder, "calls")
+    handlers.run(name, "costs.php", f"calls{size}", size, CALLS_VIEWS, kind, wrapper=["strace", "-qq", "-s", "16", "-o", log])
+    views = []
+    with open(log, errors="replace") as lines:
+        for line in lines:
+            if MARK in line or MARK[:12] in line:
+                views.append(collections.Counter())
+            elif views and "(" in line:
+                views[-1][line.split("(", 1)[0].strip()] += 1
+    views = views[:-1]
+    assert len(views) == CALLS_VIEWS, f"{name}: {len(views)} views in the list of system calls"
+    waits = [sum(view[call] for call in WAITS) for view in views]
+    wakes = [sum(view[call] for call in WAKES) for view in views]
+    sends = [sum(count for call, count in view.items() if call.startswith("send")) for view in views]
+    total = [sum(view.values()) for view in views]
+    typical = statistics.median_low(total)
+    return {
+        "calls": statistics.median(every - wait - wake for every, wait, wake in zip(total, waits, wakes)),
+        "waits": statistics.median(waits), "wakes": statistics.mean(wakes), "sends": statistics.median(sends),
+        "total": typical, "names": ", ".join(f"{count} {call}" for call, count in
+                                             sorted(views[total.index(typical)].items(), key=lambda item: -item[1])),
+    }
+
+
+def instructions(handlers, name, kind, size):
+    """Of session_start and session_write_close, per view: instructions, in all and by library, and calls of malloc and its
+    like. What many views cost more than few, so that the first ones, which connect, do not count.
+
+    Not by a preloaded library: PHP loads modules so that they find the C library's malloc first (RTLD_DEEPBIND).
+    """
+    few, many = (callgrind(handlers, name, kind, size, views) for views in (FEW, MANY))
+    each = {key: (many[key] - few[key]) / (MANY - FEW) for key in many}
+    allocations = each.pop("allocations", 0)
+    return {"instructions": sum(each.values()), "allocations": allocations, "libraries": each}
+
+
+def callgrind(handlers, name, kind, size, views):
+    """Instructions of the first thread inside the two session functions by file name of the library; "allocations"."""
+    out = os.path.join(handlers.folder, "callgrind")
+    for old in glob.glob(out + "*"):
+        os.unlink(old)
+    handlers.run(name, "costs.php", f"instr{size}", size, views, kind, wrapper=[
+        "valgrind", "-q", "--tool=callgrind", "--separate-threads=yes", "--toggle-collect=php_session_start",
+        "--toggle-collect=php_session_flush", f"--callgrind-out-file={out}"])
+    with open(f"{out}-01") as lines:
+        sums = parse(lines)
+    if not sums:
+        raise RuntimeError("callgrind saw neither php_session_start nor php_session_flush")
+    return sums
+
+
+def parse(lines):
+    """The format: "ob=" names the library of the lines that follow, "cob=" and "cfn=" that of a callee and its function,
+    "calls=" how often it was called, and the line after that what the callee cost, which is not the caller's own.
+    """
+    sums, names, library, callee, skip = collections.Counter(), {}, "?", "", False
+    naming = re.compile(r"(ob|cob|fn|cfn)=\((\d+)\)(?: (.*))?$")
+    for line in lines:
+        found = naming.match(line)
+        if found:
+            kind, number, text = found.groups()
+            key = (kind.lstrip("c"), number)
+            if text:
+                names[key] = text
+            if kind == "ob":
+                library = os.path.basename(names[key])
+            elif kind == "cfn":
+                callee = names[key]
+        elif line.startswith("calls="):
+            skip = True
+            if callee.split("'")[0] in ALLOCATING:
+                sums["allocations"] += int(line[len("calls="):].split()[0])
+        elif line[:1].isdigit() or line[:1] in "+-*":
+            words = line.split()
+            if not skip and len(words) > 1:
+                sums[library] += int(words[1])
+            skip = False
+    return sums
+
+
+def measure(stage, cases=CASES):
+    """{case name: figures} for the modes that this build has."""
+    found = {}
+    for mode in stage.modes:
+        stage.handlers.add(f"{mode} counted", our_settings(stage.nodes[:3], read=mode, spin_us=0, read_timeout_ms=2000,
+                                                           budget_ms=5000))
+    for mode, kind, size in cases:
+        if mode not in stage.modes:
+            continue
+        name = f"{mode} counted"
+        found[f"{mode} {kind} {size // 1024} KiB"] = {
+            **system_calls(stage.handlers, name, kind, size), **instructions(stage.handlers, name, kind, size)}
+        print(".", end="", file=sys.stderr, flush=True)
+    return found
+
+
+# --- the check --------------------------------------------------------------------------------------------------------
+
+def built_with():
+    """What decides the number of instructions, as far as it can be told."""
+    php = subprocess.run([php_program(), "-n", "-r", "echo PHP_MAJOR_VERSION, '.', PHP_MINOR_VERSION;"], capture_output=True,
+                         text=True, env=php_environment(), check=True).stdout
+    compiler = subprocess.run([os.environ.get("CC", "cc"), "-dumpversion"], capture_output=True, text=True, check=True).stdout
+    return f"PHP {php}, cc {compiler.split('.')[0].strip()}, {platform.machine()}"
+
+
+def read_bounds():
+    """(what they were measured with, {case: {field: bound}})"""
+    bounds, where = {}, ""
+    with open(BOUNDS) as lines:
+        for line in lines:
+            if line.startswith("# with: "):
+                where = line[len("# with: "):].strip()
+            elif line.strip() and not line.startswith("#"):
+                case, *cells = (cell.strip() for cell in line.split("|"))
+                bounds[case] = {field: float(cell) for field, cell in zip(FIELDS, cells)}
+    return where, bounds
+
+
+def write_bounds(found):
+    with open(BOUNDS, "w") as file:
+        file.write("# What one page view may cost the request thread; tests/bench/costs checks it, costs --write makes it.\n"
+                   "# calls: system calls but for waits and wake-ups; waits: polls; wakes: wake-ups of the replicator; sends: of the\n"
+                   "# calls, those that send. Waits and wakes are what may happen, the rest what was counted; the check leaves a few\n"
+                   "# per cent of room where answers may come together or not.\n"
+                   f"# with: {built_with()}\n"
+                   f"# case | {' | '.join(FIELDS)}\n")
+        for case, figures in found.items():
+            # Each answer may come alone, and the replicator may sleep at each write.
+            cells = {**figures, "waits": figures["calls"] - figures["sends"], "wakes": 1 if " changed" in case else 0}
+            file.write(f"{case} | " + " | ".join(f"{cells[field]:.0f}" for field in FIELDS) + "\n")
+
+
+def check(found):
+    where, bounds = read_bounds()
+    same, passed, failed = where == built_with(), 0, 0
+    for case, figures in found.items():
+        if case not in bounds:
+            print(f"FAIL {case}: has no line in bounds.txt (costs --write)")
+            failed += 1
+            continue
+        for field in FIELDS:
+            if field == "instructions" and not same:
+                continue
+            limit = bounds[case][field] * room(case, field)
+            good = figures[field] <= limit
+            passed, failed = passed + good, failed + (not good)
+            if not good:
+                print(f"FAIL {case}: {field} {figures[field]:.1f}, the bound is {bounds[case][field]:.0f}: {figures['names']}")
+            elif figures[field] * room(case, field) < bounds[case][field] and field in ("instructions", "allocations"):
+                print(f"{case}: {field} {figures[field]:.0f}, the bound is {bounds[case][field]:.0f}: lower it (costs --write)")
+    for case in bounds.keys() - found.keys():
+        print(f"FAIL {case}: not measured")
+        failed += 1
+    if not same:
+        print(f"instructions: no verdict, the bounds are of {where}, this is {built_with()}")
+    return passed, failed
+
+
+def show(found):
+    head = ("case", *FIELDS, "in mmsession.so")
+    rows = [(case, *(f"{figures[field]:.1f}".removesuffix(".0") for field in FIELDS),
+             f"{figures['libraries'].get('mmsession.so', 0):.0f}") for case, figures in found.items()]
+    widths = [max(len(str(row[column])) for row in [head, *rows]) for column in range(len(head))]
+    print()
+    for row in [head, *rows]:
+        print("  " + "  ".join(str(cell).ljust(width) if index == 0 else str(cell).rjust(width)
+                               for index, (cell, width) in enumerate(zip(row, widths))))
+
+
+def main(arguments):
+    if arguments not in ([], ["--write"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    with Stage(3) as stage:
+        found = measure(stage)
+    show(found)
+    if arguments:
+        write_bounds(found)
+    passed, failed = check(found)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
