@@ -3,7 +3,7 @@
 
 class Visitor
 {
-    private const OPTIONS = ['use_cookies' => 0, 'use_only_cookies' => 0, 'cache_limiter' => ''];
+    public const OPTIONS = ['use_cookies' => 0, 'use_only_cookies' => 0, 'cache_limiter' => ''];
     private const PREEMPTED_NS = 5000; // a longer step of the clock: somebody else had the core
     private string $payload;
     /** CPU that the other work took, in ns. */
