@@ -196,6 +196,8 @@ def check(found):
     for case in bounds.keys() - found.keys():
         print(f"FAIL {case}: not measured")
         failed += 1
+    if failed:
+        print("A change that is worth its costs notes them: tests/bench/costs --write, and a word in the commit message.")
     if not same:
         print(f"instructions: no verdict, the bounds are of {where}, this is {built_with()}")
     return passed, failed
