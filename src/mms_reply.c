@@ -67,6 +67,8 @@ static const struct {
 	{"NOSCRIPT", MMS_CLASS_NOSCRIPT}, {"WRONGTYPE", MMS_CLASS_WRONGTYPE},
 };
 
+static void *shared_status(const redisReadTask *task, const char *text, size_t len);
+static void free_unless_shared(void *reply);
 static redisReader *make_parser(struct mms_reply_reader *reader);
 static enum mms_status drain(struct mms_reply_reader *reader, struct mms_error *error);
 static enum mms_status push_ready(struct mms_reply_reader *reader, struct mms_reply *reply, struct mms_error *error);
@@ -173,7 +175,32 @@ size_t mms_reply_reader_missing(const struct mms_reply_reader *reader)
 
 void mms_reply_free(struct mms_reply *reply)
 {
-	if (reply != NULL) {
+	free_unless_shared(reply);
+}
+
+/* Statuses that every transaction answers with; nothing is allocated for them. Their text is never written to. */
+static const redisReply shared_statuses[] = {
+	{.type = REDIS_REPLY_STATUS, .str = (char *) (uintptr_t) "OK", .len = 2},
+	{.type = REDIS_REPLY_STATUS, .str = (char *) (uintptr_t) "QUEUED", .len = 6},
+};
+
+/* NULL when the text is another one, or an element of an array: hiredis frees those itself. */
+static void *shared_status(const redisReadTask *task, const char *text, size_t len)
+{
+	for (size_t index = 0; index < sizeof(shared_statuses) / sizeof(shared_statuses[0]); index++) {
+		const redisReply *shared = &shared_statuses[index];
+
+		if (task->parent == NULL && task->type == REDIS_REPLY_STATUS && (size_t) shared->len == len
+				&& memcmp(shared->str, text, len) == 0) {
+			return (void *) (uintptr_t) shared;
+		}
+	}
+	return NULL;
+}
+
+static void free_unless_shared(void *reply)
+{
+	if (reply != NULL && reply != &shared_statuses[0] && reply != &shared_statuses[1]) {
 		freeReplyObject(reply);
 	}
 }
@@ -274,6 +301,7 @@ static redisReader *make_parser(struct mms_reply_reader *reader)
 	reader->functions = *parser->fn;
 	reader->functions.createString = checked_string;
 	reader->functions.createArray = checked_array;
+	reader->functions.freeObject = free_unless_shared;
 #if HIREDIS_MAJOR >= 1
 	reader->functions.createDouble = refused_double;
 	reader->functions.createBool = refused_bool;
@@ -412,7 +440,10 @@ static void *checked_string(const redisReadTask *task, char *text, size_t len)
 		return refuse(task, too_long);
 	}
 	reader->reply_bytes += len;
-	return reader->defaults->createString(task, text, len);
+
+	void *shared = shared_status(task, text, len);
+
+	return shared != NULL ? shared : reader->defaults->createString(task, text, len);
 }
 
 static void *checked_array(const redisReadTask *task, array_count count)
