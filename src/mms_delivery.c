@@ -135,6 +135,7 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	uint64_t all = office->node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << office->node_count) - 1;
 	uint64_t target = UINT64_C(1) << parcel->target;
 	bool enough = result->found && mms_version_compare(&result->newest.version, &parcel->wanted.version) >= 0;
+	bool has_newest = !result->found || (result->equal_mask & target) != 0;
 
 	(void)token;
 	parcel->used = false;
@@ -146,7 +147,8 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	} else if ((result->foreign_mask & target) != 0) {
 		mms_link_count(office, MMS_METRIC_foreign_keys);
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
-	} else if (!enough && result->answered_mask == all && parcel->ring_empty) {
+	} else if (!enough && has_newest && result->answered_mask == all && parcel->ring_empty) {
+		/* Nobody has it, and the node has what the others have instead. */
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
 	}
 }
