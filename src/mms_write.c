@@ -16,6 +16,7 @@ struct writing {
 	const struct mms_write_order *order;
 	struct mms_write_result *result;
 	uint64_t tried_mask;
+	bool may_arrive;             /* it was sent to a node that did not answer */
 	char tmp_key[MMS_TMP_KEY_MAX];
 	struct mms_slice tmp;
 	struct mms_fanout fanout;
@@ -50,6 +51,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->order = order;
 	writing->result = result;
 	writing->tried_mask = result->acked_mask = order->have_mask;
+	writing->may_arrive = false;
 	writing->tmp.ptr = writing->tmp_key;
 	writing->tmp.len = mms_client_tmp_key(client, writing->tmp_key);
 	pushed = push(writing, &ticket);
@@ -320,6 +322,9 @@ static void judge(struct writing *writing, unsigned node)
 	struct mms_slice stands;
 	struct mms_error error;
 
+	if (slot->state != MMS_FANOUT_ANSWERED) {
+		writing->may_arrive = writing->may_arrive || slot->status != MMS_ERR_CONNECT;
+	}
 	if ((int)node == writing->watched_node) {
 		writing->watched_node = -1;
 		if (!judge_watched(writing, node, &outcome)) {
@@ -374,7 +379,8 @@ static void hint_missing(struct writing *writing)
 	struct mms_mono now = mms_clock_mono();
 	struct mms_mono until = { now.us + (int64_t)writing->order->ttl_ms * 1000 };
 
-	if (missing == 0 || (writing->result->acked_mask == 0 && !writing->order->everywhere)) {
+	/* Nobody took it as far as is known; what was sent to a silent node may arrive later, there alone. */
+	if (missing == 0 || (writing->result->acked_mask == 0 && !writing->may_arrive && !writing->order->everywhere)) {
 		return;
 	}
 	if (mms_hints_add(&client->cluster->hints, writing->order->key, writing->order->header_bytes, missing, until, now)) {
