@@ -1,0 +1,311 @@
+/* Invariants 1 to 3 and 6 where records are stored, 7 at the end. Numbers in messages are those of the list. */
+#include "check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mms_mailbox.h"
+#include "mms_hints.h"
+#include "trace.h"
+#include "world.h"
+
+#define VERSIONS_MAX 2048
+#define ACKNOWLEDGED_MAX 1024
+
+/* Until scans clear them, behind markers stay: one whose setting was not answered is forgotten by its host. */
+#define RULE_H_IS_BUILT 0
+
+struct content_of {
+	unsigned session;
+	struct reference_version version;
+	uint64_t hash;
+};
+
+struct acknowledged {
+	unsigned session;
+	struct reference_version version;
+	int64_t expires_at;
+	bool gone; /* every copy of it, and of anything newer, was lost: a known limit */
+};
+
+static struct content_of contents[VERSIONS_MAX];
+static unsigned content_count;
+static struct acknowledged acknowledged[ACKNOWLEDGED_MAX];
+static unsigned acknowledged_count;
+static uint32_t serials;
+
+void check_reset(void)
+{
+	content_count = acknowledged_count = 0;
+	serials = 0;
+}
+
+uint32_t check_new_serial(void)
+{
+	return ++serials;
+}
+
+static uint64_t hash_of(const char *bytes, size_t len)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < len; i++) {
+		hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
+	}
+	return hash;
+}
+
+/* "mms:s<n>" */
+static bool session_of(const char *key, size_t len, unsigned *session)
+{
+	size_t prefix_len = strlen(PREFIX);
+
+	if (len != prefix_len + 2 || memcmp(key, PREFIX "s", prefix_len + 1) != 0) {
+		return false;
+	}
+	*session = (unsigned)(key[len - 1] - '0');
+	return *session < world.session_count;
+}
+
+static void check_content(unsigned session, const struct reference_version *version, const char *value, size_t len)
+{
+	uint64_t hash = hash_of(value, len);
+
+	for (unsigned i = 0; i < content_count; i++) {
+		if (contents[i].session == session && contents[i].version.sequence == version->sequence
+				&& reference_compare(&contents[i].version, version) == 0) {
+			if (contents[i].hash != hash) {
+				world_fail("1: session s%u: one version, two contents", session);
+			}
+			return;
+		}
+	}
+	if (content_count < VERSIONS_MAX) {
+		contents[content_count++] = (struct content_of){ session, *version, hash };
+	}
+}
+
+void check_stored(struct node *node, const char *key, size_t key_len, const struct entry *old, const char *value,
+		size_t len, int64_t expires_at)
+{
+	struct reference_version is, was;
+	char shown[2][100];
+	unsigned session;
+
+	(void)expires_at;
+	if (!session_of(key, key_len, &session)) {
+		return;
+	}
+	if (!reference_decode(value, len, &is)
+			|| len != REFERENCE_HEADER + (is.tombstone ? 0 : (size_t)is.payload_len)) {
+		world_fail("1: node %u: session s%u: what was stored is no record", node->index, session);
+		return;
+	}
+	if (!is.tombstone && (unsigned)atoi(value + REFERENCE_HEADER + 1) != session) {
+		world_fail("10: node %u: under the key of s%u lies the content of another session", node->index, session);
+	}
+	check_content(session, &is, value, len);
+	if (old == NULL || !reference_decode(old->value, old->value_len, &was)) {
+		return;
+	}
+	if (reference_compare(&is, &was) < 0) {
+		reference_format(&was, shown[0]);
+		reference_format(&is, shown[1]);
+		world_fail("%d: node %u: session s%u went back from {%s} to {%s}",
+				was.tombstone && !was.blind && was.incarnation == is.incarnation ? 3 : 2, node->index, session, shown[0],
+				shown[1]);
+	}
+}
+
+void check_deleted(struct node *node, const struct entry *entry)
+{
+	unsigned session;
+
+	if (session_of(entry->key, entry->key_len, &session)) {
+		world_fail("2: node %u: session s%u was deleted", node->index, session);
+	}
+}
+
+static struct entry *record_on(struct node *node, unsigned session, struct reference_version *version)
+{
+	char key[16];
+	int len = snprintf(key, sizeof key, PREFIX "s%u", session);
+	struct entry *entry = node_find(node, key, (size_t)len);
+
+	return entry != NULL && reference_decode(entry->value, entry->value_len, version) ? entry : NULL;
+}
+
+static bool is_for(struct mms_slice key, unsigned session)
+{
+	unsigned found;
+
+	return session_of(key.ptr, key.len, &found) && found == session;
+}
+
+/* Does this host still have it to deliver? Only its mailbox and a tombstone's hint hold anything. */
+static bool host_holds(struct host *host, unsigned session, const struct reference_version *version)
+{
+	struct reference_version found;
+	struct mms_mailbox_item item;
+	struct mms_hint hint;
+	uint32_t cursor = 0;
+
+	if (host->cluster == NULL) {
+		return false;
+	}
+	for (uint64_t at = mms_mailbox_tail(&host->cluster->mailbox); mms_mailbox_peek(&host->cluster->mailbox, at, &item) > 0;
+			at = item.next) {
+		if (is_for(item.key, session) && item.kind == MMS_PARCEL_PUT
+				&& reference_decode(item.record.ptr, item.record.len, &found)
+				&& reference_compare(&found, version) >= 0) {
+			return true;
+		}
+	}
+	for (unsigned i = 0; i < world.node_count; i++) {
+		if (mms_hints_count(&host->cluster->hints, i) == 0) {
+			continue;
+		}
+		do {
+			while (mms_hints_next(&host->cluster->hints, i, &cursor, (struct mms_mono){ 0 }, &hint)) {
+				if (is_for((struct mms_slice){ hint.key, hint.key_len }, session)
+						&& reference_decode((const char *)hint.header, sizeof hint.header, &found) && found.tombstone
+						&& reference_compare(&found, version) >= 0) {
+					return true;
+				}
+			}
+		} while (cursor != 0);
+	}
+	return false;
+}
+
+static bool exists_anywhere(unsigned session, const struct reference_version *version)
+{
+	struct reference_version found;
+
+	for (unsigned i = 0; i < world.node_count; i++) {
+		if (record_on(&world.nodes[i], session, &found) != NULL && reference_compare(&found, version) >= 0) {
+			return true;
+		}
+	}
+	for (unsigned i = 0; i < world.host_count; i++) {
+		if (host_holds(&world.hosts[i], session, version)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void check_content_lost(unsigned node)
+{
+	(void)node;
+	for (unsigned i = 0; i < acknowledged_count; i++) {
+		struct acknowledged *one = &acknowledged[i];
+
+		if (!one->gone && one->expires_at > sched_now() && !exists_anywhere(one->session, &one->version)) {
+			one->gone = true;
+			trace("every copy of s%u's write %u is gone", one->session, i);
+		}
+	}
+}
+
+void check_sight(unsigned session, struct sight *sight)
+{
+	for (unsigned i = 0; i < world.node_count; i++) {
+		sight->present[i] = record_on(&world.nodes[i], session, &sight->version[i]) != NULL;
+		sight->life[i] = world.nodes[i].life;
+		sight->emptied[i] = world.nodes[i].emptied_count;
+	}
+}
+
+void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at)
+{
+	if (acknowledged_count < ACKNOWLEDGED_MAX) {
+		acknowledged[acknowledged_count++] = (struct acknowledged){ session, *version, expires_at,
+			!exists_anywhere(session, version) };
+	}
+}
+
+static const char *marker_left(void)
+{
+	static char text[200];
+
+	for (unsigned i = 0; i < world.node_count && RULE_H_IS_BUILT; i++) {
+		struct content *content = &world.nodes[i].content;
+
+		for (unsigned k = 0; k < content->count; k++) {
+			struct entry *entry = &content->entries[k];
+
+			if (entry->key_len > 12 && memcmp(entry->key, PREFIX ":behind:", 12) == 0) {
+				snprintf(text, sizeof text, "node %u holds %.*s", i, (int)entry->key_len, entry->key);
+				return text;
+			}
+		}
+	}
+	return NULL;
+}
+
+const char *check_unsettled(void)
+{
+	static char text[200];
+
+	for (unsigned i = 0; i < world.host_count; i++) {
+		struct host *host = &world.hosts[i];
+
+		if (host->cluster == NULL) {
+			continue;
+		}
+		if (mms_mailbox_entries(&host->cluster->mailbox) != 0) {
+			snprintf(text, sizeof text, "host %u: its mailbox is not empty", i);
+			return text;
+		}
+		for (unsigned k = 0; k < world.node_count; k++) {
+			struct mms_node_sh *node = &host->cluster->nodes[k];
+			const char *what = !mms_breaker_allows_write(&node->breaker) ? "its breaker is open"
+					: mms_hints_count(&host->cluster->hints, k) != 0 ? "hints are left"
+					: mms_hints_overflowed(&host->cluster->hints, k) ? "its hints overflowed"
+					: atomic_load(&node->behind_token) != 0 ? "it is marked as behind"
+					: atomic_load(&node->complete) == 0 ? "it is not complete" : NULL;
+
+			if (what != NULL) {
+				snprintf(text, sizeof text, "host %u: node %u: %s", i, (i + k) % world.node_count, what);
+				return text;
+			}
+		}
+	}
+	for (unsigned s = 0; s < world.session_count; s++) {
+		struct reference_version version;
+		struct entry *first = record_on(&world.nodes[0], s, &version);
+
+		for (unsigned i = 1; i < world.node_count; i++) {
+			struct entry *other = record_on(&world.nodes[i], s, &version);
+
+			if ((first == NULL) != (other == NULL) || (first != NULL && (first->value_len != other->value_len
+					|| memcmp(first->value, other->value, first->value_len) != 0))) {
+				snprintf(text, sizeof text, "s%u differs between nodes 0 and %u", s, i);
+				return text;
+			}
+		}
+	}
+	return marker_left();
+}
+
+void check_final(void)
+{
+	for (unsigned i = 0; i < acknowledged_count; i++) {
+		struct acknowledged *one = &acknowledged[i];
+		struct reference_version found;
+		bool present = record_on(&world.nodes[0], one->session, &found) != NULL;
+		char shown[2][100] = { "", "nothing" };
+
+		if (one->gone || one->expires_at <= sched_now()
+				|| (present && reference_compare(&found, &one->version) >= 0)) {
+			continue;
+		}
+		reference_format(&one->version, shown[0]);
+		if (present) {
+			reference_format(&found, shown[1]);
+		}
+		world_fail("6: session s%u: {%s} was acknowledged, and what is left is {%s}", one->session, shown[0], shown[1]);
+	}
+}

@@ -1,0 +1,42 @@
+/* The invariants of docs/protocol.md, asserted at every step that a node or a visitor makes. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node.h"
+#include "reference.h"
+
+void check_reset(void);
+
+/* --- on the nodes --- */
+void check_stored(struct node *node, const char *key, size_t key_len, const struct entry *old, const char *value,
+		size_t len, int64_t expires_at);
+void check_deleted(struct node *node, const struct entry *entry);
+/* Copies were lost: whoever had the last one of something is excused. node: for the trace. */
+void check_content_lost(unsigned node);
+
+/* --- by the visitors --- */
+
+/* What stood on the nodes when a read began. */
+struct sight {
+	bool present[5];
+	struct reference_version version[5];
+	uint32_t life[5], emptied[5];
+};
+void check_sight(unsigned session, struct sight *sight);
+
+/* PHP was told that this version is stored. */
+void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at);
+/* A number for the content of one write; payloads carry it. root: what it descends from. */
+uint32_t check_new_serial(void);
+
+/* --- at the end --- */
+
+/* NULL when all is as it must be once everything is healed, else what is still open (no failure yet). */
+const char *check_unsettled(void);
+/* After that. */
+void check_final(void);
+
+#endif

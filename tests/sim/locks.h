@@ -1,0 +1,20 @@
+/* Mutexes as the library asks for them: robust, with owners that may be killed. They live in the memory of the
+ * pthread_mutex_t that they stand for. */
+#ifndef LOCKS_H
+#define LOCKS_H
+
+#include <stdint.h>
+
+#include "sched.h"
+
+struct lock {
+	struct thread *owner;
+	struct lock *next_held;
+	uint32_t inconsistent; /* its owner died */
+};
+
+void locks_reset(void);
+/* The thread is gone: what it holds goes to whoever asks next, as of a dead owner. */
+void locks_abandon(struct thread *thread);
+
+#endif

@@ -1,0 +1,437 @@
+/* Commands in, replies out, one chunk at a time. Keys are few: a list is enough. */
+#include "node.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "net.h"
+#include "script.h"
+#include "trace.h"
+#include "world.h"
+
+#define ARGUMENTS_MAX 16
+
+static void new_server(struct node *node)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	node->life++;
+	for (int i = 0; i < 40; i++) {
+		node->run_id[i] = digits[random_below(&sched_random, 16)];
+	}
+	node->run_id[40] = '\0';
+	memset(node->scripts_loaded, 0, sizeof node->scripts_loaded);
+	node->refuses_writes = node->loading = false;
+}
+
+void node_start(struct node *node, unsigned index)
+{
+	memset(node, 0, offsetof(struct node, content));
+	node->content.count = 0;
+	node->has_dump = false;
+	node->index = index;
+	node->state = NODE_RUNNING;
+	new_server(node);
+}
+
+void node_kill(struct node *node)
+{
+	node->state = NODE_DEAD;
+	node->life++;
+	net_server_gone(node->index);
+}
+
+void node_restart(struct node *node)
+{
+	if (node->state == NODE_DEAD) {
+		node->state = NODE_RUNNING;
+		new_server(node);
+	}
+}
+
+void node_stop(struct node *node)
+{
+	if (node->state == NODE_RUNNING) {
+		node->state = NODE_STOPPED;
+	}
+}
+
+void node_continue(struct node *node)
+{
+	if (node->state == NODE_STOPPED) {
+		node->state = NODE_RUNNING;
+		net_server_goes_on(node->index);
+	}
+}
+
+void node_flush(struct node *node)
+{
+	node->content.count = 0;
+	node->emptied_count++;
+	check_content_lost(node->index);
+}
+
+void node_empty(struct node *node)
+{
+	node_flush(node);
+}
+
+static void copy_content(struct content *to, const struct content *from)
+{
+	to->count = from->count;
+	memcpy(to->entries, from->entries, from->count * sizeof from->entries[0]);
+	for (unsigned i = 0; i < to->count; i++) {
+		struct entry *entry = &to->entries[i];
+
+		entry->key = memcpy(malloc(entry->key_len + 1u), entry->key, entry->key_len);
+		entry->value = memcpy(malloc(entry->value_len + 1u), entry->value, entry->value_len);
+	}
+}
+
+void node_take_dump(struct node *node)
+{
+	copy_content(&node->dump, &node->content);
+	node->has_dump = true;
+}
+
+void node_restore_dump(struct node *node)
+{
+	if (node->has_dump) {
+		copy_content(&node->content, &node->dump);
+		node->emptied_count++;
+		check_content_lost(node->index);
+	}
+}
+
+struct entry *node_find(struct node *node, const char *key, size_t len)
+{
+	struct content *content = &node->content;
+
+	for (unsigned i = 0; i < content->count; i++) {
+		struct entry *entry = &content->entries[i];
+
+		if (entry->key_len == len && memcmp(entry->key, key, len) == 0) {
+			if (entry->expires_at <= sched_now()) {
+				node_delete(node, key, len);
+				return NULL;
+			}
+			return entry;
+		}
+	}
+	return NULL;
+}
+
+void node_set(struct node *node, const char *key, size_t key_len, const char *value, size_t len, int64_t expires_at)
+{
+	struct content *content = &node->content;
+	struct entry *entry = node_find(node, key, key_len);
+
+	check_stored(node, key, key_len, entry, value, len, expires_at);
+	if (entry == NULL) {
+		if (content->count == NODE_KEYS_MAX) {
+			world_fail("node %u holds %u keys: more than a schedule has", node->index, content->count);
+			return;
+		}
+		entry = &content->entries[content->count++];
+		entry->key = memcpy(malloc(key_len + 1), key, key_len);
+		entry->key_len = (uint32_t)key_len;
+	} else {
+		free(entry->value);
+	}
+	entry->value = memcpy(malloc(len + 1), value, len);
+	entry->value_len = (uint32_t)len;
+	entry->expires_at = expires_at;
+}
+
+bool node_delete(struct node *node, const char *key, size_t len)
+{
+	struct content *content = &node->content;
+
+	for (unsigned i = 0; i < content->count; i++) {
+		struct entry *entry = &content->entries[i];
+
+		if (entry->key_len == len && memcmp(entry->key, key, len) == 0) {
+			bool lived = entry->expires_at > sched_now();
+
+			if (lived) {
+				check_deleted(node, entry);
+			}
+			free(entry->key);
+			free(entry->value);
+			*entry = content->entries[--content->count];
+			return lived;
+		}
+	}
+	return false;
+}
+
+bool node_rename(struct node *node, const char *from, size_t from_len, const char *to, size_t to_len)
+{
+	struct entry *entry = node_find(node, from, from_len), moved;
+
+	if (entry == NULL) {
+		return false;
+	}
+	moved = *entry;
+	*entry = node->content.entries[--node->content.count];
+	node_set(node, to, to_len, moved.value, moved.value_len, moved.expires_at);
+	free(moved.key);
+	free(moved.value);
+	return true;
+}
+
+int64_t node_pttl(struct node *node, const char *key, size_t len)
+{
+	const struct entry *entry = node_find(node, key, len);
+
+	return entry == NULL ? -2 : entry->expires_at == NODE_NO_EXPIRY ? -1 : (entry->expires_at - sched_now()) / 1000;
+}
+
+void reply_raw(struct reply *reply, const char *bytes, size_t len)
+{
+	if (reply->len + len > reply->size) {
+		reply->size = (reply->len + len) * 2 + 256;
+		reply->bytes = realloc(reply->bytes, reply->size);
+	}
+	memcpy(reply->bytes + reply->len, bytes, len);
+	reply->len += len;
+}
+
+void reply_printf(struct reply *reply, const char *format, ...)
+{
+	char text[256];
+	va_list arguments;
+	int len;
+
+	va_start(arguments, format);
+	len = vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	reply_raw(reply, text, (size_t)len);
+}
+
+void reply_bulk(struct reply *reply, const char *bytes, size_t len)
+{
+	char line[32];
+	size_t digits = 0;
+	char reversed[24];
+	size_t value = len, at = 0;
+
+	do {
+		reversed[digits++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	line[at++] = '$';
+	while (digits > 0) {
+		line[at++] = reversed[--digits];
+	}
+	line[at++] = '\r';
+	line[at++] = '\n';
+	reply_raw(reply, line, at);
+	reply_raw(reply, bytes, len);
+	reply_raw(reply, "\r\n", 2);
+}
+
+static bool is(const struct argument *argument, const char *word)
+{
+	return argument->len == strlen(word) && memcmp(argument->ptr, word, argument->len) == 0;
+}
+
+static int64_t number(const struct argument *argument)
+{
+	int64_t value = 0;
+
+	for (size_t i = 0; i < argument->len; i++) {
+		value = value * 10 + (argument->ptr[i] - '0');
+	}
+	return value;
+}
+
+static void scan(struct node *node, const struct argument *arguments, struct reply *reply)
+{
+	/* All keys with the prefix of "prefix*" at once, in an order of its own. */
+	size_t prefix_len = arguments[3].len - 1;
+	struct content *content = &node->content;
+	unsigned found = 0;
+
+	for (unsigned i = content->count; i-- > 0;) {
+		struct entry *entry = &content->entries[i];
+
+		if (entry->expires_at <= sched_now()) {
+			node_delete(node, entry->key, entry->key_len);
+		} else {
+			found += entry->key_len >= prefix_len && memcmp(entry->key, arguments[3].ptr, prefix_len) == 0;
+		}
+	}
+	reply_printf(reply, "*2\r\n$1\r\n0\r\n*%u\r\n", found);
+	for (unsigned i = 0; i < content->count; i++) {
+		struct entry *entry = &content->entries[i];
+
+		if (entry->key_len >= prefix_len && memcmp(entry->key, arguments[3].ptr, prefix_len) == 0) {
+			reply_bulk(reply, entry->key, entry->key_len);
+		}
+	}
+}
+
+static void set(struct node *node, const struct argument *arguments, unsigned count, struct reply *reply)
+{
+	int64_t expires_at = NODE_NO_EXPIRY;
+
+	if (count == 4 && is(&arguments[3], "NX")) {
+		if (node_find(node, arguments[1].ptr, arguments[1].len) != NULL) {
+			reply_raw(reply, "$-1\r\n", 5);
+			return;
+		}
+	} else if (count == 5 && is(&arguments[3], "PX")) {
+		expires_at = sched_now() + number(&arguments[4]) * 1000;
+	}
+	node_set(node, arguments[1].ptr, arguments[1].len, arguments[2].ptr, arguments[2].len, expires_at);
+	reply_raw(reply, "+OK\r\n", 5);
+}
+
+static void evalsha(struct node *node, const struct argument *arguments, unsigned count, struct reply *reply)
+{
+	int script = script_by_sha1(arguments[1].ptr, arguments[1].len);
+	unsigned keys = (unsigned)number(&arguments[2]);
+
+	if (script < 0 || !node->scripts_loaded[script]) {
+		reply_printf(reply, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+		return;
+	}
+	script_run(node, script, arguments + 3, keys, arguments + 3 + keys, count - 3 - keys, reply);
+}
+
+static bool writes(const struct argument *verb)
+{
+	return is(verb, "SET") || is(verb, "EVALSHA");
+}
+
+static void execute(struct node *node, struct connection *connection, const struct argument *arguments, unsigned count,
+		struct reply *reply)
+{
+	const struct argument *verb = &arguments[0];
+	const struct entry *entry;
+
+	if (node->loading && !is(verb, "SCRIPT") && !is(verb, "INFO")) {
+		reply_printf(reply, "-LOADING Redis is loading the dataset in memory\r\n");
+	} else if (node->refuses_writes && writes(verb)) {
+		reply_printf(reply, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+	} else if (is(verb, "GET")) {
+		entry = node_find(node, arguments[1].ptr, arguments[1].len);
+		if (entry == NULL) {
+			reply_raw(reply, "$-1\r\n", 5);
+		} else {
+			reply_bulk(reply, entry->value, entry->value_len);
+		}
+	} else if (is(verb, "GETRANGE")) {
+		size_t end = (size_t)number(&arguments[3]) + 1;
+
+		entry = node_find(node, arguments[1].ptr, arguments[1].len);
+		reply_bulk(reply, entry == NULL ? "" : entry->value,
+				entry == NULL ? 0 : entry->value_len < end ? entry->value_len : end);
+	} else if (is(verb, "PTTL")) {
+		reply_printf(reply, ":%lld\r\n", (long long)node_pttl(node, arguments[1].ptr, arguments[1].len));
+	} else if (is(verb, "SET")) {
+		set(node, arguments, count, reply);
+	} else if (is(verb, "EVALSHA")) {
+		evalsha(node, arguments, count, reply);
+	} else if (is(verb, "SCRIPT")) {
+		int script = script_by_text(arguments[2].ptr, arguments[2].len);
+
+		if (script >= 0) {
+			node->scripts_loaded[script] = true;
+			reply_bulk(reply, arguments[2].ptr == NULL ? "" : world_sha1(script), 40);
+		} else {
+			reply_printf(reply, "-ERR unknown script\r\n");
+		}
+	} else if (is(verb, "INFO")) {
+		char text[128];
+		int len = snprintf(text, sizeof text, "# Server\r\nredis_mode:standalone\r\nrun_id:%s\r\n", node->run_id);
+
+		reply_bulk(reply, text, (size_t)len);
+	} else if (is(verb, "PING")) {
+		reply_raw(reply, "+PONG\r\n", 7);
+	} else if (is(verb, "SCAN")) {
+		scan(node, arguments, reply);
+	} else if (is(verb, "DBSIZE")) {
+		reply_printf(reply, ":%u\r\n", node->content.count);
+	} else if (is(verb, "DEL")) {
+		reply_printf(reply, ":%d\r\n", node_delete(node, arguments[1].ptr, arguments[1].len));
+	} else if (is(verb, "EXISTS")) {
+		reply_printf(reply, ":%d\r\n", node_find(node, arguments[1].ptr, arguments[1].len) != NULL);
+	} else if (is(verb, "CLIENT") && count == 3) {
+		connection->silent = true;
+	} else {
+		world_fail("the simulated node does not know %.*s", (int)verb->len, verb->ptr);
+		reply_printf(reply, "-ERR unknown command\r\n");
+	}
+}
+
+/* One whole command from the start of bytes: its length, 0 when it is not there in full. */
+static size_t parse(const char *bytes, size_t len, struct argument arguments[ARGUMENTS_MAX], unsigned *count)
+{
+	size_t at = 1;
+	int64_t left = 0;
+
+	for (*count = 0; at < len && bytes[at] != '\r'; at++) {
+		left = left * 10 + (bytes[at] - '0');
+	}
+	at += 2;
+	if (len > 0 && (bytes[0] != '*' || left > ARGUMENTS_MAX)) {
+		world_fail("a node was sent what is no command");
+		return len;
+	}
+	while (left-- > 0) {
+		size_t size = 0;
+
+		for (at++; at < len && bytes[at] != '\r'; at++) {
+			size = size * 10 + (size_t)(bytes[at] - '0');
+		}
+		at += 2;
+		if (at + size + 2 > len) {
+			return 0;
+		}
+		arguments[(*count)++] = (struct argument){ bytes + at, size };
+		at += size + 2;
+	}
+	return at <= len ? at : 0;
+}
+
+void node_input(struct node *node, struct connection *connection, const char *bytes, size_t len)
+{
+	struct reply reply = { connection->output, 0, connection->output_size };
+	struct argument arguments[ARGUMENTS_MAX];
+	unsigned count;
+	size_t taken, at = 0;
+
+	if (connection->input_len > 0) {
+		if (connection->input_len + len > connection->input_size) {
+			connection->input_size = (connection->input_len + len) * 2;
+			connection->input = realloc(connection->input, connection->input_size);
+		}
+		memcpy(connection->input + connection->input_len, bytes, len);
+		connection->input_len += len;
+		bytes = connection->input;
+		len = connection->input_len;
+	}
+	while (at < len && (taken = parse(bytes + at, len - at, arguments, &count)) > 0) {
+		at += taken;
+		trace_command(node->index, connection->host, connection->number, (const struct argument *)arguments, count);
+		execute(node, connection, arguments, count, &reply);
+	}
+	if (at < len || connection->input_len > 0) {
+		if (len - at > connection->input_size) {
+			connection->input_size = (len - at) * 2;
+			connection->input = realloc(connection->input, connection->input_size);
+		}
+		memmove(connection->input, bytes + at, len - at);
+		connection->input_len = len - at;
+	}
+	if (reply.len > 0 && !connection->silent) {
+		net_answer(connection, reply.bytes, reply.len);
+	}
+	connection->output = reply.bytes;
+	connection->output_size = reply.size;
+}

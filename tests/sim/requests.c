@@ -1,0 +1,283 @@
+/* Requests, and the two probes between store and protocol (put there by -Wl,--wrap) that tell which version was read and
+ * which was written. */
+#include "requests.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hosts.h"
+#include "mms_read.h"
+#include "mms_write.h"
+#include "trace.h"
+
+#define PAYLOAD_MAX 40000
+#define BUDGET_SLACK_US 60000 /* locks, and the wait for the lock of the hints */
+
+static uint32_t request_count;
+
+void __real_mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		struct mms_answer *answer);
+enum mms_status __real_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
+		struct mms_mono deadline, struct mms_write_result *result);
+
+void requests_reset(void)
+{
+	request_count = 0;
+}
+
+static struct request *current(void)
+{
+	struct worker *worker = sched_self()->process->owner;
+
+	return worker->request;
+}
+
+/* Time in which its thread was not let run is not its own. */
+static void check_budget(const struct request *request, struct mms_mono deadline, int64_t began_us, int64_t held_us,
+		const char *what)
+{
+	int64_t until_us = deadline.us > began_us ? deadline.us : began_us;
+	int64_t late_us = sched_now() - until_us - (sched_self()->held_us - held_us);
+
+	if (late_us > BUDGET_SLACK_US) {
+		world_fail("8: request %u: %s took %lld ms longer than its budget", request->number, what,
+				(long long)late_us / 1000);
+	}
+}
+
+/* A node that has answered has said what it had when it was asked, or something newer. */
+static void check_newest(const struct request *request, const struct mms_answer *answer)
+{
+	unsigned host = request->worker->process->host;
+	char shown[2][100] = { "nothing", "" };
+
+	for (unsigned k = 0; k < world.node_count; k++) {
+		unsigned i = (host + k) % world.node_count;
+		const struct sight *sight = &request->sight;
+
+		if ((answer->answered_mask >> k & 1) == 0 || !sight->present[i] || sight->life[i] != world.nodes[i].life
+				|| sight->emptied[i] != world.nodes[i].emptied_count) {
+			continue;
+		}
+		if (!request->found || reference_compare(&request->read, &sight->version[i]) < 0) {
+			reference_format(&sight->version[i], shown[1]);
+			if (request->found) {
+				reference_format(&request->read, shown[0]);
+			}
+			world_fail("4: request %u: s%u was read as {%s}, and node %u, which answered, has {%s}", request->number,
+					request->session, shown[0], i, shown[1]);
+		}
+	}
+}
+
+void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		struct mms_answer *answer)
+{
+	struct request *request = current();
+	int64_t held_us = sched_self()->held_us, began_us = sched_now();
+
+	check_sight(request->session, &request->sight);
+	__real_mms_read_record(client, key, deadline, answer);
+	check_budget(request, deadline, began_us, held_us, "a read");
+	request->has_read = answer->found != MMS_FOUND_UNREADABLE;
+	request->authoritative = answer->authoritative;
+	request->found = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
+	if (request->found) {
+		(void)reference_decode((const char *)answer->header_bytes, sizeof answer->header_bytes, &request->read);
+	}
+	if (answer->found == MMS_FOUND_FOREIGN) {
+		world_fail("10: request %u: s%u is taken for somebody else's key", request->number, request->session);
+	}
+	if (request->has_read) {
+		check_newest(request, answer);
+	}
+}
+
+enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
+		struct mms_mono deadline, struct mms_write_result *result)
+{
+	struct request *request = current();
+	int64_t held_us = sched_self()->held_us, began_us = sched_now();
+	enum mms_status status;
+	char shown[2][100];
+
+	request->was_stamped = true;
+	request->expires_at = sched_now() + (int64_t)order->ttl_ms * 1000;
+	(void)reference_decode((const char *)order->header_bytes, REFERENCE_HEADER, &request->stamped);
+	if (world.tracing) {
+		reference_format(&request->stamped, shown[0]);
+		trace("request %u writes s%u as {%s}", request->number, request->session, shown[0]);
+	}
+	if (request->found && order->kind == MMS_PARCEL_PUT && reference_compare(&request->stamped, &request->read) <= 0) {
+		reference_format(&request->read, shown[0]);
+		reference_format(&request->stamped, shown[1]);
+		world_fail("5: request %u: s%u was read as {%s} and written as {%s}", request->number, request->session,
+				shown[0], shown[1]);
+	}
+	status = __real_mms_write_record(client, order, deadline, result);
+	check_budget(request, deadline, began_us, held_us, "a write");
+	request->met_newer = result->met_newer;
+	if (status == MMS_OK) {
+		check_acknowledged(request->session, &request->stamped, request->expires_at);
+	}
+	return status;
+}
+
+static size_t make_payload(const struct request *request, char *out)
+{
+	size_t len = (size_t)sprintf(out, "s%u serial %u request %u visitor %u ", request->session, check_new_serial(),
+			request->number, request->visitor);
+
+	while (len < request->payload_len) {
+		out[len] = (char)('a' + len % 26);
+		len++;
+	}
+	return len;
+}
+
+static void check_payload(const struct request *request, struct mms_slice payload)
+{
+	if (payload.len < 2 || payload.ptr[0] != 's' || (unsigned)atoi(payload.ptr + 1) != request->session) {
+		world_fail("10: request %u asked for s%u and was given %.*s", request->number, request->session,
+				(int)(payload.len > 40 ? 40 : payload.len), payload.ptr);
+	}
+}
+
+static void think(const struct request *request)
+{
+	if (request->think_us > 0) {
+		(void)sched_block(sched_now() + request->think_us);
+	}
+}
+
+static void report(const struct request *request, const char *what, enum mms_status status, const struct mms_error *error)
+{
+	trace("request %u %s s%u: %s%s%s", request->number, what, request->session, status == MMS_OK ? "ok" : "failed: ",
+			status == MMS_OK ? "" : error->text, status == MMS_OK && request->met_newer ? " (met newer)" : "");
+}
+
+static void write_once(struct request *request, struct mms_slice id)
+{
+	static char bytes[PAYLOAD_MAX + 200]; /* the store copies it before it waits or borrows our own copy */
+	struct mms_error error = { "" };
+	size_t len = make_payload(request, bytes);
+	char *payload = memcpy(malloc(len), bytes, len);
+	enum mms_status status = mms_store_write(request->worker->store, id, (struct mms_slice){ payload, len }, 1440,
+			&error);
+
+	report(request, "wrote", status, &error);
+}
+
+static void act(struct request *request, struct mms_slice id, struct mms_slice payload, bool exists)
+{
+	struct mms_store *store = request->worker->store;
+	struct mms_error error = { "" };
+	enum mms_status status;
+	char *copy;
+
+	switch (request->kind) {
+	case REQUEST_WRITE_TWICE:
+		write_once(request, id);
+		request->found = false; /* the second builds on the first, which the probe does not know */
+		think(request);
+		write_once(request, id);
+		break;
+	case REQUEST_STRICT:
+	case REQUEST_WRITE:
+		write_once(request, id);
+		break;
+	case REQUEST_TOUCH:
+		if (exists) {
+			copy = memcpy(malloc(payload.len + 1), payload.ptr, payload.len);
+			status = mms_store_touch(store, id, (struct mms_slice){ copy, payload.len }, 1440, &error);
+			report(request, "touched", status, &error);
+		}
+		break;
+	case REQUEST_DESTROY:
+		status = mms_store_destroy(store, id, 1440, &error);
+		report(request, "destroyed", status, &error);
+		break;
+	default:
+		break;
+	}
+}
+
+static void *run(void *argument)
+{
+	struct request *request = argument;
+	struct worker *worker = request->worker;
+	struct mms_slice payload = { "", 0 };
+	struct mms_error error = { "" };
+	enum mms_status status;
+	bool exists = false;
+	char id[8];
+	struct mms_slice id_slice = { id, (size_t)snprintf(id, sizeof id, "s%u", request->session) };
+
+	host_tend(worker);
+	if (request->kind == REQUEST_BLUNT) {
+		status = mms_store_destroy(worker->store, id_slice, 1440, &error);
+		report(request, "destroyed, unread,", status, &error);
+	} else {
+		if (request->kind == REQUEST_STRICT) {
+			(void)mms_store_exists(worker->store, id_slice);
+		}
+		status = mms_store_read(worker->store, id_slice, &payload, &exists, &error);
+		if (world.tracing) {
+			char shown[100] = "nothing";
+
+			if (request->found) {
+				reference_format(&request->read, shown);
+			}
+			trace("request %u on host %u worker %u read s%u: %s {%s}%s", request->number, worker->process->host,
+					worker->process->number, request->session, status == MMS_OK ? "ok" : error.text, shown,
+					request->authoritative ? "" : " (uncertain)");
+		}
+		if (exists) {
+			check_payload(request, payload);
+		}
+		if (status == MMS_OK) {
+			think(request);
+			act(request, id_slice, payload, exists);
+		}
+	}
+	mms_store_end(worker->store);
+	worker->request = NULL;
+	return NULL;
+}
+
+bool request_start(unsigned host, unsigned worker_index, unsigned visitor, unsigned session, enum request_kind kind,
+		int64_t think_us, uint32_t payload_len)
+{
+	struct worker *worker = host_worker(&world.hosts[host], worker_index);
+	struct request *request;
+
+	if (worker->request != NULL) {
+		return false;
+	}
+	request = calloc(1, sizeof *request);
+	request->kind = kind;
+	request->visitor = visitor;
+	request->session = session;
+	request->worker = worker;
+	request->number = ++request_count;
+	request->think_us = think_us;
+	request->payload_len = payload_len > PAYLOAD_MAX ? PAYLOAD_MAX : payload_len;
+	worker->request = request;
+	(void)sched_spawn(worker->process, run, request);
+	return true;
+}
+
+bool requests_under_way(void)
+{
+	for (unsigned i = 0; i < world.host_count; i++) {
+		for (unsigned k = 0; k < WORKERS_MAX; k++) {
+			struct worker *worker = &world.hosts[i].workers[k];
+
+			if (worker->process != NULL && worker->process->alive && worker->request != NULL) {
+				return true;
+			}
+		}
+	}
+	return false;
+}

@@ -1,0 +1,43 @@
+/* What visitors do: one request is a thread of a worker that calls the store as the PHP glue does. */
+#ifndef REQUESTS_H
+#define REQUESTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "check.h"
+#include "world.h"
+
+enum request_kind {
+	REQUEST_READ,      /* session_start, session_abort */
+	REQUEST_WRITE,     /* read, think, write */
+	REQUEST_TOUCH,     /* read, think, the same data */
+	REQUEST_DESTROY,   /* read, think, destroy */
+	REQUEST_BLUNT,     /* destroy without a read */
+	REQUEST_STRICT,    /* exists, read, write */
+	REQUEST_WRITE_TWICE,
+	REQUEST_KINDS
+};
+
+struct request {
+	enum request_kind kind;
+	unsigned visitor, session;
+	struct worker *worker;
+	uint32_t number;
+	int64_t think_us;
+	uint32_t payload_len;
+	/* what the probes saw */
+	bool has_read, found, authoritative, shown_tombstone;
+	struct reference_version read, stamped;
+	bool was_stamped, met_newer;
+	int64_t expires_at;
+	struct sight sight;
+};
+
+void requests_reset(void);
+/* False when the worker is busy, or the visitor has a request under way and may have but one. */
+bool request_start(unsigned host, unsigned worker, unsigned visitor, unsigned session, enum request_kind kind,
+		int64_t think_us, uint32_t payload_len);
+bool requests_under_way(void);
+
+#endif

@@ -1,0 +1,67 @@
+/* Schedules: lists of actions with times, made from a seed or written by hand, and how they are played. */
+#ifndef SCHEDULE_H
+#define SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ACTIONS_MAX 128
+
+enum action_kind {
+	ACTION_REQUEST,      /* host, worker, visitor, session, request kind, think, payload */
+	ACTION_WAIT,
+	ACTION_CUT,          /* host, node, direction (2 = both) */
+	ACTION_MEND,         /* host, node: both directions */
+	ACTION_RESET,        /* host, node: one connection */
+	ACTION_SLOW,         /* host, node, microseconds per chunk */
+	ACTION_STOP,         /* node */
+	ACTION_CONTINUE,
+	ACTION_KILL,         /* node; its content stays for the restart */
+	ACTION_RESTART,
+	ACTION_EMPTY,        /* node: killed, and restarted with nothing */
+	ACTION_FLUSH,        /* node: emptied under its connections */
+	ACTION_DUMP,         /* node */
+	ACTION_RESTORE,      /* node: killed, and restarted with the last dump */
+	ACTION_FULL,         /* node: refuses writes */
+	ACTION_NOT_FULL,
+	ACTION_FORGET,       /* node: forgets its scripts */
+	ACTION_KILL_WORKER,  /* host, worker, at its so many-th next step; 0 = now */
+	ACTION_STOP_WORKER,  /* host, worker, microseconds */
+	ACTION_KILL_PHP,     /* host */
+	ACTION_CLOCK,        /* host, milliseconds: the wall clock jumps */
+	ACTION_KINDS
+};
+
+struct action {
+	enum action_kind kind;
+	int64_t after_us; /* since the action before */
+	int64_t a, b, c, d, e, f, g;
+};
+
+struct schedule {
+	uint64_t seed;
+	const char *profile;
+	unsigned node_count, host_count, session_count, visitor_count;
+	uint32_t lifetime_s, touch_interval_s, write_acks;
+	uint32_t yield_one_in, late_one_in;
+	int64_t late_max_us;
+	struct action actions[ACTIONS_MAX];
+	unsigned action_count;
+};
+
+/* Names of the profiles; NULL beyond the last. */
+const char *schedule_profile(unsigned index);
+
+/* profile: NULL for the one that the seed chooses among those of the normal run. */
+void schedule_make(struct schedule *schedule, uint64_t seed, const char *profile);
+
+struct outcome {
+	bool failed;
+	char failure[512];
+	uint64_t steps;
+	int64_t simulated_us;
+};
+/* Plays it, heals everything, and looks at what is left. */
+void schedule_play(const struct schedule *schedule, bool tracing, struct outcome *outcome);
+
+#endif
