@@ -52,8 +52,10 @@ void mms_watch_note(struct mms_fanout *fanout, struct mms_watching *watching, st
 
 struct mms_watched mms_watch_offer(const struct mms_client *client, const struct mms_watching *watching, bool sound)
 {
+	/* The connection may have been lost and made anew since (a stranger is met within the same read): no WATCH stands on
+	 * that one, and a watched put there would overwrite whatever came in between. */
 	return (struct mms_watched){
-		.valid = watching->node >= 0 && sound,
+		.valid = watching->node >= 0 && client->watches[watching->node].standing && sound,
 		.node = watching->node >= 0 ? (uint32_t)watching->node : 0,
 		.serial = client->watch_serial,
 	};
