@@ -30,6 +30,19 @@ struct queue {
 	uint64_t bytes;
 };
 
+/* A node's transaction on a connection. */
+struct transaction {
+	bool watching, changed;       /* the key was written since WATCH */
+	char key[64];
+	size_t key_len;
+	int64_t watched_expiry;
+	struct connection *next_watcher;
+	bool open, failed, queued;    /* MULTI; a command was refused; a SET waits */
+	char *set_key, *value;
+	size_t set_key_len, value_len;
+	int64_t ttl_ms;
+};
+
 struct connection {
 	struct connection *next;      /* all of the schedule */
 	struct file *file;            /* NULL once the host's side is closed */
@@ -45,6 +58,7 @@ struct connection {
 	uint32_t server_life;         /* of the server that accepted it */
 	char *input;                  /* a command that has not arrived in full */
 	size_t input_len, input_size;
+	struct transaction transaction;
 	char *output;                 /* replies of the chunk being processed */
 	size_t output_len, output_size;
 };

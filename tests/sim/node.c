@@ -10,6 +10,7 @@
 #include "net.h"
 #include "script.h"
 #include "trace.h"
+#include "transaction.h"
 #include "world.h"
 
 #define ARGUMENTS_MAX 16
@@ -19,6 +20,7 @@ static void new_server(struct node *node)
 	static const char digits[] = "0123456789abcdef";
 
 	node->life++;
+	node->watchers = NULL;
 	for (int i = 0; i < 40; i++) {
 		node->run_id[i] = digits[random_below(&sched_random, 16)];
 	}
@@ -70,6 +72,7 @@ void node_continue(struct node *node)
 void node_flush(struct node *node)
 {
 	node->content.count = 0;
+	transaction_touched(node, NULL, 0);
 	node->emptied_count++;
 	check_content_lost(node->index);
 }
@@ -130,6 +133,7 @@ void node_set(struct node *node, const char *key, size_t key_len, const char *va
 	struct entry *entry = node_find(node, key, key_len);
 
 	check_stored(node, key, key_len, entry, value, len, expires_at);
+	transaction_touched(node, key, key_len);
 	if (entry == NULL) {
 		if (content->count == NODE_KEYS_MAX) {
 			world_fail("node %u holds %u keys: more than a schedule has", node->index, content->count);
@@ -156,6 +160,7 @@ bool node_delete(struct node *node, const char *key, size_t len)
 		if (entry->key_len == len && memcmp(entry->key, key, len) == 0) {
 			bool lived = entry->expires_at > sched_now();
 
+			transaction_touched(node, key, len);
 			if (lived) {
 				check_deleted(node, entry);
 			}
@@ -316,8 +321,10 @@ static void execute(struct node *node, struct connection *connection, const stru
 
 	if (node->loading && !is(verb, "SCRIPT") && !is(verb, "INFO")) {
 		reply_printf(reply, "-LOADING Redis is loading the dataset in memory\r\n");
-	} else if (node->refuses_writes && writes(verb)) {
+	} else if (node->refuses_writes && writes(verb) && !connection->transaction.open) {
 		reply_printf(reply, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+	} else if (transaction_takes(node, connection, arguments, count, reply)) {
+		return;
 	} else if (is(verb, "GET")) {
 		entry = node_find(node, arguments[1].ptr, arguments[1].len);
 		if (entry == NULL) {

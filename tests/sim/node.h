@@ -33,6 +33,7 @@ struct node {
 	bool scripts_loaded[8];
 	bool refuses_writes;    /* OOM */
 	bool loading;
+	struct connection *watchers;
 	struct content content, dump;
 	bool has_dump;
 };

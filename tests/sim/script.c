@@ -12,6 +12,7 @@
 
 #include "mms_command.h"
 #include "sched.h"
+#include "transaction.h"
 #include "world.h"
 
 static lua_State *lua;
@@ -115,6 +116,7 @@ static int call(lua_State *state)
 	} else if (strcmp(verb, "PEXPIRE") == 0) {
 		if (entry != NULL) {
 			entry->expires_at = expiry_of(state, 3);
+			transaction_touched(current, key, key_len);
 		}
 		lua_pushnumber(state, entry != NULL);
 	} else if (strcmp(verb, "DEL") == 0) {
