@@ -18,7 +18,7 @@ struct writing {
 	uint64_t tried_mask;
 	bool may_arrive;             /* it was sent to a node that did not answer */
 	char tmp_key[MMS_TMP_KEY_MAX];
-	struct mms_slice tmp;
+	struct mms_slice tmp;        /* empty until a put needs it */
 	struct mms_fanout fanout;
 	struct mms_command command;  /* the same for every node; built when it is first needed */
 	struct mms_command special;  /* for one node: watched, repeat after NOSCRIPT, against a damaged record, record after a touch */
@@ -52,8 +52,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->result = result;
 	writing->tried_mask = result->acked_mask = order->have_mask;
 	writing->may_arrive = false;
-	writing->tmp.ptr = writing->tmp_key;
-	writing->tmp.len = mms_client_tmp_key(client, writing->tmp_key);
+	writing->tmp.len = 0;
 	pushed = push(writing, &ticket);
 	if (needed < 2 && client->settings.node_count > 1 && (!pushed || !is_settled(client))) {
 		/* Rule k: no write stays on one node. Nor on a node that has just come back, which other hosts may not read from
@@ -147,6 +146,10 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 	if (kind == MMS_PARCEL_TOUCH) {
 		mms_command_touch(command, order->key, order->header_bytes, order->ttl_ms);
 		return;
+	}
+	if (writing->tmp.len == 0) {
+		writing->tmp.ptr = writing->tmp_key;
+		writing->tmp.len = mms_client_tmp_key(writing->client, writing->tmp_key);
 	}
 	mms_command_put(command, order->key, writing->tmp, order->header_bytes, order->payload, order->ttl_ms,
 			MMS_TOMBSTONE_GRACE_MS, expected);
