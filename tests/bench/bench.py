@@ -10,8 +10,8 @@ from report import Marks, Section
 from rig.host import php_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SECTIONS = ("request", "scale")
-FOR_MARKS = ("request", "scale")
+SECTIONS = ("request", "fpm", "scale")
+FOR_MARKS = ("request", "fpm", "scale")
 
 
 def version_of(*command):
