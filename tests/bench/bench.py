@@ -10,8 +10,8 @@ from report import Marks, Section
 from rig.host import php_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SECTIONS = ("request", "fpm", "scale")
-FOR_MARKS = ("request", "fpm", "scale")
+SECTIONS = ("request", "fpm", "distance", "scale")
+FOR_MARKS = ("request", "fpm", "distance", "scale")
 
 
 def version_of(*command):

@@ -1,6 +1,6 @@
 <?php
 /*
- * php loop.php <id> <bytes> <views> <changed|unchanged> <busy us>: start, maybe change, close, over and over, as one
+ * php loop.php <id> <bytes> <views> <changed|unchanged> <busy us> [warm-up]: start, maybe change, close, over and over, as one
  * visitor's page views; other work for a while between start and close.
  * Prints JSON, all in microseconds: start + close (p50, p99, mean, curve as [share, value]), start and close alone (p50),
  * CPU per view of the whole process and of the request thread without the other work; kept: the last write is there.
@@ -9,7 +9,8 @@ require __DIR__ . '/visitor.php';
 [, $id, $bytes, $views, $kind, $busy_us] = $argv;
 $visitor = new Visitor($id, (int) $bytes, (int) $busy_us);
 $change = $kind === 'changed';
-for ($turn = 0; $turn < 50; $turn++) {
+$warm_up = (int) ($argv[6] ?? 50);
+for ($turn = 0; $turn < $warm_up; $turn++) {
     $visitor->view($turn, true);
 }
 $starts = $closes = $sums = [];
@@ -25,7 +26,7 @@ for ($turn = 0; $turn < (int) $views; $turn++) {
 usleep(100);
 $process = process_cpu_us() - $process - $visitor->busy_ns / 1000;
 $thread = thread_cpu_us() - $thread - $visitor->busy_ns / 1000;
-$kept = $visitor->kept($change ? 99 + $views : 49);
+$kept = $visitor->kept($change ? 99 + $views : $warm_up - 1);
 sort($starts);
 sort($closes);
 sort($sums);
