@@ -65,6 +65,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_breaker.c
     src/mms_client.c
     src/mms_clock.c
+    src/mms_closed.c
     src/mms_command.c
     src/mms_config.c
     src/mms_conn.c
@@ -97,12 +98,14 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_repair.c
     src/mms_replicator.c
     src/mms_reply.c
+    src/mms_reservation.c
     src/mms_resolver.c
     src/mms_scan.c
     src/mms_shm.c
     src/mms_spin.c
     src/mms_store.c
     src/mms_tending.c
+    src/mms_token.c
     src/mms_watch.c
     src/mms_write.c"
 

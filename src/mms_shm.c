@@ -13,6 +13,8 @@
 #include "mms_lock.h"
 
 #define PAGE_BYTES 4096u
+#define PAGES(bytes) (((bytes) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
+#define SLOTS_OFFSET (PAGE_BYTES + PAGES(sizeof(struct mms_reservations_sh)))
 #define SLOTS_WAIT_MS 20
 #define FIRST_OWN_FD 3
 #define ADDRESS_TRIES 16
@@ -55,7 +57,7 @@ struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct
 		return NULL;
 	}
 	layout = layout_for(mailbox_size);
-	size = PAGE_BYTES + max_clusters * layout.slot_size;
+	size = SLOTS_OFFSET + max_clusters * layout.slot_size;
 	if (size > SIZE_MAX / 2) {
 		mms_error_set(error, "shared memory: %u clusters with %llu bytes of mailbox each exceed the address space",
 				max_clusters, (unsigned long long)mailbox_size);
@@ -67,7 +69,7 @@ struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct
 		return NULL;
 	}
 	shm->size = size;
-	shm->slot_offset = PAGE_BYTES;
+	shm->slot_offset = SLOTS_OFFSET;
 	shm->slot_size = layout.slot_size;
 	shm->slot_count = max_clusters;
 	if (prepare_mapping(shm, error) != MMS_OK) {
@@ -94,11 +96,11 @@ void mms_shm_unmap(struct mms_shm *shm)
 
 bool mms_shm_valid(const struct mms_shm *shm)
 {
-	if (shm->magic != MMS_SHM_MAGIC || shm->layout != MMS_SHM_LAYOUT || shm->slot_offset != PAGE_BYTES) {
+	if (shm->magic != MMS_SHM_MAGIC || shm->layout != MMS_SHM_LAYOUT || shm->slot_offset != SLOTS_OFFSET) {
 		return false;
 	}
 	if (shm->slot_count == 0 || shm->slot_count > MMS_SHM_CLUSTERS_MAX || mailbox_size_of(shm) == 0
-			|| shm->size != PAGE_BYTES + shm->slot_count * shm->slot_size) {
+			|| shm->size != SLOTS_OFFSET + shm->slot_count * shm->slot_size) {
 		return false;
 	}
 	for (uint32_t index = 0; index < shm->slot_count; index++) {
@@ -123,21 +125,21 @@ void mms_shm_remember(const struct mms_shm *shm, struct mms_shm_shape *shape)
 bool mms_shm_mend(struct mms_shm *shm, const struct mms_shm_shape *shape, const struct mms_cluster_sh *one)
 {
 	bool sound = shm->magic == MMS_SHM_MAGIC && shm->layout == MMS_SHM_LAYOUT && shm->size == shape->size
-			&& shm->slot_offset == PAGE_BYTES && shm->slot_size == shape->slot_size
+			&& shm->slot_offset == SLOTS_OFFSET && shm->slot_size == shape->slot_size
 			&& shm->slot_count == shape->slot_count && shm->mapping_random == shape->mapping_random;
 
 	if (!sound) {
 		shm->magic = MMS_SHM_MAGIC;
 		shm->layout = MMS_SHM_LAYOUT;
 		shm->size = shape->size;
-		shm->slot_offset = PAGE_BYTES;
+		shm->slot_offset = SLOTS_OFFSET;
 		shm->slot_size = shape->slot_size;
 		shm->slot_count = shape->slot_count;
 		shm->mapping_random = shape->mapping_random;
 	}
 	for (uint32_t index = 0; index < shape->slot_count; index++) {
 		struct mms_cluster_sh *cluster =
-				(struct mms_cluster_sh *)((uintptr_t)shm + PAGE_BYTES + index * shape->slot_size);
+				(struct mms_cluster_sh *)((uintptr_t)shm + SLOTS_OFFSET + index * shape->slot_size);
 
 		if (one == NULL || one == cluster) {
 			sound = mend_cluster(cluster, shape, index) && sound;
@@ -174,6 +176,11 @@ struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index)
 		return NULL;
 	}
 	return slot_at(shm, index);
+}
+
+struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm)
+{
+	return (struct mms_reservations_sh *)((uintptr_t)shm + PAGE_BYTES);
 }
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm)

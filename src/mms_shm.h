@@ -1,6 +1,6 @@
 /* The shared mapping of a host's PHP: made once in MINIT, inherited by every worker, never unmapped.
- * size and layout version, the HLC word, then max_clusters slots, each with everything that the workers and the
- * replicator of one cluster share. Offsets, no pointers. */
+ * size and layout version, the HLC word, the table of open requests, then max_clusters slots, each with everything that
+ * the workers and the replicator of one cluster share. Offsets, no pointers. */
 #ifndef MMS_SHM_H
 #define MMS_SHM_H
 
@@ -17,6 +17,7 @@
 #include "mms_hlc.h"
 #include "mms_mailbox.h"
 #include "mms_metrics.h"
+#include "mms_reservation.h"
 
 #define MMS_SHM_MAGIC 0x4d4d5348u /* "MMSH" */
 #define MMS_SHM_LAYOUT 1
@@ -50,6 +51,8 @@ struct mms_node_sh {
 	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
+	_Atomic uint64_t closed_above;  /* of our closed sequence on it, with the server of closed_run; the replicator */
+	_Atomic uint64_t closed_run;    /* run_hash of that server, 0 = none; the replicator */
 	struct mms_repair_sh repair;
 	_Atomic uint32_t address_sequence; /* seqlock of the three below: odd while the replicator writes */
 	_Atomic uint32_t address_len;   /* 0 = host name not resolved yet */
@@ -77,6 +80,7 @@ struct mms_cluster_sh {
 	struct mms_election_sh election;
 	struct mms_metrics_sh metrics;
 	struct mms_node_sh nodes[MMS_NODES_MAX];
+	_Atomic uint64_t reserved;      /* latest reservation of a request of this cluster; request threads, any order */
 	struct mms_hints_sh hints;
 	struct mms_mailbox_sh mailbox;
 };
@@ -129,6 +133,9 @@ struct mms_cluster_sh *mms_shm_cluster(struct mms_shm *shm, const struct mms_set
 
 /* Slot by index (0..slot_count-1), NULL when free: for drains and status. */
 struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index);
+
+/* The table of open requests, behind the struct; zeroed at first, which is what it starts as. */
+struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm);
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
 

@@ -1,0 +1,217 @@
+/* The table of open requests. Its difficulty is the moment between two instructions: a sequence must never have been fetched
+ * without standing in the table. So a lower bound stands there first; a snapshot reads the counter first and the table
+ * after, both in the one order of sequentially consistent operations: a sequence up to the counter it saw was fetched
+ * before, and then the bound is seen too. Whoever is killed in between leaves his bound, until somebody reaps. */
+#include "mms_reservation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "mms_lock.h"
+
+#define BOUND (UINT64_C(1) << 63) /* marks a lower bound */
+#define STAT_START_FIELD 22       /* of /proc/<pid>/stat, see proc(5) */
+
+struct life {
+	bool known; /* there is a /proc to ask */
+	char state;
+	uint32_t start; /* clock ticks since boot, their lower half */
+};
+
+static uint32_t used_places(const struct mms_reservations_sh *table);
+static void close_place(struct mms_reservation_sh *place);
+static bool is_dead(uint64_t owner);
+static bool take_from_dead(struct mms_reservation_sh *place, uint64_t heir);
+static struct life life_of(pid_t pid);
+
+struct mms_reservation_sh *mms_reservation_claim(struct mms_reservations_sh *table)
+{
+	const uint64_t me = (uint64_t)life_of(getpid()).start << 32 | (uint32_t)getpid();
+
+	for (uint32_t i = 0; i < MMS_RESERVATIONS_MAX; i++) {
+		uint32_t used = atomic_load(&table->used);
+		uint64_t nobody = 0;
+
+		if (!atomic_compare_exchange_strong(&table->places[i].owner, &nobody, me)) {
+			continue;
+		}
+		while (used <= i && !atomic_compare_exchange_weak(&table->used, &used, i + 1)) {
+			/* somebody else raised it: bounded by the size of the table */
+		}
+		return &table->places[i];
+	}
+	for (uint32_t i = 0; i < MMS_RESERVATIONS_MAX; i++) {
+		if (take_from_dead(&table->places[i], me)) {
+			return &table->places[i];
+		}
+	}
+	return NULL;
+}
+
+void mms_reservation_release(struct mms_reservation_sh *place)
+{
+	if (place != NULL) {
+		close_place(place);
+		atomic_store(&place->owner, 0);
+	}
+}
+
+void mms_reservation_begin(struct mms_reservation_sh *place, uint64_t session)
+{
+	atomic_store(&place->session, session);
+}
+
+uint64_t mms_reservation_take(struct mms_reservation_sh *place, _Atomic uint64_t *counter)
+{
+	uint64_t sequence;
+
+	atomic_store(&place->sequence, BOUND | ((atomic_load(counter) + 1) & MMS_RESERVATION_MASK));
+	MMS_TEST_POINT("bound");
+	sequence = (atomic_fetch_add(counter, 1) + 1) & MMS_RESERVATION_MASK;
+	MMS_TEST_POINT("fetched");
+	atomic_store(&place->sequence, sequence);
+	return sequence;
+}
+
+void mms_reservation_end(struct mms_reservation_sh *place)
+{
+	close_place(place);
+}
+
+bool mms_reservation_overlaps(const struct mms_reservations_sh *table, const struct mms_reservation_sh *mine,
+		uint64_t session)
+{
+	const uint32_t used = used_places(table);
+
+	for (uint32_t i = 0; i < used; i++) {
+		if (atomic_load(&table->places[i].session) == session && &table->places[i] != mine) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void mms_reservation_snapshot(const struct mms_reservations_sh *table, const _Atomic uint64_t *counter,
+		struct mms_closed *out)
+{
+	const uint64_t highest = atomic_load(counter) & MMS_RESERVATION_MASK;
+	const uint32_t used = used_places(table);
+
+	out->highest = highest;
+	out->open_count = 0;
+	for (uint32_t i = 0; i < used; i++) {
+		const uint64_t found = atomic_load(&table->places[i].sequence);
+
+		if (found == 0) {
+			continue;
+		}
+		if ((found & BOUND) == 0) {
+			if (found <= highest) {
+				mms_closed_add_open(out, found);
+			}
+		} else if ((found & ~BOUND) - 1 < out->highest) {
+			out->highest = (found & ~BOUND) - 1;
+		}
+	}
+	while (out->open_count > 0 && out->open[out->open_count - 1] > out->highest) {
+		out->open_count--;
+	}
+}
+
+unsigned mms_reservation_reap(struct mms_reservations_sh *table)
+{
+	const uint32_t used = used_places(table);
+	unsigned reaped = 0;
+
+	for (uint32_t i = 0; i < used; i++) {
+		struct mms_reservation_sh *place = &table->places[i];
+
+		if ((atomic_load(&place->sequence) != 0 || atomic_load(&place->session) != 0) && take_from_dead(place, 0)) {
+			reaped++;
+		}
+	}
+	return reaped;
+}
+
+/* What stands in the mapping is checked before it is an index. */
+static uint32_t used_places(const struct mms_reservations_sh *table)
+{
+	const uint32_t used = atomic_load(&table->used);
+
+	return used < MMS_RESERVATIONS_MAX ? used : MMS_RESERVATIONS_MAX;
+}
+
+/* The sequence first: once the session is gone, nothing of this request is open. */
+static void close_place(struct mms_reservation_sh *place)
+{
+	atomic_store(&place->sequence, 0);
+	atomic_store(&place->session, 0);
+}
+
+static bool is_dead(uint64_t owner)
+{
+	const pid_t pid = (pid_t)(uint32_t)owner;
+	struct life life;
+
+	if (pid <= 0) {
+		return true; /* nobody, or nothing that anybody wrote on purpose */
+	}
+	if (kill(pid, 0) != 0 && errno == ESRCH) {
+		return true;
+	}
+	life = life_of(pid);
+	return life.known && (life.state == 'Z' || life.state == 'X' || life.start != (uint32_t)(owner >> 32));
+}
+
+/* Two may find the same owner dead: whoever has the place marked as being cleared clears it. */
+static bool take_from_dead(struct mms_reservation_sh *place, uint64_t heir)
+{
+	const uint64_t me = (uint64_t)life_of(getpid()).start << 32 | (uint32_t)getpid();
+	uint64_t owner = atomic_load(&place->owner);
+
+	if (owner == 0 || owner == me || !is_dead(owner) || !atomic_compare_exchange_strong(&place->owner, &owner, me)) {
+		return false;
+	}
+	close_place(place);
+	atomic_store(&place->owner, heir);
+	return true;
+}
+
+/* "pid (name) S ppid ...": the name may hold anything, so fields are counted from its closing parenthesis. */
+static struct life life_of(pid_t pid)
+{
+	struct life life = { false, '?', 0 };
+	char path[32], text[512];
+	ssize_t len = -1;
+	const char *at;
+	int fd;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		len = read(fd, text, sizeof text - 1);
+		(void)close(fd);
+	}
+	if (len <= 0) {
+		return life;
+	}
+	text[len] = '\0';
+	at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < STAT_START_FIELD; field++) {
+		at = strchr(at + 1, ' ');
+		if (at != NULL && field == 2) {
+			life.state = at[1];
+		}
+	}
+	if (at != NULL) {
+		life.start = (uint32_t)strtoull(at, NULL, 10);
+		life.known = true;
+	}
+	return life;
+}
