@@ -58,6 +58,18 @@ bool mms_hlc_absurd(uint64_t stamp, struct mms_wall now)
 	return now.ms >= PLAUSIBLE_WALL_MS && is_ahead(stamp, now, (uint64_t) (ABSURD_YEARS * YEAR_MS));
 }
 
+enum mms_record_verdict mms_hlc_decode(struct mms_slice bytes, struct mms_slice key, struct mms_wall now,
+		struct mms_record_header *out)
+{
+	enum mms_record_verdict verdict = mms_record_decode(bytes, key, out);
+
+	if (verdict == MMS_RECORD_GOOD
+			&& (mms_hlc_absurd(out->version.hlc, now) || mms_hlc_absurd(out->version.incarnation, now))) {
+		return MMS_RECORD_DAMAGED;
+	}
+	return verdict;
+}
+
 /* A wall clock before 1970 or past the 48 bits counts as the nearest end. */
 static uint64_t wall_ms(struct mms_wall now)
 {

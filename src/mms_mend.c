@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mms_command.h"
+#include "mms_hlc.h"
 
 /* A copy younger than this is probably on its way to the others in its writer's mailbox: no repair. */
 #define MIN_AGE_MS 1000
@@ -83,7 +84,7 @@ static void replace_damaged(struct mending *mending, unsigned node)
 	}
 	/* Only its payload is damaged: a sound copy of the same version may stand there by now, and must not be replaced by
 	 * an older one. */
-	if (mms_record_decode(expected, mending->question->key, &header) == MMS_RECORD_GOOD
+	if (mms_hlc_decode(expected, mending->question->key, mending->question->now, &header) == MMS_RECORD_GOOD
 			&& mms_version_compare(&header.version, &answer->header.version) > 0) {
 		return;
 	}

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from measure import BUDGET_US, Phases, ms, no_harm, seconds, unharmed, wait_closed
+from measure import BUDGET_US, Phases, ms, no_harm, none_failed, seconds, unharmed, wait_closed
 from rig import record
 from rig.load import Load
 from rig.network import Namespaces, namespaces_allowed
@@ -154,8 +154,8 @@ def test_five_places_that_see_different_majorities_serve_and_converge(cluster, f
         begin, end = load.run_for(seconds(full, 60, 4))
         shop.join()
         load.run_for(seconds(full, 10, 1.5))
-    failed = load.failed()
-    bar("F35", f"{cut.__name__.strip('_')}: all hosts serve", f"{len(failed)} failed of {len(load.samples)} {failed[:1]}", not failed)
+    none_failed("F35", [sample.failed for sample in load.failed()],
+                f"{cut.__name__.strip('_')}: all hosts serve, 0 failed of {len(load.samples)}")
     slowest = max(sample.session_us for sample in load.between(begin, end))
     timing("F35", "each within budget", ms(slowest), slowest <= BUDGET_US + 50000)
     bar("F35", "all nodes equal within 10 s of the heal", f"{shop.wait_equal(10):.1f} s", True)

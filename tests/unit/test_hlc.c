@@ -276,6 +276,36 @@ static void stamps_years_ahead_are_absurd_unless_the_own_clock_is(void **state)
 	assert_true(mms_hlc_absurd(UINT64_MAX, wall(1704067200000)));
 }
 
+static void a_sound_header_with_an_absurd_stamp_or_incarnation_is_damage(void **state)
+{
+	const struct mms_slice key = {"mms:a", 5};
+	const uint64_t good = stamp_of(NOW_MS, 0), absurd = stamp_of(NOW_MS + 100 * 365 * DAY_MS, 0);
+	const struct {
+		uint64_t incarnation, hlc;
+		int64_t now_ms;
+		enum mms_record_verdict verdict;
+	} cases[] = {
+		{0, good, NOW_MS, MMS_RECORD_GOOD}, {good, good, NOW_MS, MMS_RECORD_GOOD},
+		{0, absurd, NOW_MS, MMS_RECORD_DAMAGED}, {absurd, good, NOW_MS, MMS_RECORD_DAMAGED},
+		{0, absurd, 0, MMS_RECORD_GOOD}, /* a machine in 1970 can't judge */
+	};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+		struct mms_record_header header = {.version = {.incarnation = cases[index].incarnation, .hlc = cases[index].hlc}};
+		unsigned char bytes[MMS_RECORD_HEADER_SIZE];
+		struct mms_record_header decoded;
+
+		mms_record_describe(&header, (struct mms_slice) {"", 0});
+		mms_record_encode(&header, key, bytes);
+		assert_int_equal(mms_hlc_decode((struct mms_slice) {(const char *) bytes, sizeof(bytes)}, key,
+				wall(cases[index].now_ms), &decoded), cases[index].verdict);
+		bytes[20] ^= 1;
+		assert_int_equal(mms_hlc_decode((struct mms_slice) {(const char *) bytes, sizeof(bytes)}, key,
+				wall(cases[index].now_ms), &decoded), MMS_RECORD_DAMAGED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +321,7 @@ int main(void)
 		cmocka_unit_test(threads_get_unique_stamps_each_in_order),
 		cmocka_unit_test(nothing_wraps_around),
 		cmocka_unit_test(stamps_years_ahead_are_absurd_unless_the_own_clock_is),
+		cmocka_unit_test(a_sound_header_with_an_absurd_stamp_or_incarnation_is_damage),
 	};
 
 	return cmocka_run_group_tests_name("hlc", tests, NULL, NULL);

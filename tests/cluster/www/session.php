@@ -35,6 +35,12 @@ function step(string $verb, array $words, array &$answer)
         case 'get':
             $answer['values'][$words[0]] = $_SESSION[$words[0]] ?? null;
             return true;
+        case 'size':
+            $answer['values'][$words[0]] = isset($_SESSION[$words[0]]) ? strlen($_SESSION[$words[0]]) : null;
+            return true;
+        case 'gc':
+            $answer['values']['gc'] = session_gc();
+            return true;
         case 'all':
             $answer['values'] = $_SESSION;
             return true;

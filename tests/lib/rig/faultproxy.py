@@ -11,10 +11,14 @@ A link forwards bytes until it is told otherwise by Link.set(...):
                         after N bytes of replies on a connection, counted from now on
   limit=N               the faults above hit only the next N connections
   latency_ms, jitter    delays replies; jitter 0.5 means 50 to 150 % of it
+  cut_request=N         RST to both sides after N bytes of commands on a connection, counted from now on
   slice=True            replies in pieces of one byte
+  bytes_per_second=N    replies at that rate
+  slow_close_ms=N       the node's closing of a connection reaches the client so much later
   rules=[{"verb": "GET" or "*", "do": ..., "share": 1.0, ...}]
                         per command: "answer" (reply) instead of the node, "swallow" its reply, "twice",
-                        "delay" (delay_ms) it and what follows, "reset" when the command comes
+                        "delay" (delay_ms) it and what follows, "reset" when the command comes,
+                        "corrupt" / "corrupt_command": one bit of the reply / the command is flipped
 
 Link.clear() heals. Rules need whole frames from the first byte on, so commands are always parsed.
 """
@@ -76,7 +80,7 @@ class Link:
         self._proxy.ask(self._name, "reset_all")
 
     def counts(self):
-        """connections, commands, reply_bytes, hit (rules and faults that struck) since start."""
+        """connections, commands, command_bytes, reply_bytes, hit (rules and faults that struck) since start."""
         return self._proxy.ask(self._name, "counts")
 
 
@@ -87,7 +91,7 @@ class _Server:
 
     def __init__(self, target):
         self.target, self.faults, self.connections = target, {}, set()
-        self.counts = {"connections": 0, "commands": 0, "reply_bytes": 0, "hit": 0}
+        self.counts = {"connections": 0, "commands": 0, "command_bytes": 0, "reply_bytes": 0, "hit": 0}
         self._listener, self._fillers = None, []
         self._socket = self._bind(0)
         self.port = self._socket.getsockname()[1]
@@ -144,6 +148,12 @@ class _Server:
         return True
 
 
+def _flipped(data):
+    """The same bytes with one bit of one of them changed."""
+    position = random.randrange(len(data))
+    return data[:position] + bytes([data[position] ^ 1 << random.randrange(8)]) + data[position + 1:]
+
+
 def _abort(transport):
     """Closes with RST instead of FIN."""
     if transport is None or transport.is_closing():
@@ -167,7 +177,7 @@ class _Front(asyncio.Protocol):
     def __init__(self, server):
         self.server, self.transport, self.back = server, None, None
         self._incoming, self._early = bytearray(), []
-        self._entries, self._sent = [], 0
+        self._entries, self._sent, self._taken = [], 0, 0
         self._timer = None
         self._sending = None
 
@@ -214,9 +224,28 @@ class _Front(asyncio.Protocol):
             if not self._take(frame, forward):
                 return
         del self._incoming[:position]
-        if forward:
-            self.back.transport.write(bytes(forward))
+        if forward and not self._forward(bytes(forward)):
+            return
         self._emit()
+
+    def _forward(self, data):
+        """Hands commands to the node; False when the connection died of it."""
+        faults = self.server.faults
+        self.server.counts["command_bytes"] += len(data)
+        cut = faults.get("cut_request")
+        if cut is not None and self._taken + len(data) > cut and self.server.strikes():
+            self.back.transport.write(data[:max(0, cut - self._taken)])
+            # As in _cut(): the bytes before it must arrive.
+            asyncio.get_running_loop().call_later(0.002, self._abort_both)
+            self._sending = True
+            return False
+        self._taken += len(data)
+        self.back.transport.write(data)
+        return True
+
+    def _abort_both(self):
+        _abort(self.back.transport)
+        _abort(self.transport)
 
     def _take(self, frame, forward):
         """Queues one command; False when the connection died of it."""
@@ -229,7 +258,7 @@ class _Front(asyncio.Protocol):
             self._entries.append(_Entry(rule["reply"].encode() + b"\r\n"))
         else:
             self._entries.append(_Entry(rule=rule))
-            forward += frame
+            forward += _flipped(frame) if rule and rule["do"] == "corrupt_command" else frame
         return True
 
     def _rule(self, frame):
@@ -254,7 +283,7 @@ class _Front(asyncio.Protocol):
 
     def _settle(self, entry, data):
         action = entry.rule["do"] if entry.rule else None
-        entry.data = {"swallow": b"", "twice": data * 2}.get(action, data)
+        entry.data = _flipped(data) if action == "corrupt" else {"swallow": b"", "twice": data * 2}.get(action, data)
         delay = entry.rule["delay_ms"] if action == "delay" else 0
         latency = self.server.faults.get("latency_ms", 0)
         if latency:
@@ -290,7 +319,9 @@ class _Front(asyncio.Protocol):
             return
         self._sent += len(data)
         if faults.get("slice"):
-            self._sending = asyncio.ensure_future(self._send_sliced(data))
+            self._sending = asyncio.ensure_future(self._send_pieces(data, 1, 0))
+        elif faults.get("bytes_per_second"):
+            self._sending = asyncio.ensure_future(self._send_pieces(data, max(1, faults["bytes_per_second"] // 50), 0.02))
         else:
             self.transport.write(data)
 
@@ -302,23 +333,24 @@ class _Front(asyncio.Protocol):
             asyncio.get_running_loop().call_later(0.002, _abort, self.transport)
         self._sending = True  # nothing more leaves on this connection
 
-    async def _send_sliced(self, data):
-        for index in range(len(data)):
+    async def _send_pieces(self, data, size, pause):
+        for index in range(0, len(data), size):
             if self.transport.is_closing():
                 return
-            self.transport.write(data[index:index + 1])
-            await asyncio.sleep(0)
+            self.transport.write(data[index:index + size])
+            await asyncio.sleep(pause)
         self._sending = None
         self._emit()
 
     def faults_changed(self):
-        self._sent = 0
+        self._sent = self._taken = 0
         if not self._held():
             self._process()
 
     def node_closed(self):
         if not self._held() and self.transport:
-            self.transport.close()
+            pause = self.server.faults.get("slow_close_ms", 0) / 1000
+            asyncio.get_running_loop().call_later(pause, self.transport.close)
 
     def connection_lost(self, _error):
         self.server.connections.discard(self)

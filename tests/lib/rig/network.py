@@ -106,6 +106,10 @@ class Namespaces:
             self._inside(self._places[here], "nft", "delete table inet cut")
         self._deaf = {}
 
+    def set(self, index, name, value):
+        """A sysctl of place `index`."""
+        self._inside(self._places[index], "sh", "-c", f"echo '{value}' > /proc/sys/{name.replace('.', '/')}")
+
     def lose(self, index, percent):
         """Place `index` loses so many of the packets that come to it from other places; 0 ends that."""
         rules = "add table inet loss; delete table inet loss"

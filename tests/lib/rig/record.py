@@ -3,6 +3,11 @@ import struct
 from dataclasses import dataclass
 
 HEADER_SIZE = 80
+_CRC32C = []
+for _byte in range(256):
+    for _ in range(8):
+        _byte = _byte >> 1 ^ (0x82F63B78 if _byte & 1 else 0)
+    _CRC32C.append(_byte)
 _FLAG_TOMBSTONE = 1
 _FLAG_BLIND = 2
 
@@ -31,3 +36,24 @@ def parse(data):
     incarnation, hlc, writer, sequence = struct.unpack_from(">QQQQ", data, 8)
     return Record(bool(flags & _FLAG_TOMBSTONE), bool(flags & _FLAG_BLIND),
                   incarnation, hlc, writer, sequence, data[HEADER_SIZE:])
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+def sound(data, key):
+    """True when both checksums and the length are right."""
+    if len(data) < HEADER_SIZE or data[:4] != b"MMS\x01":
+        return False
+    length, payload_crc, header_crc = struct.unpack_from(">III", data, 68)
+    return (len(data) == HEADER_SIZE + length and crc32c(data[HEADER_SIZE:]) == payload_crc
+            and crc32c(key.encode() + data[:76]) == header_crc)
+
+
+def sealed(data, key):
+    """The same bytes with a header checksum that is right again."""
+    return data[:76] + struct.pack(">I", crc32c(key.encode() + data[:76])) + data[HEADER_SIZE:]

@@ -1,0 +1,179 @@
+"""Connections, descriptors, ports and sizes that run out; PHP's own rules while a node is away."""
+import os
+import re
+
+import pytest
+
+from measure import Phases, no_harm, seconds, wait_closed
+from rig.network import Namespaces, namespaces_allowed
+from rig.process import until
+from rig.results import bar, timing
+
+MB = 1 << 20
+
+
+def _fill_up(node, count=40):
+    """Takes all connections that the node allows, and closes those of everybody else."""
+    held = [node.client() for _ in range(count)]
+    own = {client.call("CLIENT", "ID") for client in held}
+    held[0].call("CONFIG", "SET", "maxclients", count)
+    listing = held[0].call("CLIENT", "LIST").decode()
+    for number in map(int, re.findall(r"(?m)^id=(\d+)", listing)):
+        if number not in own:
+            held[0].call("CLIENT", "KILL", "ID", number)
+    return held
+
+
+@pytest.mark.row("F40")
+@pytest.mark.parametrize("index", [0, 2], ids=["local", "peer"])
+def test_a_node_without_room_for_connections_is_done_without(cluster, full, index):
+    shop = cluster(3, 2)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 1)
+        held = _fill_up(shop.nodes[index])
+        phases.run("full", seconds(full, 30, 2.5))
+        statuses = [host.node_status(shop.nodes[index].name) for host in shop.hosts]
+        held[0].call("CONFIG", "SET", "maxclients", 10000)
+        for client in held:
+            client.close()
+        wait_closed(shop, shop.nodes[index].name)
+        phases.run("back", 1)
+    bar("F40", "maxclients reached: the node is out of use, and the reason named",
+        [(each["state"], each["last_error"]) for each in statuses],
+        all(each["state"] != "closed" and "max number of clients" in str(each["last_error"]) for each in statuses))
+    no_harm("F40", shop, phases, ["healthy", "full", "back"])
+    bar("F40", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
+
+
+@pytest.mark.row("F40")
+def test_a_worker_without_descriptors_serves_with_what_it_has(cluster, new_id, full):
+    shop = cluster(3, 1, workers=1)
+    # A worker that has not served yet; the number of the next descriptor is what counts, not how many there are.
+    top = max(max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) for pid in shop.hosts[0].workers())
+    served, failed, states = [], [], []
+    # One for the request, one for the script, then one after the other for nodes and the replicator.
+    for spare in range(3, 18 if full else 11):
+        host = shop.add_host(0, pool=[f"rlimit_files = {top + 1 + spare}"])
+        for _ in range(100 if full else 10):
+            session = new_id()
+            answer = host.visit(session, "start;set:n:1;close;status", timeout=10)
+            (failed if answer["warnings"] else served).append((spare, session, answer["warnings"]))
+        states.append([node["state"] for node in answer["values"]["status"]["nodes"]])
+    bar("F40", "descriptors run out: served wherever one node can be connected to",
+        f"{len(served)} served, {len(failed)} failed {failed[:1]}", served and not failed)
+    bar("F40", "no node is blamed for it", states, all(state == "closed" for each in states for state in each))
+    for host in shop.hosts[1:]:
+        host.stop()
+    took = shop.wait_equal(10)
+    stored = set(shop.nodes[1].raw_records())
+    missing = [each for each in served if each[1] not in stored]
+    bar("F40", "what was acknowledged is on all nodes", f"{len(missing)} missing of {len(served)}, equal after {took:.1f} s",
+        not missing)
+
+
+@pytest.mark.row("F40")
+def test_a_host_without_free_ports_serves_from_its_own_node(cluster, full):
+    if not namespaces_allowed():
+        pytest.skip("network namespaces are refused here: the range of ports is the whole machine's")
+    network = Namespaces(3)
+    shop = cluster(3, 3, network=network)
+    with Phases(shop, full) as phases:
+        phases.run("healthy", 1)
+        # Three ports to each peer for nine connections; those that stand are closed, so that all must connect.
+        network.set(0, "net.ipv4.ip_local_port_range", "61000 61002")
+        for node in shop.nodes[1:]:
+            node.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        phases.run("no ports", seconds(full, 30, 2.5))
+        network.set(0, "net.ipv4.ip_local_port_range", "32768 60999")
+        phases.run("back", 1)
+    no_harm("F40", shop, phases, ["healthy", "no ports", "back"])
+    bar("F40", "no free ports: 0 failed, all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
+
+
+def _sized(host, session, size, timeout=60):
+    return host.visit(session, f"start;fill:big:{size}:{session};close", timeout=timeout)
+
+
+def _slowest(node, verbs=None):
+    """(ms, verb) of the slowest command in the node's slow log, but for what the rig itself looks at."""
+    entries = [(entry[2] / 1000, entry[3][0].decode().upper()) for entry in node.call("SLOWLOG", "GET", "1000")]
+    return max((entry for entry in entries if entry[1] not in ("SLOWLOG", "CONFIG", "INFO")
+                and (verbs is None or entry[1] in verbs)), default=(0.0, "none"))
+
+
+def _plain(node, size):
+    """ms that the server itself takes for a plain GET of so many bytes."""
+    node.call("CONFIG", "SET", "slowlog-max-len", "1000")
+    node.call("CONFIG", "SET", "slowlog-log-slower-than", "0")
+    with node.client(timeout=30) as client:
+        client.call("SET", "plain", b"x" * size)
+        for _ in range(3):
+            client.call("GET", "plain")
+        client.call("DEL", "plain")
+    plain = _slowest(node, ["GET"])[0]
+    node.call("SLOWLOG", "RESET")
+    return plain
+
+
+@pytest.mark.row("F44")
+def test_sessions_up_to_the_limit_work_and_larger_ones_are_refused(cluster, new_id, full):
+    shop = cluster(3, 2, workers=2, ini={"memory_limit": "3G"})
+    host, other = shop.hosts
+    sizes = {"1 MB": MB, "15.9 MB": int(15.9 * MB)}
+    plain = max(_plain(node, sizes["15.9 MB"]) for node in shop.nodes)
+    for name, size in sizes.items():
+        session = new_id()
+        answer = host.visit(session, f"start;fill:big:{size}:{session};close")
+        seen = other.visit(session, "read_and_close;size:big")["values"]["big"]
+        bar("F44", f"{name}: stored, and read on another host at once", f"{answer['warnings']}, {seen} bytes",
+            not answer["warnings"] and seen == size)
+    assert host.flush(10000) and other.flush(10000)
+    until(lambda: not any(node["hints"] for each in shop.hosts for node in each.status()["nodes"]), 10, "hints delivered")
+    stall = max(_slowest(node) for node in shop.nodes)
+    over = {"17 MB": 17 * MB, "64 MB": 64 * MB, **({"511 MB": 511 * MB} if full else {})}
+    for name, size in over.items():
+        session = new_id()
+        assert host.put(session, "n", "old")
+        answer = host.visit(session, f"start;fill:big:{size}:{session};close", timeout=120)
+        seen = other.visit(session, "read_and_close;get:n;size:big")["values"]
+        bar("F44", f"{name}: refused with a warning, the older content stays", f"{answer['warnings'][:1]}, {seen}",
+            bool(answer["warnings"]) and "max_session_size" in answer["warnings"][0] and seen == {"n": "old", "big": None})
+    bar("F44", "all nodes equal within 10 s", f"{shop.wait_equal(10):.1f} s", True)
+    timing("F44", "16 MB: no command holds a server for 5 ms, or longer than a plain GET of that size (SLOWLOG)",
+           f"{stall[1]} {stall[0]:.1f} ms, plain GET {plain:.1f} ms", stall[0] <= max(5.0, 1.5 * plain))
+
+
+@pytest.mark.row("F47")
+@pytest.mark.parametrize("away", [None, 0, 2], ids=["healthy", "local-away", "peer-away"])
+def test_the_rules_of_phps_handlers_hold_with_a_node_away(cluster, new_id, away):
+    shop = cluster(3, 2)
+    host, other = shop.hosts
+    if away is not None:
+        assert host.put(new_id(), "a", "b")
+        shop.nodes[away].kill()
+    session, said = new_id(), []
+
+    def visit(steps, where=host, sid=None):
+        answer = where.visit(sid or session, steps)
+        said.extend(answer["warnings"])
+        return answer
+    assert visit("start;set:n:1;close")["ok"]["close"]
+    seen = {"read_and_close": visit("read_and_close;get:n;set:n:2", other)["values"]["n"]}
+    seen["after it"] = other.fetch(session, "n")
+    visit("start;set:n:3;abort")
+    seen["after abort"] = other.fetch(session, "n")
+    seen["reset"] = visit("start;set:n:4;reset;get:n;close")["values"]["n"]
+    fresh = visit("start;regenerate:1;set:n:5;close")["id"]
+    seen["regenerated"] = other.fetch(fresh, "n")
+    seen["old id"] = other.fetch(session, "n")
+    kept = visit("start;regenerate;close", other, fresh)["id"]
+    seen["regenerated, old kept"] = (host.fetch(kept, "n"), host.fetch(fresh, "n"))
+    answer = visit("start;gc;close", host, kept)
+    seen["gc"] = answer["values"]["gc"]
+    visit("start;destroy", other, kept)
+    seen["destroyed"] = host.fetch(kept, "n")
+    expected = {"read_and_close": "1", "after it": "1", "after abort": "1", "reset": "1", "regenerated": "5", "old id": None,
+                "regenerated, old kept": ("5", "5"), "gc": 0, "destroyed": None}
+    wrong = {name: value for name, value in seen.items() if value != expected[name]}
+    bar("F47", f"read_and_close, abort, reset, regenerate, gc, destroy with {away if away is None else shop.nodes[away].name} away",
+        wrong or "as PHP has it", not wrong and not said)
