@@ -89,6 +89,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_metrics.c
     src/mms_mirror.c
     src/mms_node_list.c
+    src/mms_note.c
     src/mms_output.c
     src/mms_process.c
     src/mms_quorum.c
@@ -104,6 +105,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_shm.c
     src/mms_spin.c
     src/mms_store.c
+    src/mms_survey.c
     src/mms_tending.c
     src/mms_token.c
     src/mms_watch.c

@@ -57,7 +57,8 @@ void php_mmsession_notice_fork(void);
 /* Frees a thread's connections and settings. */
 void php_mmsession_forget(zend_mmsession_globals *globals);
 
-/* Writes one log line for each node that went down since the last look of any worker (at most one a minute and node). */
+/* Writes one log line for each node that went down, and each notice that was raised, since the last look of any worker (at
+ * most one a minute and node or notice). */
 void php_mmsession_log_events(struct mms_client *client);
 
 /* Milliseconds of CPU that the replicator's thread may use beside a request of this process; 0 = any. */

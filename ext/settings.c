@@ -265,15 +265,29 @@ void php_mmsession_forget(zend_mmsession_globals *globals)
 	globals->settings = NULL;
 }
 
+static void log_note(struct mms_note_sh *note)
+{
+	char text[MMS_NOTE_TEXT_SIZE], line[MMS_NOTE_TEXT_SIZE + 32];
+
+	if (!mms_note_pending(note) || !mms_note_take_event(note, mms_clock_mono().us) || !PG(log_errors)) {
+		return;
+	}
+	(void)mms_note_read(note, text, sizeof text);
+	snprintf(line, sizeof line, "mmsession: %s", text);
+	php_log_err(line);
+}
+
 void php_mmsession_log_events(struct mms_client *client)
 {
+	for (unsigned i = 0; i < MMS_NOTICE_COUNT; i++) {
+		log_note(&client->cluster->notices[i]);
+	}
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		struct mms_breaker_sh *breaker = &client->cluster->nodes[i].breaker;
 		char text[MMS_BREAKER_TEXT_SIZE], line[MMS_BREAKER_TEXT_SIZE + 128];
 
-		if (atomic_load_explicit(&breaker->opened_count, memory_order_relaxed)
-				== atomic_load_explicit(&breaker->logged_count, memory_order_relaxed)
-				|| !mms_breaker_take_event(breaker, mms_clock_mono()) || !PG(log_errors)) {
+		log_note(&client->cluster->nodes[i].warning);
+		if (!mms_note_pending(&breaker->note) || !mms_breaker_take_event(breaker, mms_clock_mono()) || !PG(log_errors)) {
 			continue;
 		}
 		(void)mms_breaker_last_error(breaker, text, sizeof text);

@@ -76,6 +76,40 @@ static void add_mailbox(zval *status, struct mms_client *client)
 	add_assoc_zval(status, "mailbox", &list);
 }
 
+static void add_warning(zval *list, const char *kind, const struct mms_note_sh *note)
+{
+	char text[MMS_NOTE_TEXT_SIZE];
+	int64_t at_ms = mms_note_read(note, text, sizeof text);
+	zval warning;
+
+	if (at_ms == 0) {
+		return;
+	}
+	array_init(&warning);
+	add_assoc_string(&warning, "kind", kind);
+	add_assoc_string(&warning, "text", text);
+	add_assoc_double(&warning, "at", (double)at_ms / 1000.0);
+	add_assoc_long(&warning, "count", (zend_long)atomic_load(&note->raised_count));
+	add_assoc_bool(&warning, "active", atomic_load(&note->active) != 0);
+	add_next_index_zval(list, &warning);
+}
+
+/* All that was ever noticed; what has ended says so. */
+static void add_warnings(zval *status, const struct mms_client *client)
+{
+	static const char *const kinds[] = MMS_NOTICE_NAMES;
+	zval list;
+
+	array_init(&list);
+	for (unsigned i = 0; i < MMS_NOTICE_COUNT; i++) {
+		add_warning(&list, kinds[i], &client->cluster->notices[i]);
+	}
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		add_warning(&list, "node", &client->cluster->nodes[i].warning);
+	}
+	add_assoc_zval(status, "warnings", &list);
+}
+
 static zend_long age_ms(int64_t since_us)
 {
 	return since_us == 0 ? -1 : (zend_long)((mms_clock_mono().us - since_us) / 1000);
@@ -124,6 +158,7 @@ PHP_FUNCTION(mmsession_status)
 	add_assoc_zval(return_value, "nodes", &nodes);
 	add_mailbox(return_value, client);
 	add_replicator(return_value, client);
+	add_warnings(return_value, client);
 	array_init(&counters);
 	for (unsigned i = 0; i < MMS_METRIC_COUNT; i++) {
 		add_assoc_long(&counters, mms_metrics_name((enum mms_metric)i),

@@ -1,10 +1,6 @@
 /* The circuit breaker. Its difficulty is that any process may be killed between two of its stores: every field is
- * atomic, the state alone decides, and what is left half-done heals by itself (a probe comes early, a text is
- * dropped). No fences: ThreadSanitizer can't follow them. */
+ * atomic, the state alone decides, and what is left half-done heals by itself (a probe comes early). */
 #include "mms_breaker.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #define LATENCY_WEIGHT 8
 #define WAIT_LATENCIES 4
@@ -13,9 +9,6 @@
 #define BACKOFF_STEP_MAX 16u
 #define REOPENING_STEPS 3u
 #define BACKOFF_MAX_US (MMS_BREAKER_PROBE_MAX_MS * INT64_C(1000)) /* before jitter */
-#define EVENT_INTERVAL_US INT64_C(60000000)
-#define TEXT_READS_MAX 100
-#define TEXT_WRITER_DEAD_MS 1000
 
 static bool open_breaker(struct mms_breaker_sh *breaker, struct mms_mono now, uint32_t random);
 static bool open_write_side(struct mms_breaker_sh *breaker, struct mms_mono now, uint32_t random);
@@ -23,8 +16,6 @@ static void schedule_first_probe(struct mms_breaker_sh *breaker, bool stable, st
 static bool was_stable(const struct mms_breaker_sh *breaker, struct mms_mono now);
 static uint32_t next_step(uint32_t step, uint32_t steps);
 static int64_t backoff_us(uint32_t step, uint32_t random);
-static void remember_error(struct mms_breaker_sh *breaker, const char *text, struct mms_wall wall);
-static bool claim_text(struct mms_breaker_sh *breaker, struct mms_wall wall, uint32_t *sequence);
 
 /* Fields of the mapping are written by other processes: relaxed unless said otherwise. */
 #define load(field) atomic_load_explicit(&(field), memory_order_relaxed)
@@ -63,7 +54,7 @@ void mms_breaker_good(struct mms_breaker_sh *breaker, uint32_t latency_us)
 bool mms_breaker_fault(struct mms_breaker_sh *breaker, enum mms_fault fault, const char *text,
 		struct mms_mono now, struct mms_wall wall, uint32_t random)
 {
-	remember_error(breaker, text, wall);
+	mms_note_write(&breaker->note, text, wall.ms);
 	if (fault == MMS_FAULT_WRITE_ONLY) {
 		return open_write_side(breaker, now, random);
 	}
@@ -79,7 +70,7 @@ bool mms_breaker_fault(struct mms_breaker_sh *breaker, enum mms_fault fault, con
 
 void mms_breaker_note(struct mms_breaker_sh *breaker, const char *text, struct mms_wall wall)
 {
-	remember_error(breaker, text, wall);
+	mms_note_write(&breaker->note, text, wall.ms);
 }
 
 bool mms_breaker_probe_due(const struct mms_breaker_sh *breaker, struct mms_mono now)
@@ -154,48 +145,12 @@ uint32_t mms_breaker_wait_us(const struct mms_breaker_sh *breaker, uint32_t read
 
 struct mms_wall mms_breaker_last_error(const struct mms_breaker_sh *breaker, char *out, size_t size)
 {
-	char text[MMS_BREAKER_TEXT_SIZE];
-	struct mms_wall wall = {0};
-
-	/* A seqlock. The acquire loads keep the second look at the sequence behind the copy. A writer that was killed
-	 * leaves the sequence odd: after some tries a mixed text is better than none. */
-	for (int tries = 0; tries < TEXT_READS_MAX; tries++) {
-		const uint32_t before = atomic_load_explicit(&breaker->error_sequence, memory_order_acquire);
-
-		wall.ms = atomic_load_explicit(&breaker->error_at_ms, memory_order_acquire);
-		for (size_t index = 0; index < sizeof(text); index++) {
-			text[index] = __atomic_load_n(&breaker->error_text[index], __ATOMIC_ACQUIRE);
-		}
-		if (before % 2 == 0 && before == atomic_load_explicit(&breaker->error_sequence, memory_order_relaxed)) {
-			break;
-		}
-	}
-	text[sizeof(text) - 1] = '\0';
-	if (size > 0) {
-		const size_t len = strnlen(text, size - 1);
-
-		memcpy(out, text, len);
-		out[len] = '\0';
-	}
-	return wall;
+	return (struct mms_wall){ mms_note_read(&breaker->note, out, size) };
 }
 
 bool mms_breaker_take_event(struct mms_breaker_sh *breaker, struct mms_mono now)
 {
-	const uint64_t opened_count = load(breaker->opened_count);
-	int64_t logged_at_us = load(breaker->logged_at_us);
-
-	if (opened_count == load(breaker->logged_count)) {
-		return false;
-	}
-	if (logged_at_us != 0 && now.us - logged_at_us < EVENT_INTERVAL_US) {
-		return false;
-	}
-	if (!atomic_compare_exchange_strong(&breaker->logged_at_us, &logged_at_us, now.us == 0 ? 1 : now.us)) {
-		return false;
-	}
-	store(breaker->logged_count, opened_count);
-	return true;
+	return mms_note_take_event(&breaker->note, now.us);
 }
 
 static bool open_breaker(struct mms_breaker_sh *breaker, struct mms_mono now, uint32_t random)
@@ -231,7 +186,7 @@ static void schedule_first_probe(struct mms_breaker_sh *breaker, bool stable, st
 	store(breaker->backoff_step, step);
 	store(breaker->good_probes, 0);
 	store(breaker->probe_at_us, now.us + backoff_us(step, random));
-	atomic_fetch_add_explicit(&breaker->opened_count, 1, memory_order_relaxed);
+	mms_note_raise(&breaker->note);
 }
 
 static bool was_stable(const struct mms_breaker_sh *breaker, struct mms_mono now)
@@ -260,39 +215,4 @@ static int64_t backoff_us(uint32_t step, uint32_t random)
 	const int64_t span_us = wait_us * 2 * JITTER_PERCENT / 100;
 
 	return wait_us - span_us / 2 + (int64_t) (((uint64_t) span_us * random) >> 32);
-}
-
-/* The writer's half of the seqlock. When another fault is being written just now, this one's text is dropped. */
-static void remember_error(struct mms_breaker_sh *breaker, const char *text, struct mms_wall wall)
-{
-	uint32_t sequence;
-
-	if (!claim_text(breaker, wall, &sequence)) {
-		return;
-	}
-	const size_t len = strnlen(text, MMS_BREAKER_TEXT_SIZE - 1);
-
-	/* Release: no byte may be seen before the odd sequence. */
-	atomic_store_explicit(&breaker->error_at_ms, wall.ms, memory_order_release);
-	for (size_t index = 0; index < MMS_BREAKER_TEXT_SIZE; index++) {
-		__atomic_store_n(&breaker->error_text[index], index < len ? text[index] : '\0', __ATOMIC_RELEASE);
-	}
-	/* Fails when this writer was stopped for so long that another took the text over. */
-	atomic_compare_exchange_strong(&breaker->error_sequence, &sequence, sequence + 1);
-}
-
-/* Makes the sequence odd. An odd one whose time is long past belongs to a writer that was killed: taken over. */
-static bool claim_text(struct mms_breaker_sh *breaker, struct mms_wall wall, uint32_t *sequence)
-{
-	uint32_t found = atomic_load(&breaker->error_sequence);
-	uint32_t claimed = found + 1;
-
-	if (found % 2 != 0) {
-		if (llabs(wall.ms - load(breaker->error_at_ms)) < TEXT_WRITER_DEAD_MS) {
-			return false;
-		}
-		claimed = found + 2;
-	}
-	*sequence = claimed;
-	return atomic_compare_exchange_strong(&breaker->error_sequence, &found, claimed);
 }

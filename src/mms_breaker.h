@@ -11,13 +11,14 @@
 #include <stdint.h>
 
 #include "mms_clock.h"
+#include "mms_note.h"
 
 #define MMS_BREAKER_SOFT_LIMIT 3          /* soft faults in a row that open it */
 #define MMS_BREAKER_PROBE_MIN_MS 100
 #define MMS_BREAKER_PROBE_MAX_MS 5000     /* before jitter */
 #define MMS_BREAKER_STABLE_MS 10000       /* closed for so long: the next opening starts at the shortest wait */
 #define MMS_BREAKER_PROBES_TO_CLOSE 2     /* good probes in a row */
-#define MMS_BREAKER_TEXT_SIZE 192
+#define MMS_BREAKER_TEXT_SIZE MMS_NOTE_TEXT_SIZE
 
 enum mms_breaker_state { MMS_BREAKER_CLOSED, MMS_BREAKER_OPEN, MMS_BREAKER_HALF_OPEN };
 
@@ -36,12 +37,7 @@ struct mms_breaker_sh {
 	_Atomic uint32_t latency_us;     /* moving average of answer times (1/8 weight); 0 = unknown */
 	_Atomic int64_t probe_at_us;     /* monotonic; next probe not before */
 	_Atomic int64_t closed_at_us;    /* monotonic; when it closed last; 0 = never opened */
-	_Atomic uint64_t opened_count;   /* openings ever; who logs compares it with what was logged */
-	_Atomic uint64_t logged_count;   /* opened_count as of the last log line; see mms_breaker_take_event */
-	_Atomic int64_t logged_at_us;    /* monotonic time of that line */
-	_Atomic int64_t error_at_ms;     /* wall time of the last fault; 0 = none yet */
-	_Atomic uint32_t error_sequence; /* seqlock of error_text: odd while one writes */
-	char error_text[MMS_BREAKER_TEXT_SIZE]; /* of the last fault; written under error_sequence */
+	struct mms_note_sh note;         /* last fault, and what is to be logged: raised by every opening */
 };
 
 /* May a request read from / write to this node now? One or two relaxed loads. */

@@ -233,6 +233,20 @@ void mms_client_count(struct mms_client *client, enum mms_metric metric)
 	mms_metrics_add(&client->cluster->metrics, metric, 1);
 }
 
+void mms_client_count_foreign(struct mms_client *client, unsigned node)
+{
+	const struct mms_node_config *config = &client->settings.nodes[node];
+	struct mms_note_sh *notice = &client->cluster->notices[MMS_NOTICE_FOREIGN_KEY];
+	struct mms_error text;
+
+	/* No session id: it is as good as a password. */
+	mms_error_set(&text, "node %s (%s): the key of a session holds something that is not mmsession's: left alone; give "
+			"mmsession.prefix a value of its own", config->name, config->address);
+	mms_note_write(notice, text.text, mms_clock_wall().ms);
+	mms_note_raise(notice);
+	mms_client_count(client, MMS_METRIC_foreign_keys);
+}
+
 uint32_t mms_client_random(struct mms_client *client)
 {
 	/* xorshift32 (Marsaglia 2003): jitter only. */

@@ -78,6 +78,8 @@ void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_u
 size_t mms_client_tmp_key(struct mms_client *client, char out[MMS_TMP_KEY_MAX]);
 
 void mms_client_count(struct mms_client *client, enum mms_metric metric);
+/* Counts a key that is not ours, and raises the notice. */
+void mms_client_count_foreign(struct mms_client *client, unsigned node);
 uint32_t mms_client_random(struct mms_client *client);
 
 /* Bits of all configured nodes. */

@@ -202,6 +202,40 @@ void mms_command_info_server(struct mms_command *command)
 	word(command, "server");
 }
 
+void mms_command_info_settings(struct mms_command *command)
+{
+	begin(command, "INFO", 2);
+	word(command, "memory");
+	begin(command, "INFO", 2);
+	word(command, "replication");
+}
+
+void mms_command_time_and_hash(struct mms_command *command, struct mms_slice key)
+{
+	begin(command, "TIME", 1);
+	begin(command, "HGETALL", 2);
+	argument(command, key);
+}
+
+void mms_command_hash_set(struct mms_command *command, struct mms_slice key, struct mms_slice field,
+		struct mms_slice value, uint64_t ttl_ms)
+{
+	begin(command, "HSET", 4);
+	argument(command, key);
+	argument(command, field);
+	argument(command, value);
+	begin(command, "PEXPIRE", 3);
+	argument(command, key);
+	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+}
+
+void mms_command_hash_delete(struct mms_command *command, struct mms_slice key, struct mms_slice field)
+{
+	begin(command, "HDEL", 3);
+	argument(command, key);
+	argument(command, field);
+}
+
 void mms_command_read_whole(struct mms_command *command, struct mms_slice key)
 {
 	mms_command_get(command, key);

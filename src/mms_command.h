@@ -44,6 +44,16 @@ void mms_command_load_scripts(struct mms_command *command);
 void mms_command_ping(struct mms_command *command);
 void mms_command_info_server(struct mms_command *command);
 
+/* INFO memory, INFO replication. Replies: 2 strings. */
+void mms_command_info_settings(struct mms_command *command);
+/* The server's clock and a hash: TIME, HGETALL. Replies: 2 arrays. */
+void mms_command_time_and_hash(struct mms_command *command, struct mms_slice key);
+/* HSET, PEXPIRE. Replies: 2. */
+void mms_command_hash_set(struct mms_command *command, struct mms_slice key, struct mms_slice field,
+		struct mms_slice value, uint64_t ttl_ms);
+/* HDEL. Replies: 1. */
+void mms_command_hash_delete(struct mms_command *command, struct mms_slice key, struct mms_slice field);
+
 /* Whole record and its remaining life: GET, PTTL. Replies: 2. */
 void mms_command_read_whole(struct mms_command *command, struct mms_slice key);
 /* To stand before a whole read: whoever changes key from now on makes the next watched put on this connection do nothing.

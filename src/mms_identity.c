@@ -24,6 +24,11 @@ size_t mms_identity_behind_key(const struct mms_settings *settings, unsigned ind
 	return (size_t)snprintf(out, size, "%s:behind:%016" PRIx64 ":%s", settings->prefix, node_id, settings->host_id);
 }
 
+size_t mms_identity_hosts_key(const struct mms_settings *settings, char *out, size_t size)
+{
+	return (size_t)snprintf(out, size, "%s:hosts", settings->prefix);
+}
+
 /* FNV-1a (Fowler, Noll, Vo), to remember a run_id in one word. */
 static uint64_t hash_text(const char *text)
 {
@@ -35,8 +40,7 @@ static uint64_t hash_text(const char *text)
 	return hash == 0 ? 1 : hash;
 }
 
-/* Copies the value of "name:value\r\n" out of INFO's text. */
-static bool info_field(struct mms_slice info, const char *name, char *out, size_t size)
+bool mms_identity_info_field(struct mms_slice info, const char *name, char *out, size_t size)
 {
 	const char *found = info.len == 0 ? NULL : memmem(info.ptr, info.len, name, strlen(name));
 	size_t len = 0;
@@ -58,11 +62,11 @@ enum mms_status mms_identity_parse_info(struct mms_slice info, char run_id[MMS_R
 {
 	char mode[16];
 
-	if (info_field(info, "redis_mode:", mode, sizeof mode) && strcmp(mode, "cluster") == 0) {
+	if (mms_identity_info_field(info, "redis_mode:", mode, sizeof mode) && strcmp(mode, "cluster") == 0) {
 		mms_error_set(error, "Redis Cluster mode is not supported: set cluster-enabled no, every node stands alone");
 		return MMS_ERR_REFUSED;
 	}
-	if (!info_field(info, "run_id:", run_id, MMS_RUN_ID_MAX + 1)) {
+	if (!mms_identity_info_field(info, "run_id:", run_id, MMS_RUN_ID_MAX + 1)) {
 		mms_error_set(error, "INFO server has no run_id: allow INFO for mmsession.user, or connect without a proxy");
 		return MMS_ERR_REFUSED;
 	}

@@ -32,6 +32,12 @@ size_t mms_identity_marker_key(const struct mms_settings *settings, char *out, s
 size_t mms_identity_behind_key(const struct mms_settings *settings, unsigned index, uint64_t node_id, char *out,
 		size_t size);
 
+/* `<prefix>:hosts`: who uses this node. */
+size_t mms_identity_hosts_key(const struct mms_settings *settings, char *out, size_t size);
+
+/* Copies the value of a line "name:value" out of INFO's text, cut at size; false when there is none. name with its colon. */
+bool mms_identity_info_field(struct mms_slice info, const char *name, char *out, size_t size);
+
 /* Finds run_id in the answer to INFO server. MMS_ERR_REFUSED with a text for a server in Redis Cluster mode or an answer
  * without run_id. */
 enum mms_status mms_identity_parse_info(struct mms_slice info, char run_id[MMS_RUN_ID_MAX + 1],

@@ -40,7 +40,7 @@ void mms_judge_answer(struct mms_fanout *fanout, unsigned node, const struct mms
 	if (copy->verdict == MMS_VERDICT_DAMAGED) {
 		mms_client_count(fanout->client, MMS_METRIC_corrupt_records);
 	} else if (copy->verdict == MMS_VERDICT_FOREIGN) {
-		mms_client_count(fanout->client, MMS_METRIC_foreign_keys);
+		mms_client_count_foreign(fanout->client, node);
 	}
 }
 

@@ -28,6 +28,7 @@
 #include "mms_reconcile.h"
 #include "mms_repair.h"
 #include "mms_resolver.h"
+#include "mms_survey.h"
 #include "mms_tending.h"
 
 #define STACK_SIZE (256 * 1024)
@@ -63,6 +64,7 @@ struct mms_replicator {
 	struct mms_delivery *delivery;
 	struct mms_repair *repair;
 	struct mms_resolver *resolver; /* NULL when no node is given by name */
+	struct mms_survey *survey;
 };
 
 static void *run(void *argument);
@@ -375,6 +377,7 @@ static bool open_office(struct mms_replicator *replicator)
 		office->links[i].distrust_until = office->links[i].ack_position;
 	}
 	replicator->resolver = mms_resolver_new(office);
+	replicator->survey = mms_survey_new(office);
 	replicator->wake = event_new(office->base, atomic_load(&cluster->wake_fd), EV_READ | EV_PERSIST, on_wake, NULL);
 	replicator->stop = event_new(office->base, replicator->stop_fd, EV_READ, only_end_the_sleep, NULL);
 	replicator->timer = event_new(office->base, -1, 0, only_end_the_sleep, NULL);
@@ -390,7 +393,9 @@ static void close_office(struct mms_replicator *replicator)
 		mms_link_fini(&office->links[i]);
 	}
 	mms_resolver_free(replicator->resolver);
+	mms_survey_free(replicator->survey);
 	replicator->resolver = NULL;
+	replicator->survey = NULL;
 	if (replicator->wake != NULL) {
 		event_free(replicator->wake);
 	}
@@ -469,6 +474,7 @@ static bool round_once(struct mms_replicator *replicator)
 		mms_greeting_recheck(&office->links[i]);
 	}
 	mms_resolver_run(replicator->resolver);
+	mms_survey_run(replicator->survey);
 	mms_marker_run(office);
 	mms_delivery_run(replicator->delivery);
 	mms_repair_run(replicator->repair);
@@ -482,21 +488,8 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 	int64_t next = office->now.us + MMS_REPLICATOR_BEAT_US;
 
 	for (unsigned i = 0; i < office->node_count; i++) {
-		const struct mms_link *link = &office->links[i];
-		const struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
-		int64_t at = INT64_MAX;
+		int64_t at = mms_tending_next_us(&office->links[i]);
 
-		if (link->state != MMS_LINK_DOWN && (link->state == MMS_LINK_CONNECTING || link->request_count > 0)) {
-			at = link->deadline.us;
-		} else if (mms_breaker_allows_write(breaker) && link->state == MMS_LINK_DOWN) {
-			at = link->retry_at.us;
-		}
-		if (!mms_breaker_allows_write(breaker) && !link->probing && atomic_load(&breaker->probe_at_us) < at) {
-			at = atomic_load(&breaker->probe_at_us);
-		}
-		if (office->none_usable && office->now.us + MMS_TENDING_ALL_DOWN_US < at) {
-			at = office->now.us + MMS_TENDING_ALL_DOWN_US;
-		}
 		next = at < next ? at : next;
 	}
 	if (mms_delivery_next_us(replicator->delivery) < next) {

@@ -43,6 +43,7 @@ struct mms_repair_sh {
 /* One node as this host sees it. */
 struct mms_node_sh {
 	struct mms_breaker_sh breaker;
+	struct mms_note_sh warning;     /* a setting of the server that does harm; the replicator */
 	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that meets it first */
 	_Atomic uint32_t behind;        /* 1: our behind marker for it stands on its peers; the replicator */
 	_Atomic uint64_t behind_token;  /* of that marker, 0 = none: a successor goes on with it; the replicator */
@@ -59,6 +60,15 @@ struct mms_node_sh {
 	_Atomic uint32_t address_check; /* CRC-32C of length and address: two replicators may write at once, or one die */
 	_Atomic uint64_t address[sizeof(struct sockaddr_storage) / 8]; /* through the two functions below only */
 };
+
+/* What people should know about a cluster, besides its nodes' faults. */
+enum mms_notice {
+	MMS_NOTICE_FOREIGN_KEY, /* a session's key holds something else; whoever meets it */
+	MMS_NOTICE_CLOCK,       /* state: hosts whose clock is wrong; the replicator */
+	MMS_NOTICE_HOST_ID,     /* state: another host bears this one's id; the replicator */
+	MMS_NOTICE_COUNT
+};
+#define MMS_NOTICE_NAMES { "foreign_key", "clock", "host_id" }
 
 /* Who may be the replicator. The thread holds its seat's mutex for life; seat and epoch change together by CAS, so a
  * stopped owner can be succeeded without its mutex. */
@@ -81,6 +91,7 @@ struct mms_cluster_sh {
 	struct mms_metrics_sh metrics;
 	struct mms_node_sh nodes[MMS_NODES_MAX];
 	_Atomic uint64_t reserved;      /* latest reservation of a request of this cluster; request threads, any order */
+	struct mms_note_sh notices[MMS_NOTICE_COUNT];
 	struct mms_hints_sh hints;
 	struct mms_mailbox_sh mailbox;
 };

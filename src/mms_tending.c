@@ -43,6 +43,25 @@ void mms_tending_run(struct mms_link *link)
 	mms_link_flush(link);
 }
 
+int64_t mms_tending_next_us(const struct mms_link *link)
+{
+	const struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
+	int64_t at = INT64_MAX;
+
+	if (link->state != MMS_LINK_DOWN && (link->state == MMS_LINK_CONNECTING || link->request_count > 0)) {
+		at = link->deadline.us;
+	} else if (mms_breaker_allows_write(breaker) && link->state == MMS_LINK_DOWN) {
+		at = link->retry_at.us;
+	}
+	if (!mms_breaker_allows_write(breaker) && !link->probing && atomic_load(&breaker->probe_at_us) < at) {
+		at = atomic_load(&breaker->probe_at_us);
+	}
+	if (link->office->none_usable && link->office->now.us + MMS_TENDING_ALL_DOWN_US < at) {
+		at = link->office->now.us + MMS_TENDING_ALL_DOWN_US;
+	}
+	return at;
+}
+
 static void on_pong(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	(void)context;

@@ -10,4 +10,7 @@
 /* Once per link and round of the loop. */
 void mms_tending_run(struct mms_link *link);
 
+/* When it must be run again without being told, monotonic; INT64_MAX = not of itself. */
+int64_t mms_tending_next_us(const struct mms_link *link);
+
 #endif

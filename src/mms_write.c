@@ -360,7 +360,7 @@ static void judge(struct writing *writing, unsigned node)
 		break;
 	case MMS_PUT_FOREIGN:
 		result->foreign = true;
-		mms_client_count(client, MMS_METRIC_foreign_keys);
+		mms_client_count_foreign(client, node);
 		mms_error_set(&error, "node %s (%s): the session's key holds something that is not mmsession's",
 				client->settings.nodes[node].name, client->settings.nodes[node].address);
 		mms_fanout_blame(&writing->fanout, node, &error);

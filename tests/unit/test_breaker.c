@@ -410,17 +410,17 @@ static void a_writer_killed_in_the_text_does_not_silence_it_for_ever(void **stat
 	(void) state;
 	fault(&breaker, MMS_FAULT_HARD, START);
 	/* as kill -9 leaves it */
-	atomic_fetch_add(&breaker.error_sequence, 1);
-	memset(breaker.error_text, 'z', sizeof(breaker.error_text));
+	atomic_fetch_add(&breaker.note.sequence, 1);
+	memset(breaker.note.text, 'z', sizeof(breaker.note.text));
 	mms_breaker_last_error(&breaker, text, sizeof(text));
 	assert_int_equal(strlen(text), MMS_BREAKER_TEXT_SIZE - 1);
 	/* just now it may be alive: its text is left to it */
 	mms_breaker_fault(&breaker, MMS_FAULT_HARD, "soon", at(START), (struct mms_wall) {wall.ms + 10}, MIDDLE);
-	assert_int_equal(atomic_load(&breaker.error_sequence) % 2, 1);
+	assert_int_equal(atomic_load(&breaker.note.sequence) % 2, 1);
 	mms_breaker_fault(&breaker, MMS_FAULT_HARD, "later", at(START), (struct mms_wall) {wall.ms + 5000}, MIDDLE);
 	assert_true(mms_breaker_last_error(&breaker, text, sizeof(text)).ms == wall.ms + 5000);
 	assert_string_equal(text, "later");
-	assert_int_equal(atomic_load(&breaker.error_sequence) % 2, 0);
+	assert_int_equal(atomic_load(&breaker.note.sequence) % 2, 0);
 }
 
 static void one_line_is_logged_per_opening_and_minute(void **state)

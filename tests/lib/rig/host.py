@@ -68,14 +68,16 @@ def php_environment():
 
 
 class Host:
-    """name is also mmsession.host_id. pool: lines of the pool's configuration; fpm_global: of [global]."""
+    """name is also mmsession.host_id. pool: lines of the pool's configuration; fpm_global: of [global]; environment: of
+    php-fpm."""
 
     def __init__(self, name, folder, extensions, settings, workers=8, namespace=None, pool=(), fpm_global=(),
-                 daemonize=False):
+                 daemonize=False, environment=None):
         self.name, self.folder, self.workers_max = name, folder, workers
         self.socket = os.path.join(folder, "fpm.sock")
         self.log = os.path.join(folder, "php.log")
         self._namespace, self._daemonize = namespace, daemonize
+        self._environment = dict(environment or {})
         self._pid_file = os.path.join(folder, "fpm.pid")
         self._process = None
         self.master = None
@@ -104,7 +106,8 @@ class Host:
     def start(self):
         self._process = spawn(
             [fpm_program(), "--daemonize" if self._daemonize else "--nodaemonize", "-c", self.ini,
-             "-y", self._pool_file], namespace=self._namespace, log=self.log, env=php_environment())
+             "-y", self._pool_file], namespace=self._namespace, log=self.log,
+            env=dict(php_environment(), **self._environment))
         until(self._answers, 20, lambda: f"php-fpm of {self.name} answers; its log ends: {self.log_text()[-2000:]}")
         self.master = self._read_pid()
         return self

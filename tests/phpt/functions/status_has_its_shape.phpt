@@ -15,7 +15,7 @@ $status = mmsession_status();
 $shape = function (array $values) {
     return array_map('gettype', $values);
 };
-mms_is(['version', 'host_id', 'cluster', 'nodes', 'mailbox', 'replicator', 'counters'], array_keys($status), 'keys');
+mms_is(['version', 'host_id', 'cluster', 'nodes', 'mailbox', 'replicator', 'warnings', 'counters'], array_keys($status), 'keys');
 mms_is(phpversion('mmsession'), $status['version'], 'version');
 mms_ok($status['host_id'] !== '', 'host_id');
 mms_is(3, count($status['nodes']), 'nodes');
@@ -37,6 +37,7 @@ mms_is(['used' => 'integer', 'size' => 'integer', 'entries' => 'integer', 'stall
 mms_is([0, 32 << 20, 0, false], array_values($status['mailbox']), 'an empty mailbox of 32 MB');
 mms_is(['pid' => 'integer', 'age_ms' => 'integer', 'beat_ms' => 'integer', 'epoch' => 'integer'],
     $shape($status['replicator']), 'replicator');
+mms_is([], $status['warnings'], 'no warnings');
 mms_is(['integer'], array_values(array_unique($shape($status['counters']))), 'counters are integers');
 foreach (['reads', 'writes', 'touches', 'destroys', 'mirrored', 'mirror_failures', 'conflicts', 'late_writes',
     'read_repairs', 'failovers', 'corrupt_records', 'future_stamps', 'foreign_keys', 'mailbox_full'] as $name) {

@@ -20,10 +20,10 @@ $server = new Server();
 mms_use($server->address);
 mms_request(mms_sid());
 mmsession_flush(5000);
-/* All keys of the node but the marker that hosts leave there. */
+/* All keys of the node but those that hosts leave there about themselves. */
 function keys(): array
 {
-    $keys = array_diff($GLOBALS['server']->client()('KEYS', '*'), ['mms::node']);
+    $keys = array_diff($GLOBALS['server']->client()('KEYS', '*'), ['mms::node', 'mms::hosts']);
     sort($keys);
     return $keys;
 }

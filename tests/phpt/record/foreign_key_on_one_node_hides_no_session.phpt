@@ -8,6 +8,8 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 
+ini_set('error_log', $log = getenv('MMS_TEST_DIR') . '/log-' . getmypid());
+ini_set('log_errors', '1');
 foreach (['a', 'b', 'c'] as $name) {
     mms_each_mode(function () use ($name) {
         foreach (['new', 'old'] as $age) {
@@ -35,6 +37,14 @@ foreach (['a', 'b', 'c'] as $name) {
         }
     });
 }
+/* It is said once, in the log and in the status, and without any session id. */
+$warning = array_values(array_filter(mmsession_status()['warnings'], function ($one) { return $one['kind'] === 'foreign_key'; }))[0] ?? null;
+mms_ok($warning !== null && strpos($warning['text'], "the key of a session holds something that is not mmsession's") !== false,
+    'the status has a warning');
+mms_ok($warning['count'] > 1 && strpos($warning['text'], 'phpt-') === false, 'counted, no session id');
+$lines = file($log);
+mms_is(1, count($lines), 'one line in the log: ' . implode($lines));
+mms_ok(strpos($lines[0], 'left alone; give mmsession.prefix a value of its own') !== false, $lines[0]);
 mms_is(['closed'], array_values(array_unique(array_column(mmsession_status()['nodes'], 'state'))), 'no breaker opened');
 
 echo "ok\n";
