@@ -37,7 +37,12 @@ void world_fail(const char *format, ...)
 
 int64_t world_wall_us(unsigned host)
 {
-	return WALL_START_US + sched_now() + world.hosts[host].wall_offset_us;
+	return world_true_us() + world.hosts[host].wall_offset_us;
+}
+
+int64_t world_true_us(void)
+{
+	return WALL_START_US + sched_now();
 }
 
 const char *world_sha1(int script)

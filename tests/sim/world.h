@@ -59,6 +59,7 @@ extern struct world world;
 void world_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* CLOCK_REALTIME of a host. */
 int64_t world_wall_us(unsigned host);
+int64_t world_true_us(void); /* what nodes take for the time */
 const char *world_sha1(int script);
 
 #endif
