@@ -66,6 +66,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_client.c
     src/mms_clock.c
     src/mms_closed.c
+    src/mms_closing.c
     src/mms_command.c
     src/mms_config.c
     src/mms_conn.c

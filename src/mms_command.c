@@ -257,6 +257,16 @@ void mms_command_watch(struct mms_command *command, struct mms_slice key, bool u
 	command->leading_count = command->reply_count;
 }
 
+void mms_command_read_after(struct mms_command *command, const struct mms_slice *keys, unsigned key_count,
+		struct mms_slice key)
+{
+	begin(command, "MGET", 1 + key_count);
+	for (unsigned i = 0; i < key_count; i++) {
+		argument(command, keys[i]);
+	}
+	mms_command_read_whole(command, key);
+}
+
 void mms_command_read_header(struct mms_command *command, struct mms_slice key)
 {
 	begin(command, "GETRANGE", 4);
@@ -317,6 +327,16 @@ void mms_command_set(struct mms_command *command, struct mms_slice key, struct m
 		word(command, "PX");
 		number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
 	}
+}
+
+void mms_command_set_existing(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms)
+{
+	begin(command, "SET", 6);
+	argument(command, key);
+	argument(command, value);
+	word(command, "PX");
+	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+	word(command, "XX");
 }
 
 void mms_command_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice value)

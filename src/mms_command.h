@@ -60,6 +60,9 @@ void mms_command_read_whole(struct mms_command *command, struct mms_slice key);
  * unwatch: an earlier WATCH may still stand. rehearse: an empty transaction shows that this user may make one at all; a
  * refused MULTI would let the put behind it through unwatched. Leading replies: 1, +1, +2. */
 void mms_command_watch(struct mms_command *command, struct mms_slice key, bool unwatch, bool rehearse);
+/* The values of other keys as they are before that: MGET, GET, PTTL. Replies: 3. */
+void mms_command_read_after(struct mms_command *command, const struct mms_slice *keys, unsigned key_count,
+		struct mms_slice key);
 /* Header alone: GETRANGE, PTTL. Replies: 2 (an empty string when there is no key). The types of the two differ on purpose, as
  * those of a whole read do: should a node answer something twice, the next answers don't fit their questions any more. */
 void mms_command_read_header(struct mms_command *command, struct mms_slice key);
@@ -93,6 +96,8 @@ void mms_command_touch(struct mms_command *command, struct mms_slice key, const 
 void mms_command_set_once(struct mms_command *command, struct mms_slice key, struct mms_slice value);
 /* SET key value PX ttl_ms (0 = for ever). Replies: 1. */
 void mms_command_set(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms);
+/* The same, only if key exists. Replies: 1, nil when it does not. */
+void mms_command_set_existing(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms);
 /* Deletes key if its value is `value`. Replies: 1 integer. */
 void mms_command_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice value);
 void mms_command_get(struct mms_command *command, struct mms_slice key);

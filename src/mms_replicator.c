@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "mms_closing.h"
 #include "mms_delivery.h"
 #include "mms_greeting.h"
 #include "mms_last_words.h"
@@ -63,6 +64,7 @@ struct mms_replicator {
 	struct mms_reconciler *reconciler;
 	struct mms_delivery *delivery;
 	struct mms_repair *repair;
+	struct mms_closing *closing;
 	struct mms_resolver *resolver; /* NULL when no node is given by name */
 	struct mms_survey *survey;
 };
@@ -365,7 +367,9 @@ static bool open_office(struct mms_replicator *replicator)
 	replicator->reconciler = mms_reconciler_new(office);
 	replicator->delivery = replicator->reconciler == NULL ? NULL : mms_delivery_new(office, replicator->reconciler);
 	replicator->repair = replicator->reconciler == NULL ? NULL : mms_repair_new(office, replicator->reconciler);
-	if (office->base == NULL || office->links == NULL || replicator->delivery == NULL || replicator->repair == NULL) {
+	replicator->closing = mms_closing_new(office);
+	if (office->base == NULL || office->links == NULL || replicator->delivery == NULL || replicator->repair == NULL
+			|| replicator->closing == NULL) {
 		return false;
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -409,9 +413,11 @@ static void close_office(struct mms_replicator *replicator)
 		event_base_free(office->base);
 	}
 	mms_repair_free(replicator->repair);
+	mms_closing_free(replicator->closing);
 	mms_delivery_free(replicator->delivery);
 	mms_reconciler_free(replicator->reconciler);
 	replicator->repair = NULL;
+	replicator->closing = NULL;
 	replicator->delivery = NULL;
 	replicator->reconciler = NULL;
 	free(office->links);
@@ -478,7 +484,13 @@ static bool round_once(struct mms_replicator *replicator)
 	mms_marker_run(office);
 	mms_delivery_run(replicator->delivery);
 	mms_repair_run(replicator->repair);
+	mms_closing_run(replicator->closing);
 	return mms_mirror_run(office);
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 /* When the loop must look again without being told. */
@@ -492,15 +504,10 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 
 		next = at < next ? at : next;
 	}
-	if (mms_delivery_next_us(replicator->delivery) < next) {
-		next = mms_delivery_next_us(replicator->delivery);
-	}
-	if (mms_repair_next_us(replicator->repair) < next) {
-		next = mms_repair_next_us(replicator->repair);
-	}
-	if (mms_resolver_next_us(replicator->resolver) < next) {
-		next = mms_resolver_next_us(replicator->resolver);
-	}
+	next = sooner(next, mms_delivery_next_us(replicator->delivery));
+	next = sooner(next, mms_repair_next_us(replicator->repair));
+	next = sooner(next, mms_closing_next_us(replicator->closing));
+	next = sooner(next, mms_resolver_next_us(replicator->resolver));
 	return next;
 }
 

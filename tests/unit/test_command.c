@@ -29,6 +29,7 @@ static void simple_commands_say_what_they_mean(void **state)
 	mms_command_set(&command, S("key"), S("value"), 1500);
 	mms_command_set_once(&command, S("key"), S(""));
 	mms_command_delete_if(&command, S("key"), S("value"));
+	mms_command_set_existing(&command, S("key"), S("value"), 1500);
 	struct sent sent = sent_of(&command);
 
 	assert_int_equal(command.part_count, 1); /* all of it goes out as one range */
@@ -47,6 +48,24 @@ static void simple_commands_say_what_they_mean(void **state)
 	assert_line(&sent, 12, "GET key");
 	snprintf(evalsha, sizeof(evalsha), "EVALSHA %s 1 key value", mms_command_script_sha1(MMS_SCRIPT_DELETE_IF));
 	assert_line(&sent, 13, evalsha);
+	assert_line(&sent, 14, "SET key value PX 1500 XX");
+	forget(&sent);
+}
+
+static void other_keys_are_read_before_the_record(void **state)
+{
+	struct mms_slice keys[2] = {S("one"), S("two")};
+	struct mms_command command;
+
+	(void) state;
+	mms_command_init(&command);
+	mms_command_read_after(&command, keys, 2, S("key"));
+	struct sent sent = sent_of(&command);
+
+	assert_int_equal(sent.count, 3);
+	assert_line(&sent, 0, "MGET one two");
+	assert_line(&sent, 1, "GET key");
+	assert_line(&sent, 2, "PTTL key");
 	forget(&sent);
 }
 
@@ -287,6 +306,7 @@ static void scripts_never_order_strings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(other_keys_are_read_before_the_record),
 		cmocka_unit_test(simple_commands_say_what_they_mean),
 		cmocka_unit_test(bytes_are_sent_as_they_are),
 		cmocka_unit_test(a_put_borrows_the_payload_and_sends_the_header_to_set_and_script),
