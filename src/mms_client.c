@@ -202,7 +202,8 @@ void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply
 	if (!mms_reply_class_fault(refusal, &fault)) {
 		return;
 	}
-	mms_error_set(&error, "node %s (%s): server answered: %s", config->name, config->address, text);
+	mms_error_set(&error, "node %s (%s): server answered: %s%s", config->name, config->address, text,
+			refusal == MMS_CLASS_CLUSTER ? ": Redis Cluster mode is not supported, set cluster-enabled no" : "");
 	if (mms_breaker_fault(&client->cluster->nodes[node].breaker, fault, error.text, mms_clock_mono(),
 			mms_clock_wall(), mms_client_random(client))) {
 		mms_shm_kick(client->cluster);

@@ -1,8 +1,10 @@
 /* Who may connect when: a closed breaker's link at once, an open one's when its probe is due. A node whose connection stands
- * is probed with PING. */
+ * is probed with PING, or with a write. */
 #include "mms_tending.h"
 
 #include "mms_greeting.h"
+
+#define WRITE_PROBE_TTL_MS 1000
 
 static void on_pong(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 
@@ -12,6 +14,8 @@ void mms_tending_run(struct mms_link *link)
 	struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
 	struct mms_command command;
 	bool closed = mms_breaker_allows_write(breaker);
+	char text[MMS_PREFIX_MAX + 64];
+	struct mms_slice key = { text, 0 };
 
 	mms_link_check_deadline(link);
 	if (office->last_words) {
@@ -31,7 +35,13 @@ void mms_tending_run(struct mms_link *link)
 			mms_link_connect(link);
 		} else if (link->state == MMS_LINK_READY && !link->probe_sent) {
 			mms_command_init(&command);
-			mms_command_ping(&command);
+			if (mms_breaker_allows_read(breaker)) {
+				/* Only its write side is open, and PING says nothing about writing. */
+				key.len = mms_link_tmp_key(office, text, sizeof text);
+				mms_command_set(&command, key, mms_slice_of(""), WRITE_PROBE_TTL_MS);
+			} else {
+				mms_command_ping(&command);
+			}
 			link->probe_sent = mms_link_request(link, &command, on_pong, NULL, 0);
 		}
 	} else {

@@ -152,7 +152,7 @@ static void no_ping_goes_out_behind_another(void **state)
 	desk_close(desk);
 }
 
-static void two_good_pings_close_the_write_side(void **state)
+static void two_good_writes_close_the_write_side(void **state)
 {
 	(void) state;
 	begin(1);
@@ -166,9 +166,53 @@ static void two_good_pings_close_the_write_side(void **state)
 		desk_await(desk, !link_of(0)->probing);
 	}
 	assert_true(mms_breaker_allows_write(desk_breaker(desk, 0)));
-	assert_int_equal(node_calls(0, "ping"), 2);
+	assert_int_equal(node_calls(0, "ping"), 0);
+	assert_int_equal(node_calls(0, "set"), 2);
 	tend(0);
 	assert_int_equal(link_of(0)->request_count, 0);
+	desk_close(desk);
+}
+
+static void a_server_that_still_refuses_writes_is_not_written(void **state)
+{
+	(void) state;
+	begin(1);
+	become_ready(0);
+	node_do(0, "CONFIG", "SET", "maxmemory", "1");
+	open_breaker(0, MMS_FAULT_WRITE_ONLY);
+	for (int round = 0; round < 4; round++) {
+		probe_in(0, 0);
+		tend(0);
+		desk_await(desk, !link_of(0)->probing);
+		assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+		assert_false(mms_breaker_allows_write(desk_breaker(desk, 0)));
+	}
+	assert_true(mms_link_ready(link_of(0)));
+	node_do(0, "CONFIG", "SET", "maxmemory", "0");
+	for (int round = 0; round < 2; round++) {
+		probe_in(0, 0);
+		tend(0);
+		desk_await(desk, !link_of(0)->probing);
+	}
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 0)));
+	desk_close(desk);
+}
+
+static void two_good_pings_close_the_whole_breaker(void **state)
+{
+	(void) state;
+	begin(1);
+	become_ready(0);
+	open_breaker(0, MMS_FAULT_HARD);
+	node_forget_calls(0);
+	for (int round = 0; round < 2; round++) {
+		assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+		probe_in(0, 0);
+		tend(0);
+		desk_await(desk, !link_of(0)->probing);
+	}
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 0)));
+	assert_int_equal(node_calls(0, "ping"), 2);
 	desk_close(desk);
 }
 
@@ -280,7 +324,9 @@ int main(void)
 		cmocka_unit_test(a_connect_under_way_is_the_only_probe),
 		cmocka_unit_test(a_ping_under_way_is_the_only_probe),
 		cmocka_unit_test(no_ping_goes_out_behind_another),
-		cmocka_unit_test(two_good_pings_close_the_write_side),
+		cmocka_unit_test(two_good_writes_close_the_write_side),
+		cmocka_unit_test(a_server_that_still_refuses_writes_is_not_written),
+		cmocka_unit_test(two_good_pings_close_the_whole_breaker),
 		cmocka_unit_test(a_probe_that_fails_is_over),
 		cmocka_unit_test(with_all_nodes_down_probes_hurry),
 		cmocka_unit_test(with_one_usable_node_nobody_hurries),
