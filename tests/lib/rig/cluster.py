@@ -16,11 +16,12 @@ class Cluster:
     through fault proxies, cluster.link(host, node) is the one between the two. proxied_local: the local node too.
     local_tcp: the local node over TCP instead of its Unix socket. network: Loopback() or Namespaces(n).
     program: kind of server, MMS_SERVER decides when it is None. mmsession: INI settings without their prefix. ini: other settings. fpm: keyword arguments of Host.
+    node_settings: command line of every node. node_environments: variables of each node, in their order.
     """
 
     def __init__(self, count=3, hosts=2, handler="mmsession", proxied=False, proxied_local=False, local_tcp=False,
                  network=None, program=None, workers=8, mmsession=None, ini=None, fpm=None,
-                 node_settings=(), phpredis_options="timeout=1&read_timeout=1"):
+                 node_settings=(), node_environments=(), phpredis_options="timeout=1&read_timeout=1"):
         self.folder = tempfile.mkdtemp(prefix="cluster-", dir=os.environ.get("MMS_RUN_DIR"))
         os.chmod(self.folder, 0o755)
         self._network = network or Loopback()
@@ -33,7 +34,7 @@ class Cluster:
         program = program or (os.environ.get("MMS_SERVER", "").split() or nodes.PROGRAMS)[0]
         try:
             for index in range(count):
-                self._add_node(index, program, node_settings)
+                self._add_node(index, program, node_settings, dict(enumerate(node_environments)).get(index))
             if proxied or proxied_local:
                 self.proxy = FaultProxy()
             for index in range(hosts):
@@ -42,10 +43,10 @@ class Cluster:
             self.close()
             raise
 
-    def _add_node(self, index, program, settings):
+    def _add_node(self, index, program, settings, environment=None):
         address, port = self._network.listen_address(index)
         node = nodes.Node(f"web{index + 1}", os.path.join(self.folder, f"node{index + 1}"), address, port,
-                          self._network.place(index), program, settings)
+                          self._network.place(index), program, settings, environment)
         self.nodes.append(node)
         node.start()
 

@@ -14,6 +14,7 @@ A link forwards bytes until it is told otherwise by Link.set(...):
   cut_request=N         RST to both sides after N bytes of commands on a connection, counted from now on
   slice=True            replies in pieces of one byte
   bytes_per_second=N    replies at that rate
+  command_bytes_per_second=N   commands are taken from the client at that rate
   slow_close_ms=N       the node's closing of a connection reaches the client so much later
   rules=[{"verb": "GET" or "*", "do": ..., "share": 1.0, ...}]
                         per command: "answer" (reply) instead of the node, "swallow" its reply, "twice",
@@ -241,7 +242,15 @@ class _Front(asyncio.Protocol):
             return False
         self._taken += len(data)
         self.back.transport.write(data)
+        rate = faults.get("command_bytes_per_second")
+        if rate:
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_later(len(data) / rate, self._read_on)
         return True
+
+    def _read_on(self):
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _abort_both(self):
         _abort(self.back.transport)

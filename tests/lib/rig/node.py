@@ -19,10 +19,11 @@ def available_programs():
 class Node:
     """Unix socket for its own host and for looking inside, TCP for the others."""
 
-    def __init__(self, name, folder, host, port, namespace=None, program="redis-server", settings=()):
+    def __init__(self, name, folder, host, port, namespace=None, program="redis-server", settings=(), environment=None):
         self.name, self.folder, self.host, self.port = name, folder, host, port
         self.socket = os.path.join(folder, "node.sock")
         self._namespace, self._program, self._settings = namespace, program, list(settings)
+        self._environment = dict(os.environ, **environment) if environment else None
         self._process, self._password = None, None
         os.makedirs(folder)
 
@@ -37,7 +38,7 @@ class Node:
             [self._program, "--port", self.port, "--bind", self.host, "--unixsocket", self.socket,
              "--unixsocketperm", "777", "--protected-mode", "no", "--dir", self.folder, "--save", "", "--appendonly", "no",
              "--loglevel", "notice", *self._settings],
-            namespace=self._namespace, log=os.path.join(self.folder, "log"))
+            namespace=self._namespace, log=os.path.join(self.folder, "log"), env=self._environment)
         until(self._answers, 20, lambda: f"{self.name} answers; its log ends: {self.log_tail()}")
         return self
 
