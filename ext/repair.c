@@ -9,22 +9,26 @@
 
 #include "php_ini.h"
 
+#define LEFT_MAX_MS 315360000000 /* ten years: a guess beyond says nothing */
+
 /* Monotonic microseconds as Unix seconds. */
 static double unix_time(int64_t mono_us)
 {
-	return (double)mms_clock_wall().ms / 1000.0 - (double)(mms_clock_mono().us - mono_us) / 1e6;
+	return (double)mms_clock_wall().ms / 1000.0 - (double)mms_clock_apart(mms_clock_mono().us, mono_us) / 1e6;
 }
 
 /* Milliseconds until it will be done at the pace so far, -1 = not known. */
 static int64_t left_ms(const struct mms_repair_sh *report)
 {
 	uint64_t total = atomic_load(&report->total), walked = atomic_load(&report->walked);
-	int64_t passed_us = mms_clock_mono().us - atomic_load(&report->started_us);
+	int64_t passed_us = mms_clock_apart(mms_clock_mono().us, atomic_load(&report->started_us));
+	double left;
 
 	if (total == 0 || walked == 0 || passed_us < 0) {
 		return -1;
 	}
-	return walked >= total ? 0 : (int64_t)((double)passed_us / 1000.0 * (double)(total - walked) / (double)walked);
+	left = walked >= total ? 0 : (double)passed_us / 1000.0 * (double)(total - walked) / (double)walked;
+	return left < (double)LEFT_MAX_MS ? (int64_t)left : -1;
 }
 
 void php_mmsession_add_repair(zval *list, const struct mms_repair_sh *report)

@@ -112,7 +112,7 @@ static void add_warnings(zval *status, const struct mms_client *client)
 
 static zend_long age_ms(int64_t since_us)
 {
-	return since_us == 0 ? -1 : (zend_long)((mms_clock_mono().us - since_us) / 1000);
+	return since_us == 0 ? -1 : (zend_long)(mms_clock_apart(mms_clock_mono().us, since_us) / 1000);
 }
 
 static void add_replicator(zval *status, struct mms_client *client)

@@ -81,7 +81,7 @@ bool mms_breaker_probe_due(const struct mms_breaker_sh *breaker, struct mms_mono
 	const int64_t probe_at_us = load(breaker->probe_at_us);
 
 	/* A time beyond every wait of ours is damage in the mapping; a node must not be lost to it. */
-	return now.us >= probe_at_us || probe_at_us - now.us > 2 * BACKOFF_MAX_US;
+	return now.us >= probe_at_us || mms_clock_apart(probe_at_us, now.us) > 2 * BACKOFF_MAX_US;
 }
 
 void mms_breaker_probe_begin(struct mms_breaker_sh *breaker)
@@ -193,7 +193,7 @@ static bool was_stable(const struct mms_breaker_sh *breaker, struct mms_mono now
 {
 	const int64_t closed_at_us = load(breaker->closed_at_us);
 
-	return closed_at_us == 0 || now.us - closed_at_us >= MMS_BREAKER_STABLE_MS * INT64_C(1000);
+	return closed_at_us == 0 || mms_clock_apart(now.us, closed_at_us) >= MMS_BREAKER_STABLE_MS * INT64_C(1000);
 }
 
 static uint32_t next_step(uint32_t step, uint32_t steps)

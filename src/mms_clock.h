@@ -15,6 +15,14 @@ struct mms_boot mms_clock_boot(void);
 /* CPU time that the calling thread has used, in microseconds. */
 int64_t mms_clock_thread_cpu_us(void);
 
+/* later - earlier, held within 64 bits: one of them may come from a damaged mapping. */
+static inline int64_t mms_clock_apart(int64_t later, int64_t earlier)
+{
+	int64_t apart;
+
+	return __builtin_sub_overflow(later, earlier, &apart) ? (later < earlier ? INT64_MIN : INT64_MAX) : apart;
+}
+
 /* Microseconds from now until deadline, 0 when it has passed. */
 int64_t mms_clock_left_us(struct mms_mono now, struct mms_mono deadline);
 

@@ -14,6 +14,8 @@
 #define ENTRY_ALIGN 64u  /* a header never crosses the ring's end, and no two entries share a cache line */
 #define KIND_PAD 3u      /* covers the bytes up to the ring's end */
 #define BYTES_MAX (UINT64_C(1) << 30)
+#define TTL_MAX_MS (UINT64_C(1) << 48) /* in microseconds, and added to a time, it still is a number */
+#define TIME_MAX_US (INT64_MAX / 4)
 
 /* Head of an entry; key, record header and payload follow without gaps. A pad has kind, size and position alone. */
 struct entry_sh {
@@ -258,7 +260,8 @@ static uint64_t size_of_parcel(const struct mms_mailbox_sh *mailbox, const struc
 	if ((!is_touch && parcel->kind != MMS_PARCEL_PUT) || (is_touch && parcel->payload.len != 0)) {
 		return 0;
 	}
-	if (parcel->key.len == 0 || parcel->key.len > MMS_KEY_MAX || parcel->payload.len > BYTES_MAX) {
+	if (parcel->key.len == 0 || parcel->key.len > MMS_KEY_MAX || parcel->payload.len > BYTES_MAX
+			|| parcel->ttl_ms > TTL_MAX_MS) {
 		return 0;
 	}
 	size = size_for(parcel->key.len, MMS_RECORD_HEADER_SIZE + parcel->payload.len);
@@ -373,6 +376,9 @@ static bool entry_is_sound(const struct entry_sh *entry)
 		return false;
 	}
 	if (entry->kind == MMS_PARCEL_TOUCH && entry->record_len != MMS_RECORD_HEADER_SIZE) {
+		return false;
+	}
+	if (entry->ttl_ms > TTL_MAX_MS || entry->pushed_at_us < 0 || entry->pushed_at_us > TIME_MAX_US) {
 		return false;
 	}
 	return entry->size == size_for(entry->key_len, entry->record_len);

@@ -3,7 +3,6 @@
  * ThreadSanitizer can't follow them. */
 #include "mms_note.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define EVENT_INTERVAL_US INT64_C(60000000)
@@ -11,6 +10,7 @@
 #define WRITER_DEAD_MS 1000
 
 static bool claim_text(struct mms_note_sh *note, int64_t wall_ms, uint32_t *sequence);
+static int64_t apart(int64_t a, int64_t b);
 
 #define load(field) atomic_load_explicit(&(field), memory_order_relaxed)
 #define store(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
@@ -55,7 +55,10 @@ int64_t mms_note_read(const struct mms_note_sh *note, char *out, size_t size)
 	if (size > 0) {
 		const size_t len = strnlen(text, size - 1);
 
-		memcpy(out, text, len);
+		/* It ends in logs: what another process left in the mapping must not make lines of its own there. */
+		for (size_t index = 0; index < len; index++) {
+			out[index] = text[index] >= ' ' && text[index] <= '~' ? text[index] : '?';
+		}
 		out[len] = '\0';
 	}
 	return at_ms;
@@ -93,7 +96,7 @@ bool mms_note_take_event(struct mms_note_sh *note, int64_t mono_us)
 	if (raised_count == load(note->logged_count)) {
 		return false;
 	}
-	if (logged_at_us != 0 && mono_us - logged_at_us < EVENT_INTERVAL_US) {
+	if (logged_at_us != 0 && apart(mono_us, logged_at_us) < EVENT_INTERVAL_US) {
 		return false;
 	}
 	if (!atomic_compare_exchange_strong(&note->logged_at_us, &logged_at_us, mono_us == 0 ? 1 : mono_us)) {
@@ -110,11 +113,22 @@ static bool claim_text(struct mms_note_sh *note, int64_t wall_ms, uint32_t *sequ
 	uint32_t claimed = found + 1;
 
 	if (found % 2 != 0) {
-		if (llabs(wall_ms - load(note->at_ms)) < WRITER_DEAD_MS) {
+		if (apart(wall_ms, load(note->at_ms)) < WRITER_DEAD_MS) {
 			return false;
 		}
 		claimed = found + 2;
 	}
 	*sequence = claimed;
 	return atomic_compare_exchange_strong(&note->sequence, &found, claimed);
+}
+
+/* |a - b|, held within 64 bits: one of them may come from a damaged mapping. */
+static int64_t apart(int64_t a, int64_t b)
+{
+	int64_t difference;
+
+	if (__builtin_sub_overflow(a, b, &difference) || difference == INT64_MIN) {
+		return INT64_MAX;
+	}
+	return difference < 0 ? -difference : difference;
 }

@@ -166,10 +166,10 @@ bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, 
 	struct mms_election_sh *election = &cluster->election;
 	pthread_mutex_t *seat = &election->seats[atomic_load(&election->seat) % MMS_ELECTION_SEATS];
 
-	if (now.us - atomic_load_explicit(&election->beat_us, memory_order_relaxed) > MMS_REPLICATOR_STALE_US) {
+	if (mms_clock_apart(now.us, atomic_load_explicit(&election->beat_us, memory_order_relaxed)) > MMS_REPLICATOR_STALE_US) {
 		return true;
 	}
-	if (standby_too && now.us - atomic_load_explicit(&election->standby_beat_us, memory_order_relaxed)
+	if (standby_too && mms_clock_apart(now.us, atomic_load_explicit(&election->standby_beat_us, memory_order_relaxed))
 			> MMS_REPLICATOR_STALE_US) {
 		return true;
 	}
@@ -216,8 +216,9 @@ static bool take_office(struct mms_replicator *replicator)
 	struct mms_election_sh *election = &replicator->cluster->election;
 	struct mms_mono now = mms_clock_mono();
 	uint32_t seat = atomic_load(&election->seat) % MMS_ELECTION_SEATS;
-	bool stale = now.us - atomic_load(&election->beat_us) > MMS_REPLICATOR_STALE_US;
+	bool stale = mms_clock_apart(now.us, atomic_load(&election->beat_us)) > MMS_REPLICATOR_STALE_US;
 
+	(void)mms_shm_mend(replicator->host->shm, &replicator->shape, replicator->cluster);
 	for (uint32_t k = 0; k < (stale ? MMS_ELECTION_SEATS : 1); k++) {
 		uint32_t candidate = (seat + k) % MMS_ELECTION_SEATS, expected = seat;
 
@@ -325,19 +326,15 @@ static void only_end_the_sleep(evutil_socket_t fd, short what, void *argument)
 /* The first process of php-fpm, which is root, knows a cluster by its slot alone, which every worker can write to. */
 static void read_password(struct mms_replicator *replicator)
 {
-	struct mms_office *office = &replicator->office;
 	const struct mms_cluster_sh *cluster = replicator->cluster;
-	const char *path = replicator->settings.password_file;
-	enum mms_status status = replicator->on_word
-			? mms_config_read_password_for(cluster->claimer_uid, cluster->claimer_gid, path, office->password, NULL)
-			: mms_config_read_password(path, office->password, NULL);
+	char *path = replicator->settings.password_file, *out = replicator->office.password;
 
-	if (status != MMS_OK) {
-		office->password[0] = '\0';
+	if (!replicator->on_word) {
+		(void)mms_config_read_password(path, out, NULL);
+		return;
 	}
-	if (replicator->on_word) {
-		replicator->settings.password_file[0] = '\0'; /* nobody reads it again */
-	}
+	(void)mms_config_read_password_for(cluster->claimer_uid, cluster->claimer_gid, path, out, NULL);
+	path[0] = '\0'; /* nobody reads it again */
 }
 
 static bool open_office(struct mms_replicator *replicator)
@@ -536,7 +533,7 @@ static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_r
 	if (!waiting && !mms_mailbox_fall_asleep(mailbox, head)) {
 		return;
 	}
-	wait_us = next_look_us(replicator) - mms_clock_mono().us;
+	wait_us = mms_clock_apart(next_look_us(replicator), mms_clock_mono().us);
 	wait_us = wait_us < HOT_TICK_US ? HOT_TICK_US : wait_us;
 	wait_us = waiting && wait_us > 10 * HOT_TICK_US ? 10 * HOT_TICK_US : wait_us;
 	wait.tv_sec = wait_us / 1000000;
@@ -569,7 +566,7 @@ static bool must_hand_over(struct mms_replicator *replicator)
 	if (cpu_us - replicator->cpu_at_request_us < (int64_t)allowance_ms * 1000) {
 		return false;
 	}
-	if (replicator->office.now.us - atomic_load(&election->standby_beat_us) < MMS_REPLICATOR_STALE_US) {
+	if (mms_clock_apart(replicator->office.now.us, atomic_load(&election->standby_beat_us)) < MMS_REPLICATOR_STALE_US) {
 		return true;
 	}
 	/* Nobody to hand over to: a tenth of the processor at most. */

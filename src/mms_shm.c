@@ -38,7 +38,7 @@ static int open_wake_fd(void);
 static struct mms_cluster_sh *slot_at(const struct mms_shm *shm, uint32_t index);
 static bool slot_is_sound(const struct mms_shm *shm, uint32_t index);
 static bool is_slot_of(struct mms_cluster_sh *cluster, const struct mms_settings *settings, uint64_t fingerprint);
-static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_shape *shape, uint32_t index);
+static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_shape *shape, uint32_t index, bool in_use);
 static struct mms_cluster_sh *find_slot(const struct mms_shm *shm, uint64_t fingerprint, bool *none_free);
 static struct mms_cluster_sh *claim_slot_locked(struct mms_shm *shm, const struct mms_settings *settings,
 		uint64_t fingerprint);
@@ -142,7 +142,7 @@ bool mms_shm_mend(struct mms_shm *shm, const struct mms_shm_shape *shape, const 
 				(struct mms_cluster_sh *)((uintptr_t)shm + SLOTS_OFFSET + index * shape->slot_size);
 
 		if (one == NULL || one == cluster) {
-			sound = mend_cluster(cluster, shape, index) && sound;
+			sound = mend_cluster(cluster, shape, index, one != NULL) && sound;
 		}
 	}
 	return sound;
@@ -387,7 +387,7 @@ static bool is_slot_of(struct mms_cluster_sh *cluster, const struct mms_settings
 
 /* Where a slot's hints and ring stand, how large they are and who is woken never changes: what is there now, if it is
  * anything else, would lead out of the slot. What its hints and ring hold is then in doubt too: repair scans follow. */
-static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_shape *shape, uint32_t index)
+static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_shape *shape, uint32_t index, bool in_use)
 {
 	const struct layout layout = layout_for(0);
 	const uint64_t mailbox_size = shape->slot_size - layout.slot_size;
@@ -398,7 +398,7 @@ static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_sh
 	if (!sound) {
 		atomic_store(&cluster->wake_fd, shape->wake_fds[index]);
 	}
-	if (atomic_load_explicit(&cluster->fingerprint, memory_order_acquire) == 0
+	if ((!in_use && atomic_load_explicit(&cluster->fingerprint, memory_order_acquire) == 0)
 			|| (cluster->hints.capacity == MMS_HINT_CAPACITY && cluster->hints.table_offset == table_offset
 				&& cluster->mailbox.size == mailbox_size && cluster->mailbox.ring_offset == ring_offset)) {
 		return sound;
