@@ -105,6 +105,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_scan.c
     src/mms_shm.c
     src/mms_spin.c
+    src/mms_slow.c
     src/mms_store.c
     src/mms_survey.c
     src/mms_tending.c

@@ -51,6 +51,15 @@ void mms_breaker_good(struct mms_breaker_sh *breaker, uint32_t latency_us)
 	store(breaker->latency_us, (uint32_t) average);
 }
 
+void mms_breaker_remeasured(struct mms_breaker_sh *breaker, uint32_t latency_us)
+{
+	const uint64_t average = load(breaker->latency_us);
+
+	if (average != 0) {
+		store(breaker->latency_us, (uint32_t) ((average + latency_us) / 2));
+	}
+}
+
 bool mms_breaker_fault(struct mms_breaker_sh *breaker, enum mms_fault fault, const char *text,
 		struct mms_mono now, struct mms_wall wall, uint32_t random)
 {

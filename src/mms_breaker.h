@@ -18,6 +18,7 @@
 #define MMS_BREAKER_PROBE_MAX_MS 5000     /* before jitter */
 #define MMS_BREAKER_STABLE_MS 10000       /* closed for so long: the next opening starts at the shortest wait */
 #define MMS_BREAKER_PROBES_TO_CLOSE 2     /* good probes in a row */
+#define MMS_BREAKER_SLOW_US 10000u        /* mean answer time from which a local node may be left out, see mms_slow.h */
 #define MMS_BREAKER_TEXT_SIZE MMS_NOTE_TEXT_SIZE
 
 enum mms_breaker_state { MMS_BREAKER_CLOSED, MMS_BREAKER_OPEN, MMS_BREAKER_HALF_OPEN };
@@ -47,6 +48,9 @@ bool mms_breaker_allows_write(const struct mms_breaker_sh *breaker);
 /* A good answer of a request or mirror that took latency_us (0 = don't count the time). Resets soft_faults. Does
  * not close an open breaker. */
 void mms_breaker_good(struct mms_breaker_sh *breaker, uint32_t latency_us);
+
+/* The node was not asked by requests, and somebody else has measured an answer time: the mean goes half the way there. */
+void mms_breaker_remeasured(struct mms_breaker_sh *breaker, uint32_t latency_us);
 
 /* A fault; random is any 32 random bits (jitter of +-20 %). text is copied. Returns true when this very call
  * opened the breaker (or its write side): the caller wakes the replicator. */

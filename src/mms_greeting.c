@@ -37,6 +37,18 @@ void mms_greeting_recheck(struct mms_link *link)
 	(void)mms_link_request(link, &command, on_recheck, NULL, 0);
 }
 
+/* A slow local node is asked by no request any more: that it is fast again is seen here. */
+static void note_recovery(struct mms_link *link)
+{
+	struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
+	int64_t took_us = mms_clock_mono().us - link->marker_checked.us;
+
+	if (link->index == 0 && atomic_load_explicit(&breaker->latency_us, memory_order_relaxed) >= MMS_BREAKER_SLOW_US
+			&& took_us < MMS_BREAKER_SLOW_US) {
+		mms_breaker_remeasured(breaker, (uint32_t)took_us);
+	}
+}
+
 static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_identity identity;
@@ -46,6 +58,7 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 	if (replies == NULL || !mms_link_ready(link)) {
 		return;
 	}
+	note_recovery(link);
 	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL
 			&& (link->marker[0] != '\0' || mms_breaker_allows_write(&mms_link_node(link)->breaker))) {
 		/* Emptied under our connection, or it took no marker when we met: a stranger (again). */

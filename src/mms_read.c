@@ -12,6 +12,7 @@
 #include "mms_judge.h"
 #include "mms_meeting.h"
 #include "mms_mend.h"
+#include "mms_slow.h"
 #include "mms_watch.h"
 
 struct reading {
@@ -124,13 +125,15 @@ static void ask_nodes(struct reading *reading)
 {
 	struct mms_client *client = reading->client;
 	int whole_node;
+	bool skip_local = client->settings.read_mode == MMS_READ_NEWEST && mms_slow_local(client)
+			&& mms_slow_may_skip(client, reading->question.key);
 
 	mms_command_init(&reading->header_only);
 	mms_command_read_header(&reading->header_only, reading->question.key);
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		bool whole = reading->whole_node < 0;
 
-		if (!mms_client_can_read(client, i)) {
+		if (!mms_client_can_read(client, i) || (i == 0 && skip_local)) {
 			continue;
 		}
 		if (whole) {
@@ -150,7 +153,9 @@ static void ask_nodes(struct reading *reading)
 	mms_fanout_wait(&reading->fanout, reading->fanout.asked_mask);
 	mms_watch_note(&reading->fanout, &reading->watching, &reading->whole, reading->question.key);
 	whole_node = reading->whole_node;
-	if (whole_node > 0) {
+	if (skip_local) {
+		mms_client_count(client, MMS_METRIC_slow_skips);
+	} else if (whole_node > 0) {
 		mms_client_count(client, MMS_METRIC_failovers);
 	}
 	for (unsigned i = 0; i < client->settings.node_count; i++) {

@@ -10,6 +10,7 @@
 #include "mms_command.h"
 #include "mms_explain.h"
 #include "mms_fanout.h"
+#include "mms_slow.h"
 
 struct writing {
 	struct mms_client *client;
@@ -22,6 +23,7 @@ struct writing {
 	struct mms_fanout fanout;
 	struct mms_command command;  /* the same for every node; built when it is first needed */
 	struct mms_command special;  /* for one node: watched, repeat after NOSCRIPT, against a damaged record, record after a touch */
+	bool local_slow;             /* others are asked first */
 	int watched_node;            /* is asked with a watched put; -1 = none */
 };
 
@@ -36,7 +38,7 @@ static void settle_round(struct writing *writing, uint64_t asked);
 static void judge(struct writing *writing, unsigned node);
 static void hint_missing(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
-static bool is_settled(struct mms_client *client);
+static bool is_settled(struct writing *writing);
 
 enum mms_status mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result)
@@ -52,9 +54,10 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->result = result;
 	writing->tried_mask = result->acked_mask = order->have_mask;
 	writing->may_arrive = false;
+	writing->local_slow = mms_slow_local(client);
 	writing->tmp.len = 0;
 	pushed = push(writing, &ticket);
-	if (needed < 2 && client->settings.node_count > 1 && (!pushed || !is_settled(client))) {
+	if (needed < 2 && client->settings.node_count > 1 && (!pushed || !is_settled(writing))) {
 		/* Rule k: no write stays on one node. Nor on a node that has just come back, which other hosts may not read from
 		 * yet: the visitor's next request may go there before the mirror does. */
 		needed = 2;
@@ -75,7 +78,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 			break; /* enough, or nobody left to ask */
 		}
 		settle_round(writing, asked);
-		if (!first || ((asked | order->have_mask) & 1) == 0) {
+		if (!first || (((asked | order->have_mask) & 1) == 0 && !writing->local_slow)) {
 			mms_client_count(client, MMS_METRIC_failovers);
 		}
 	}
@@ -156,9 +159,11 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 }
 
 /* Has the node that will be asked first been up long enough for all hosts to read from it? */
-static bool is_settled(struct mms_client *client)
+static bool is_settled(struct writing *writing)
 {
-	for (unsigned i = 0; i < client->settings.node_count; i++) {
+	struct mms_client *client = writing->client;
+
+	for (unsigned i = writing->local_slow ? 1 : 0; i < client->settings.node_count; i++) {
 		if (mms_client_can_write(client, i)) {
 			return mms_breaker_settled(&client->cluster->nodes[i].breaker, mms_clock_mono());
 		}
@@ -211,7 +216,7 @@ static uint64_t ask_round(struct writing *writing, uint32_t wanted)
 	for (unsigned k = 0; k < 2 * node_count && count_bits(asked) < wanted; k++) {
 		unsigned i = k % node_count;
 		uint64_t bit = UINT64_C(1) << i;
-		bool early = i == 0 || mms_breaker_settled(&client->cluster->nodes[i].breaker, now);
+		bool early = i == 0 ? !writing->local_slow : mms_breaker_settled(&client->cluster->nodes[i].breaker, now);
 
 		if ((writing->tried_mask & bit) != 0 || early != (k < node_count) || !mms_client_can_write(client, i)) {
 			continue;

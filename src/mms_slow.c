@@ -1,0 +1,61 @@
+/* Leaving out a slow local node. The difficulty is the mailbox: only what this host wrote can be on the local node alone, and
+ * of that only entries for which no other node's acknowledgement is known. The ring is looked at without its lock; an entry
+ * that is passed meanwhile has been delivered, and what can't be read counts as pending. */
+#include "mms_slow.h"
+
+#include <string.h>
+
+#define ENTRIES_MAX 64 /* looked through */
+
+bool mms_slow_local(const struct mms_client *client)
+{
+	const struct mms_node_sh *nodes = client->cluster->nodes;
+	uint32_t local_us = atomic_load_explicit(&nodes[0].breaker.latency_us, memory_order_relaxed);
+
+	if (local_us < MMS_BREAKER_SLOW_US) {
+		return false;
+	}
+	for (unsigned i = 1; i < client->settings.node_count; i++) {
+		uint32_t peer_us = atomic_load_explicit(&nodes[i].breaker.latency_us, memory_order_relaxed);
+
+		if (peer_us != 0 && peer_us <= local_us / MMS_SLOW_TIMES && mms_breaker_allows_write(&nodes[i].breaker)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool pending_in_mailbox(const struct mms_mailbox_sh *mailbox, struct mms_slice key)
+{
+	uint64_t position = mms_mailbox_tail(mailbox);
+	struct mms_mailbox_item item;
+
+	for (unsigned i = 0; i < ENTRIES_MAX; i++) {
+		int found = mms_mailbox_peek(mailbox, position, &item);
+
+		if (found == 0) {
+			return false;
+		}
+		if (found < 0) {
+			return true;
+		}
+		if (item.key.len == key.len && memcmp(item.key.ptr, key.ptr, key.len) == 0
+				&& (!item.settled || (item.have_mask & ~UINT64_C(1)) == 0)) {
+			return true;
+		}
+		position = item.next;
+	}
+	return true;
+}
+
+bool mms_slow_may_skip(const struct mms_client *client, struct mms_slice key)
+{
+	const struct mms_cluster_sh *cluster = client->cluster;
+
+	for (unsigned i = 1; i < client->settings.node_count; i++) {
+		if (mms_hints_count(&cluster->hints, i) > 0 || mms_hints_overflowed(&cluster->hints, i)) {
+			return false;
+		}
+	}
+	return !pending_in_mailbox(&cluster->mailbox, key);
+}

@@ -1,0 +1,37 @@
+"""F11: a local node that answers, but late: visitors hardly notice, and nothing gets stale by it."""
+import pytest
+
+from measure import Phases, allowed, ms, no_harm, seconds
+from rig.process import until
+from rig.results import add, bar, timing
+
+
+@pytest.mark.row("F11")
+@pytest.mark.parametrize("latency_ms", [20, 80, 500])
+def test_a_slow_local_node_is_left_out(cluster, full, latency_ms):
+    shop = cluster(3, 2, workers=8, proxied=True, proxied_local=True)
+    link, host = shop.link(0, 0), shop.hosts[0]
+    with Phases(shop, full) as phases:
+        phases.run("healthy", seconds(full, 20, 3))
+        before = host.status()["counters"]
+        link.set(latency_ms=latency_ms, jitter=0.5)
+        phases.run("slow", seconds(full, 60, 4))
+        after, state = host.status()["counters"], host.node_status("web1")
+        link.clear()
+        phases.run("healed", 1)
+        until(lambda: host.node_status("web1")["state"] == "closed" and host.node_status("web1")["latency_us"] < 10000, 20,
+              "web1 is fast again")
+        settled = host.status()["counters"]["slow_skips"]
+        phases.run("back", 2)
+        skips = host.status()["counters"]["slow_skips"] - settled
+    left_out = after["slow_skips"] - before["slow_skips"]
+    add("F11", f"+{latency_ms} ms: how", f"{left_out} reads without web1, it is {state['state']}: {state['last_error']}")
+    bar("F11", f"+{latency_ms} ms: it is left out by latency or by its breaker", f"{left_out}, {state['state']}",
+        left_out > 50 or state["state"] != "closed")
+    # The first requests find it out; they are fewer than 1 % of a minute, and more of a few seconds.
+    slow, healthy = phases.p99("slow", skip=0 if full else 1), phases.p99("healthy")
+    timing("F11", f"+{latency_ms} ms: p99 <= 2 ms above the base", f"{ms(slow)}, healthy {ms(healthy)}",
+           slow <= allowed(healthy + 2000, healthy, 2))
+    bar("F11", f"+{latency_ms} ms: asked again when it is fast", f"{skips} reads without it", skips == 0)
+    no_harm("F11", shop, phases, ["healthy", "slow", "healed", "back"])
+    bar("F11", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
