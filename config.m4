@@ -78,9 +78,11 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_handshake.c
     src/mms_hints.c
     src/mms_hlc.c
+    src/mms_hosts.c
     src/mms_identity.c
     src/mms_judge.c
     src/mms_last_words.c
+    src/mms_life.c
     src/mms_link.c
     src/mms_lock.c
     src/mms_mailbox.c
@@ -91,7 +93,9 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_mirror.c
     src/mms_node_list.c
     src/mms_note.c
+    src/mms_notes.c
     src/mms_output.c
+    src/mms_pairs.c
     src/mms_process.c
     src/mms_quorum.c
     src/mms_read.c
@@ -103,6 +107,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_reservation.c
     src/mms_resolver.c
     src/mms_scan.c
+    src/mms_script.c
     src/mms_shm.c
     src/mms_spin.c
     src/mms_slow.c
@@ -110,6 +115,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_survey.c
     src/mms_tending.c
     src/mms_token.c
+    src/mms_upkeep.c
     src/mms_watch.c
     src/mms_write.c"
 

@@ -52,6 +52,7 @@ PHP_INI_BEGIN()
 	MMS_NUMBER(max_clusters, "8", PHP_INI_SYSTEM)
 	MMS_NUMBER(shutdown_drain_ms, "1000", PHP_INI_SYSTEM)
 	MMS_NUMBER(repair_rate, "16M", PHP_INI_SYSTEM)
+	MMS_NUMBER(repair_interval, "86400", PHP_INI_SYSTEM)
 PHP_INI_END()
 
 static PHP_GINIT_FUNCTION(mmsession)

@@ -23,7 +23,7 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* INI, as given */
 	char *nodes, *user, *password_file, *prefix, *host_id, *read, *write_acks, *on_no_quorum;
 	zend_long lifetime, connect_timeout_ms, read_timeout_ms, budget_ms, touch_interval, spin_us, max_clock_drift_ms;
-	zend_long max_session_size, mailbox_size, max_clusters, shutdown_drain_ms, repair_rate;
+	zend_long max_session_size, mailbox_size, max_clusters, shutdown_drain_ms, repair_rate, repair_interval;
 	/* settings made of them: good while neither INI nor save_path have changed */
 	uint32_t ini_changes;             /* counts changes of any entry above */
 	uint32_t settings_of_change;

@@ -28,6 +28,7 @@ static const struct number_range ranges[] = {
 	{ "mmsession.max_clusters", 1, 64 },
 	{ "mmsession.shutdown_drain_ms", 0, MMS_DRAIN_MAX_MS },
 	{ "mmsession.repair_rate", 65536, MMS_REPAIR_RATE_MAX },
+	{ "mmsession.repair_interval", 0, MMS_REPAIR_INTERVAL_MAX_S },
 };
 
 static char *ini_base(zend_ini_entry *entry, void *mh_arg1, void *mh_arg2)
@@ -155,6 +156,7 @@ static enum mms_status make_settings(const char *save_path, struct mms_settings 
 	settings->max_session_size = (uint32_t)MMSG(max_session_size);
 	settings->shutdown_drain_ms = (uint32_t)MMSG(shutdown_drain_ms);
 	settings->repair_rate = (uint64_t)MMSG(repair_rate);
+	settings->repair_interval_s = (uint32_t)MMSG(repair_interval);
 	return status;
 }
 

@@ -138,7 +138,7 @@ PHP_FUNCTION(mmsession_status)
 	struct mms_error error = { "" };
 	struct mms_client *client;
 	char fingerprint[17];
-	zval nodes, counters;
+	zval nodes, counters, sweep;
 
 	ZEND_PARSE_PARAMETERS_NONE();
 	client = current_client(&error);
@@ -158,6 +158,8 @@ PHP_FUNCTION(mmsession_status)
 	add_assoc_zval(return_value, "nodes", &nodes);
 	add_mailbox(return_value, client);
 	add_replicator(return_value, client);
+	php_mmsession_add_repair(&sweep, &client->cluster->sweep);
+	add_assoc_zval(return_value, "sweep", &sweep);
 	add_warnings(return_value, client);
 	array_init(&counters);
 	for (unsigned i = 0; i < MMS_METRIC_COUNT; i++) {

@@ -1,129 +1,7 @@
-/* Commands as RESP, the scripts, and what their replies mean. The difficulty is the put script: it is the merge on the
- * server, must order records exactly as mms_version_compare() does, and runs for every write. Numbers are unpacked into
- * parts below 2^53 (a Lua number holds no more), and strings are only ever compared for equality: `<` is strcoll there
- * and depends on the server's locale. */
+/* Commands as RESP, and what their replies mean. */
 #include "mms_command.h"
 
 #include <string.h>
-
-_Static_assert(MMS_RECORD_HEADER_SIZE == 80, "the scripts know the size of the header");
-
-/* Bytes of s: what stands at the key. WRONGTYPE and whatever else the key may hold is not ours. */
-#define LUA_READ \
-	"local k,h=KEYS[1],ARGV[1]\n" \
-	"local s=redis.pcall('GETRANGE',k,0,79)\n"
-
-#define LUA_NOT_A_STRING \
-	"if type(s)~='string' then\n" \
-	" if string.find(s.err,'WRONGTYPE',1,true) then return 3 end\n" \
-	" return s\n" \
-	"end\n"
-
-/* n: is h newer than s? nil when they are the same version. Leaves the flags in f (of s) and g (of h). */
-#define LUA_COMPARE \
-	"local n,g,b1,b2,b3,b4,b5,b6,b7,b8\n" \
-	"local f,a1,a2,a3,a4,a5,a6,a7,a8=struct.unpack('>BxxxI6I2I6I2I4I4I4I4',s,5)\n" \
-	"g,b1,b2,b3,b4,b5,b6,b7,b8=struct.unpack('>BxxxI6I2I6I2I4I4I4I4',h,5)\n" \
-	"if a1~=b1 then n=b1>a1\n" \
-	"elseif a2~=b2 then n=b2>a2\n" \
-	"elseif (f%4>1)~=(g%4>1) then n=f%4>1\n" \
-	"elseif f%2~=g%2 then n=g%2==1\n" \
-	"elseif a3~=b3 then n=b3>a3\n" \
-	"elseif a4~=b4 then n=b4>a4\n" \
-	"elseif a5~=b5 then n=b5>a5\n" \
-	"elseif a6~=b6 then n=b6>a6\n" \
-	"elseif a7~=b7 then n=b7>a7\n" \
-	"elseif a8~=b8 then n=b8>a8 end\n"
-
-/* Is the value as long as its header says? A tombstone is a header alone. */
-#define LUA_WHOLE \
-	"redis.call('STRLEN',k)==80+(f%2==1 and 0 or struct.unpack('>I4',s,69))"
-
-/* KEYS: key, tmp. ARGV: header, ttl_ms, grace_ms, expected. 1 stored, 2 equal, {3, head} foreign,
- * {4, header, pttl} newer, {4, header, pttl, 1} damaged. The TTL is set on tmp before the rename, not on the key after:
- * were PEXPIRE denied to us, the session would have taken over the few seconds of tmp. */
-static const char put_script[] =
-	LUA_READ
-	"local t=KEYS[2]\n"
-	"if s=='' and redis.call('EXISTS',k)==0 then\n"
-	" redis.call('PEXPIRE',t,ARGV[2])\n"
-	" redis.call('RENAME',t,k)\n"
-	" return 1\n"
-	"end\n"
-	"local e=s==ARGV[4] and s~=''\n"
-	"if type(s)~='string' or not e and (#s<80 or string.sub(s,1,4)~='MMS\\1') then\n"
-	" redis.call('DEL',t)\n"
-	" " LUA_NOT_A_STRING
-	" return {3,s}\n"
-	"end\n"
-	"local p=redis.call('PTTL',k)\n"
-	"local l=tonumber(ARGV[2])\n"
-	"local w=p\n"
-	"if not e then\n"
-	LUA_COMPARE
-	" if not n then\n"
-	"  redis.call('DEL',t)\n"
-	"  if n==nil and s~=h or not (" LUA_WHOLE ") then return {4,s,p,1} end\n"
-	"  if p>=0 and l>p and (n==nil or f%2==0 and g%2==0) then\n"
-	"   redis.call('PEXPIRE',k,l)\n"
-	"   p=l\n"
-	"  end\n"
-	"  if n==nil then return 2 end\n"
-	"  return {4,s,p}\n"
-	" end\n"
-	" if p>0 and g%2==1 and f%2==0 then w=p+tonumber(ARGV[3]) end\n"
-	"end\n"
-	"redis.call('PEXPIRE',t,w>l and w or l)\n"
-	"redis.call('RENAME',t,k)\n"
-	"return 1\n";
-
-/* KEYS: key. ARGV: header, ttl_ms. 1 touched, {3, head} foreign, {4, header, pttl} newer or a tombstone,
- * {4, header, pttl, 1} newer but damaged, 5 lacking. */
-static const char touch_script[] =
-	LUA_READ
-	LUA_NOT_A_STRING
-	"if s=='' and redis.call('EXISTS',k)==0 then return 5 end\n"
-	"if #s<80 or string.sub(s,1,4)~='MMS\\1' then return {3,s} end\n"
-	LUA_COMPARE
-	"if s~=h and n~=false then return 5 end\n"
-	"local p=redis.call('PTTL',k)\n"
-	"local l=tonumber(ARGV[2])\n"
-	"if not (" LUA_WHOLE ") then\n"
-	" if s==h then return 5 end\n"
-	" return {4,s,p,1}\n"
-	"end\n"
-	"if f%2==1 then return {4,s,p} end\n"
-	"if p>=0 and l>p then\n"
-	" redis.call('PEXPIRE',k,l)\n"
-	" p=l\n"
-	"end\n"
-	"if s==h then return 1 end\n"
-	"return {4,s,p}\n";
-
-static const char delete_if_script[] =
-	"if redis.pcall('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end\n"
-	"return 0\n";
-
-static const char replace_if_script[] =
-	"local v=redis.pcall('GET',KEYS[1])\n"
-	"if (v or '')~=ARGV[1] then return 0 end\n"
-	"if ARGV[3]~='0' then redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) else redis.call('SET',KEYS[1],ARGV[2]) end\n"
-	"return 1\n";
-
-struct script {
-	const char *text;
-	size_t len;
-	const char *sha1;
-};
-
-static const struct script scripts[MMS_SCRIPT_COUNT] = {
-	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "eb07d80e507ea38ed386d47478fa83c4f1c80f56"},
-	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "81e649e1602549395af3973e5c2b76e2498cd891"},
-	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
-		"72b068665a3718053783485aaf4f74f0eeb9e62a"},
-	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,
-		"dfd6eb71d954a22b8e3c7604033fc256250bd86e"},
-};
 
 /* Codes that the scripts answer with. */
 enum { ANSWER_STORED = 1, ANSWER_EQUAL = 2, ANSWER_FOREIGN = 3, ANSWER_NEWER = 4, ANSWER_LACKING = 5 };
@@ -185,8 +63,8 @@ void mms_command_load_scripts(struct mms_command *command)
 	for (int index = 0; index < MMS_SCRIPT_COUNT; index++) {
 		begin(command, "SCRIPT", 3);
 		word(command, "LOAD");
-		length_line(command, '$', scripts[index].len);
-		borrow(command, scripts[index].text, scripts[index].len);
+		length_line(command, '$', mms_script((enum mms_script) index)->len);
+		borrow(command, mms_script((enum mms_script) index)->text, mms_script((enum mms_script) index)->len);
 		copy(command, "\r\n", 2);
 	}
 }
@@ -213,17 +91,13 @@ void mms_command_info_settings(struct mms_command *command)
 void mms_command_time_and_hash(struct mms_command *command, struct mms_slice key)
 {
 	begin(command, "TIME", 1);
-	begin(command, "HGETALL", 2);
-	argument(command, key);
+	mms_command_fields_read(command, key);
 }
 
 void mms_command_hash_set(struct mms_command *command, struct mms_slice key, struct mms_slice field,
 		struct mms_slice value, uint64_t ttl_ms)
 {
-	begin(command, "HSET", 4);
-	argument(command, key);
-	argument(command, field);
-	argument(command, value);
+	mms_command_field_set(command, key, field, value);
 	begin(command, "PEXPIRE", 3);
 	argument(command, key);
 	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
@@ -346,6 +220,30 @@ void mms_command_delete_if(struct mms_command *command, struct mms_slice key, st
 	argument(command, value);
 }
 
+void mms_command_field_set(struct mms_command *command, struct mms_slice key, struct mms_slice field,
+		struct mms_slice value)
+{
+	begin(command, "HSET", 4);
+	argument(command, key);
+	argument(command, field);
+	argument(command, value);
+}
+
+void mms_command_field_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice field,
+		struct mms_slice value)
+{
+	evalsha(command, MMS_SCRIPT_DELETE_IF, 1, 2);
+	argument(command, key);
+	argument(command, value);
+	argument(command, field);
+}
+
+void mms_command_fields_read(struct mms_command *command, struct mms_slice key)
+{
+	begin(command, "HGETALL", 2);
+	argument(command, key);
+}
+
 void mms_command_replace_if(struct mms_command *command, struct mms_slice key, struct mms_slice old,
 		struct mms_slice value, uint64_t ttl_ms)
 {
@@ -409,12 +307,12 @@ void mms_command_parse_watched(const struct mms_reply *first, const struct mms_r
 
 const char *mms_command_script_text(enum mms_script script)
 {
-	return scripts[script].text;
+	return mms_script(script)->text;
 }
 
 const char *mms_command_script_sha1(enum mms_script script)
 {
-	return scripts[script].sha1;
+	return mms_script(script)->sha1;
 }
 
 /* Starts one command; the rest of its argument_count arguments, of which the verb is the first, have to follow. */
@@ -521,7 +419,7 @@ static void set_record(struct mms_command *command, struct mms_slice key, const 
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count)
 {
 	begin(command, "EVALSHA", 3 + key_count + argument_count);
-	word(command, scripts[script].sha1);
+	word(command, mms_script(script)->sha1);
 	number(command, key_count);
 }
 

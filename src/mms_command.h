@@ -17,6 +17,7 @@
 #include "mms_base.h"
 #include "mms_record.h"
 #include "mms_reply.h"
+#include "mms_script.h"
 
 #define MMS_COMMAND_SCRATCH 4096
 #define MMS_COMMAND_PARTS 16
@@ -100,6 +101,13 @@ void mms_command_set(struct mms_command *command, struct mms_slice key, struct m
 void mms_command_set_existing(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms);
 /* Deletes key if its value is `value`. Replies: 1 integer. */
 void mms_command_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice value);
+/* One field of a hash without TTL: set, delete if it has this value. Replies: 1 integer each. */
+void mms_command_field_set(struct mms_command *command, struct mms_slice key, struct mms_slice field,
+		struct mms_slice value);
+void mms_command_field_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice field,
+		struct mms_slice value);
+/* All fields of a hash. Replies: 1 array (field, value, ...). */
+void mms_command_fields_read(struct mms_command *command, struct mms_slice key);
 void mms_command_get(struct mms_command *command, struct mms_slice key);
 /* Number of keys in the database. Replies: 1 integer. */
 void mms_command_count_keys(struct mms_command *command);
@@ -141,8 +149,6 @@ void mms_command_parse_watched(const struct mms_reply *first, const struct mms_r
 		struct mms_put_result *out);
 
 /* Scripts: text and SHA-1 in hex. The test compares the SHA-1 with what SCRIPT LOAD answers. */
-enum mms_script { MMS_SCRIPT_PUT, MMS_SCRIPT_TOUCH, MMS_SCRIPT_DELETE_IF, MMS_SCRIPT_REPLACE_IF,
-	MMS_SCRIPT_COUNT };
 const char *mms_command_script_text(enum mms_script script);
 const char *mms_command_script_sha1(enum mms_script script);
 

@@ -351,7 +351,8 @@ static bool numbers_are_sound(const struct mms_settings *settings)
 			&& settings->budget_ms <= MMS_BUDGET_MAX_MS && settings->touch_interval_s <= MMS_TOUCH_INTERVAL_MAX_S
 			&& settings->spin_us <= MMS_SPIN_MAX_US && settings->max_clock_drift_ms <= MMS_CLOCK_DRIFT_MAX_MS
 			&& settings->max_session_size <= MMS_SESSION_SIZE_MAX && settings->shutdown_drain_ms <= MMS_DRAIN_MAX_MS
-			&& settings->repair_rate <= MMS_REPAIR_RATE_MAX;
+			&& settings->repair_rate <= MMS_REPAIR_RATE_MAX
+			&& settings->repair_interval_s <= MMS_REPAIR_INTERVAL_MAX_S;
 }
 
 static bool is_terminated(const char *text, size_t size)

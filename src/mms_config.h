@@ -24,6 +24,7 @@
 #define MMS_SESSION_SIZE_MAX (512u << 20)
 #define MMS_DRAIN_MAX_MS 60000
 #define MMS_REPAIR_RATE_MAX (UINT64_C(1) << 32)
+#define MMS_REPAIR_INTERVAL_MAX_S 2592000
 
 enum mms_read_mode { MMS_READ_NEWEST, MMS_READ_QUORUM, MMS_READ_LOCAL };
 
@@ -47,6 +48,7 @@ struct mms_settings {
 	uint32_t max_session_size;   /* bytes of payload */
 	uint32_t shutdown_drain_ms;
 	uint64_t repair_rate;        /* bytes per second that a repair scan may move and compare */
+	uint32_t repair_interval_s;  /* between two sweeps; 0 = none */
 	uint32_t host_hash;          /* CRC-32C of host_id */
 	char host_id[64];
 	char prefix[MMS_PREFIX_MAX + 1];

@@ -98,6 +98,7 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 	if (!mms_hints_next(&office->cluster->hints, target->index, &target->hint_cursor, office->now,
 			&parcel->hint)) {
 		if (target->hint_cursor == 0) {
+			target->hint_rounds++;
 			target->hint_round_at.us = office->now.us + ROUND_PAUSE_US;
 		}
 		return false;

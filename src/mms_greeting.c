@@ -142,19 +142,24 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 	struct mms_office *office = link->office;
 	struct mms_node_sh *node = mms_link_node(link);
 
-	if (mms_identity_publish(node, identity)) {
-		/* Rule f: what the old incarnation of this node acknowledged is worth nothing, to us or to a request thread. */
+	if (mms_identity_changed(node, identity)) {
+		/* Rule f: what the old incarnation of this node acknowledged is worth nothing, to us, to a request thread, or to a
+		 * successor of ours; and whatever others miss, this one misses too. */
 		link->ack_position = mms_mailbox_tail(&office->cluster->mailbox);
 		link->send_position = link->ack_position;
 		link->distrust_until = mms_mailbox_head(&office->cluster->mailbox);
+		atomic_store(&node->distrust_until, link->distrust_until);
+		mms_hints_pend(&office->cluster->hints, link->index);
 		for (unsigned i = 0; i < office->node_count; i++) {
 			office->links[i].marker_mask &= ~(UINT64_C(1) << link->index);
 		}
 	}
+	(void)mms_identity_publish(node, identity);
 	link->state = MMS_LINK_READY;
 	link->ready_since = office->now;
 	link->marker_checked = office->now;
 	link->hint_cursor = 0;
+	link->hint_rounds = 0;
 	mms_breaker_good(&node->breaker, 0);
 	if (link->probing) {
 		link->probing = false;

@@ -153,6 +153,28 @@ void mms_hints_drop(struct mms_hints_sh *hints, const struct mms_hint *read, uns
 	mms_lock_release(&hints->lock);
 }
 
+void mms_hints_pend(struct mms_hints_sh *hints, unsigned node)
+{
+	const uint64_t mask = node < MMS_NODES_MAX ? UINT64_C(1) << node : 0;
+
+	for (uint32_t start = 0; mask != 0 && start < hints->capacity; start += WALK_MAX) {
+		const uint32_t end = hints->capacity - start > WALK_MAX ? start + WALK_MAX : hints->capacity;
+
+		if (!lock(hints)) {
+			mms_hints_overflow(hints, mask);
+			return;
+		}
+		for (uint32_t index = start; index < end; index++) {
+			if (state_at(hints, index) == STATE_VALID && (entry_at(hints, index)->missing_mask & mask) == 0) {
+				entry_at(hints, index)->missing_mask |= mask;
+				count_nodes(hints, mask, 1);
+			}
+		}
+		mms_lock_release(&hints->lock);
+	}
+	atomic_fetch_add_explicit(&hints->changed_count, 1, memory_order_release);
+}
+
 uint32_t mms_hints_count(const struct mms_hints_sh *hints, unsigned node)
 {
 	return node < MMS_NODES_MAX ? atomic_load_explicit(&hints->node_count[node], memory_order_relaxed) : 0;

@@ -79,6 +79,10 @@ void mms_hints_settle(struct mms_hints_sh *hints, struct mms_slice key, unsigned
 /* Nobody has it: forget it for that node if the hint is still the one that was read. */
 void mms_hints_drop(struct mms_hints_sh *hints, const struct mms_hint *read, unsigned node);
 
+/* The node is another, or was emptied: whatever others miss, it misses too (protocol.md, rule f). In pieces, so that nobody
+ * waits for long; a piece that can't be had is an overflow of the node. */
+void mms_hints_pend(struct mms_hints_sh *hints, unsigned node);
+
 /* Number of hints of a node; whether it missed more than fits. */
 uint32_t mms_hints_count(const struct mms_hints_sh *hints, unsigned node);
 bool mms_hints_overflowed(const struct mms_hints_sh *hints, unsigned node);

@@ -14,14 +14,58 @@ size_t mms_identity_marker_key(const struct mms_settings *settings, char *out, s
 	return (size_t)snprintf(out, size, "%s:node", settings->prefix);
 }
 
-size_t mms_identity_behind_key(const struct mms_settings *settings, unsigned index, uint64_t node_id, char *out,
-		size_t size)
+size_t mms_identity_lives_key(const struct mms_settings *settings, char *out, size_t size)
+{
+	return (size_t)snprintf(out, size, "%s:lives", settings->prefix);
+}
+
+size_t mms_identity_behind_key(const struct mms_settings *settings, char *out, size_t size)
+{
+	return (size_t)snprintf(out, size, "%s:behind", settings->prefix);
+}
+
+/* The first part of a behind marker's field, with the blank that ends it. */
+static size_t behind_node(const struct mms_settings *settings, unsigned index, uint64_t node_id, char *out, size_t size)
 {
 	if (node_id == 0) { /* never met: only hosts that spell its address alike will find it */
-		return (size_t)snprintf(out, size, "%s:behind:%s:%s", settings->prefix, settings->nodes[index].address,
-				settings->host_id);
+		return (size_t)snprintf(out, size, "%s ", settings->nodes[index].address);
 	}
-	return (size_t)snprintf(out, size, "%s:behind:%016" PRIx64 ":%s", settings->prefix, node_id, settings->host_id);
+	return (size_t)snprintf(out, size, "%016" PRIx64 " ", node_id);
+}
+
+size_t mms_identity_behind_field(const struct mms_settings *settings, unsigned index, uint64_t node_id, uint64_t life,
+		char *out, size_t size)
+{
+	char name[MMS_LIFE_NAME_MAX];
+	size_t len = behind_node(settings, index, node_id, out, size);
+
+	(void)mms_life_name(settings->host_id, life, name);
+	return len + (size_t)snprintf(out + len, size - len, "%s", name);
+}
+
+static bool starts_with(struct mms_slice field, const char *text, size_t len)
+{
+	return field.len > len && memcmp(field.ptr, text, len) == 0;
+}
+
+bool mms_identity_is_behind(struct mms_slice field, const struct mms_settings *settings, unsigned index, uint64_t node_id)
+{
+	char node[MMS_BEHIND_FIELD_MAX];
+
+	return starts_with(field, node, behind_node(settings, index, 0, node, sizeof node))
+			|| (node_id != 0 && starts_with(field, node, behind_node(settings, index, node_id, node, sizeof node)));
+}
+
+struct mms_slice mms_identity_behind_life(struct mms_slice field)
+{
+	const char *blank = field.len == 0 ? NULL : memchr(field.ptr, ' ', field.len);
+	struct mms_slice life = { NULL, 0 };
+
+	if (blank != NULL) {
+		life.ptr = blank + 1;
+		life.len = field.len - (size_t)(life.ptr - field.ptr);
+	}
+	return life;
 }
 
 size_t mms_identity_hosts_key(const struct mms_settings *settings, char *out, size_t size)
@@ -96,13 +140,21 @@ void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_
 	out->complete = out->node_id != 0 && complete == 1 && strcmp(marked_run_id, run_id) == 0;
 }
 
-bool mms_identity_publish(struct mms_node_sh *node, const struct mms_identity *identity)
+bool mms_identity_changed(const struct mms_node_sh *node, const struct mms_identity *identity)
 {
 	uint64_t old_run = atomic_load(&node->run_hash), old_id = atomic_load(&node->node_id);
-	uint64_t id = identity->node_id != 0 ? identity->node_id : old_id;
-	bool changed = (old_run != 0 && old_run != identity->run_hash) || (old_id != 0 && old_id != id);
 
-	atomic_store(&node->node_id, id);
+	return (old_run != 0 && old_run != identity->run_hash)
+			|| (old_id != 0 && identity->node_id != 0 && old_id != identity->node_id);
+}
+
+bool mms_identity_publish(struct mms_node_sh *node, const struct mms_identity *identity)
+{
+	bool changed = mms_identity_changed(node, identity);
+
+	if (identity->node_id != 0) {
+		atomic_store(&node->node_id, identity->node_id);
+	}
 	atomic_store(&node->complete, identity->complete && !changed ? 1 : 0);
 	atomic_store(&node->run_hash, identity->run_hash);
 	return changed;

@@ -14,11 +14,13 @@
 
 #include "mms_base.h"
 #include "mms_config.h"
+#include "mms_life.h"
 #include "mms_shm.h"
 
 #define MMS_RUN_ID_MAX 40
 #define MMS_MARKER_VALUE_MAX 96
-#define MMS_MARKER_KEY_MAX (MMS_PREFIX_MAX + 400)
+#define MMS_MARKER_KEY_MAX (MMS_PREFIX_MAX + 16)
+#define MMS_BEHIND_FIELD_MAX 512
 
 struct mms_identity {
 	uint64_t node_id;  /* 0 = unknown: no marker could be read or made */
@@ -26,11 +28,19 @@ struct mms_identity {
 	bool complete;
 };
 
-/* `<prefix>:node`, and `<prefix>:behind:<node>:<host>` for the node at index (its address stands for an id that is not
- * known yet). Return the length. */
+/* Keys of ours that are no sessions: `<prefix>:node`, `<prefix>:lives`, `<prefix>:behind`. Return the length. */
 size_t mms_identity_marker_key(const struct mms_settings *settings, char *out, size_t size);
-size_t mms_identity_behind_key(const struct mms_settings *settings, unsigned index, uint64_t node_id, char *out,
-		size_t size);
+size_t mms_identity_lives_key(const struct mms_settings *settings, char *out, size_t size);
+size_t mms_identity_behind_key(const struct mms_settings *settings, char *out, size_t size);
+
+/* Field of a behind marker: "<node> <life's name>" for the node at index; its address stands for an id that is not known
+ * yet. Returns the length. */
+size_t mms_identity_behind_field(const struct mms_settings *settings, unsigned index, uint64_t node_id, uint64_t life,
+		char *out, size_t size);
+/* Does this field speak of the node at index, which has this id? */
+bool mms_identity_is_behind(struct mms_slice field, const struct mms_settings *settings, unsigned index, uint64_t node_id);
+/* The life's name in such a field; empty when there is none. */
+struct mms_slice mms_identity_behind_life(struct mms_slice field);
 
 /* `<prefix>:hosts`: who uses this node. */
 size_t mms_identity_hosts_key(const struct mms_settings *settings, char *out, size_t size);
@@ -48,6 +58,9 @@ enum mms_status mms_identity_propose(const char *run_id, bool complete, char out
 
 /* What a marker (empty = none) and the server's run_id say. */
 void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_identity *out);
+
+/* Is this another node, or another incarnation, than was known? */
+bool mms_identity_changed(const struct mms_node_sh *node, const struct mms_identity *identity);
 
 /* Publishes to shared memory. Returns true when the node is another one, or another incarnation, than was known: what the
  * old one acknowledged is worth nothing (rule f), and the new one counts as incomplete whatever its marker says. */

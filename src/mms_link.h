@@ -94,6 +94,7 @@ struct mms_link {
 	uint64_t marker_node_id;                /* the id that the marker's key names: an emptied node comes back with another */
 	/* hints */
 	uint32_t hint_cursor;
+	uint32_t hint_rounds;                   /* through all hints since it became ready */
 	struct mms_mono hint_round_at;          /* no new round through the hints before */
 };
 

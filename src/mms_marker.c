@@ -76,6 +76,16 @@ bool mms_marker_stands(const struct mms_link *link)
 	return link->marker_token[0] != '\0' && (peers & ~link->marker_mask) == 0;
 }
 
+bool mms_marker_covers(const struct mms_office *office)
+{
+	for (unsigned i = 0; i < office->node_count; i++) {
+		if (wanted(&office->links[i]) && !mms_marker_stands(&office->links[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
 void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text)
 {
 	struct mms_office *office = link->office;
@@ -112,16 +122,17 @@ static bool takes_markers(const struct mms_link *peer)
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 {
 	struct mms_command command;
-	char key[MMS_MARKER_KEY_MAX];
-	struct mms_slice marker = { key, mms_identity_behind_key(missing->office->settings, missing->index,
-			missing->marker_node_id, key, sizeof key) };
+	char key_text[MMS_MARKER_KEY_MAX], field_text[MMS_BEHIND_FIELD_MAX];
+	const struct mms_office *office = missing->office;
+	struct mms_slice key = { key_text, mms_identity_behind_key(office->settings, key_text, sizeof key_text) };
+	struct mms_slice field = { field_text, mms_identity_behind_field(office->settings, missing->index,
+			missing->marker_node_id, mms_shm_life(office->shm, office->cluster), field_text, sizeof field_text) };
 
 	mms_command_init(&command);
-	if (set) {
-		/* A marker that an earlier life of this host left is not overwritten: only a scan may clear that one. */
-		mms_command_set_once(&command, marker, mms_slice_of(missing->marker_token));
+	if (set) { /* the field is this life's own: no other marker is overwritten */
+		mms_command_field_set(&command, key, field, mms_slice_of(missing->marker_token));
 	} else {
-		mms_command_delete_if(&command, marker, mms_slice_of(missing->marker_token));
+		mms_command_field_delete_if(&command, key, field, mms_slice_of(missing->marker_token));
 	}
 	if (mms_link_request(peer, &command, on_changed, missing, set ? 1 : 0)) {
 		missing->marker_asked_mask |= UINT64_C(1) << peer->index;

@@ -1,6 +1,7 @@
-/* Behind markers (protocol.md, rule h): `<prefix>:behind:<node>:<host>` = random token, on every usable node other than
- * the missing one, before the first write is acknowledged as passed without it: the ring keeps entries until it stands. Set when a node becomes unusable or has hints,
- * deleted by compare when it has been served. Hosts never clear each other's. */
+/* Behind markers (protocol.md, rule h): in the hash `<prefix>:behind`, field "<node> <host> <life>" = random token, on every
+ * usable node other than the missing one, before the first write is acknowledged as passed without it: the ring keeps entries
+ * until it stands. Set when a node becomes unusable or has hints, deleted by compare when it has been served. A life never
+ * clears another's; what a dead one left is cleared by a scan that began after reading it (mms_hosts, mms_repair). */
 #ifndef MMS_MARKER_H
 #define MMS_MARKER_H
 
@@ -12,6 +13,10 @@ void mms_marker_run(struct mms_office *office);
 /* True when the marker for this link's node stands on every ready peer (or there is none): its mailbox entries may become
  * hints. */
 bool mms_marker_stands(const struct mms_link *link);
+
+/* True when every node that misses writes of this life is named so by a marker: what is lost with the mapping is then
+ * written down, but for the mailbox. */
+bool mms_marker_covers(const struct mms_office *office);
 
 /* A server error to a write of ours: tells the breaker what it is worth. */
 void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text);

@@ -103,7 +103,7 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 			continue;
 		}
 		/* Whoever is in office may be leaving too: what is in the mailbox is everybody's business. */
-		if ((mms_mailbox_entries(&cluster->mailbox) > 0 || (last && hints_left(cluster)))
+		if ((mms_mailbox_entries(&cluster->mailbox) > 0 || (last && (hints_left(cluster) || atomic_load(&cluster->published) != 0)))
 				&& (process->replicators[i] == NULL || !mms_replicator_running(process->replicators[i]))) {
 			(void)mms_replicator_stop(process->replicators[i], 0, false); /* has ended: joins at once */
 			process->replicators[i] = mms_replicator_start(&process->host, cluster, process->settings[i], NULL);

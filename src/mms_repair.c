@@ -1,7 +1,8 @@
 /* The scan, step by step: lease on the target; for every configured node (the target included, and last) a pass over its
- * keys (a source's against the target, the target's against everybody); then the marker, by compare-and-set. A source
- * counts only if every comparison of its pass got its answers: one lost connection, and the pass is made again. Nothing in
- * here waits. */
+ * keys (a source's against the target, the target's against everybody); then the marker, by compare-and-set. A sweep has no
+ * target: it compares every node's keys with everybody, and its lease stands on the node of the lowest id. A source counts
+ * only if every comparison of its pass got its answers: one lost connection, and the pass is made again. Nothing in here
+ * waits. */
 #include "mms_repair.h"
 
 #include <inttypes.h>
@@ -9,37 +10,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mms_hosts.h"
 #include "mms_identity.h"
 #include "mms_scan.h"
 
 #define LEASE_MS 5000
 #define RENEW_US 1500000
 #define RETRY_US 2000000          /* after a pass that failed, or a lease that somebody else holds */
-#define SETTLE_US 2000000         /* from a node's return until it may be called complete: mirrors under way arrive */
+#define SETTLE_US 2000000         /* from a node's return until it may be called complete: hosts have published by then */
+#define LOOK_US 20000             /* between two looks for something to do */
+#define SHARE_US 60000000         /* between scans of a node that not all hosts know */
 
 enum step { STEP_IDLE, STEP_LEASING, STEP_SCANNING, STEP_CLOSING };
 
-/* What is known of the passes over a target's sources, while it stays the same incarnation. */
+/* What is known of the passes for a target, while it stays the same incarnation; for the sweep, while all nodes do. */
 struct progress {
-	uint64_t run_hash, node_id;
-	uint64_t done_mask;           /* nodes whose keys have been compared */
+	uint64_t incarnation;         /* of the target, or of all */
+	uint64_t mask;                /* nodes that take part */
+	uint64_t done_mask;           /* of these, whose keys have been compared */
+	uint64_t since_ms;            /* sweep: only what was stamped at or after this */
 	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
 	uint32_t wanted;              /* scans asked for by then */
+	struct mms_notes notes;       /* what was known by then to be cleared by it */
 	struct mms_mono retry_at;
 };
 
 struct mms_repair {
 	struct mms_office *office;
+	struct mms_hosts *hosts;
 	struct mms_scan *scan;
 	enum step step;
 	bool asked;                   /* the lease or the closing is asked for */
 	bool renewing;
 	uint32_t generation;          /* counts attempts: answers to an earlier one are not for this one */
-	unsigned target, source;
+	unsigned target, source;      /* target: node_count = the sweep */
+	unsigned lease_node;
 	char token[33];
-	struct mms_mono renew_at;
+	struct mms_mono renew_at, look_at;
 	char closing[MMS_MARKER_VALUE_MAX]; /* the marker's value that was asked for */
-	struct progress progress[MMS_NODES_MAX];
+	struct progress progress[MMS_NODES_MAX + 1];
 };
 
 static bool wants_repair(const struct mms_repair *repair, unsigned node);
@@ -50,12 +59,30 @@ static void close_scan(struct mms_repair *repair);
 static void give_up(struct mms_repair *repair, bool whole);
 static void on_released(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 
-struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconciler *reconciler)
+static uint64_t all_mask(const struct mms_office *office)
+{
+	return office->node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << office->node_count) - 1;
+}
+
+static bool is_sweep(const struct mms_repair *repair, unsigned target)
+{
+	return target == repair->office->node_count;
+}
+
+static struct mms_repair_sh *report_of(const struct mms_repair *repair)
+{
+	struct mms_cluster_sh *cluster = repair->office->cluster;
+
+	return is_sweep(repair, repair->target) ? &cluster->sweep : &cluster->nodes[repair->target].repair;
+}
+
+struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconciler *reconciler, struct mms_hosts *hosts)
 {
 	struct mms_repair *repair = calloc(1, sizeof *repair);
 
 	if (repair != NULL) {
 		repair->office = office;
+		repair->hosts = hosts;
 		repair->scan = mms_scan_new(office, reconciler);
 		if (repair->scan == NULL) {
 			free(repair);
@@ -64,6 +91,7 @@ struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconcil
 		for (unsigned i = 0; i < office->node_count; i++) { /* of a predecessor in office */
 			atomic_store(&office->cluster->nodes[i].repair.running, 0);
 		}
+		atomic_store(&office->cluster->sweep.running, 0);
 	}
 	return repair;
 }
@@ -71,22 +99,13 @@ struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconcil
 void mms_repair_free(struct mms_repair *repair)
 {
 	if (repair != NULL) {
-		if (repair->step != STEP_IDLE) {
-			atomic_store(&repair->office->cluster->nodes[repair->target].repair.running, 0);
+		atomic_store(&report_of(repair)->running, 0);
+		for (unsigned i = 0; i <= MMS_NODES_MAX; i++) {
+			mms_notes_free(&repair->progress[i].notes);
 		}
 		mms_scan_free(repair->scan);
 		free(repair);
 	}
-}
-
-static uint64_t all_mask(const struct mms_office *office)
-{
-	return office->node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << office->node_count) - 1;
-}
-
-static struct mms_repair_sh *report_of(const struct mms_repair *repair)
-{
-	return &repair->office->cluster->nodes[repair->target].repair;
 }
 
 void mms_repair_run(struct mms_repair *repair)
@@ -94,9 +113,13 @@ void mms_repair_run(struct mms_repair *repair)
 	struct mms_office *office = repair->office;
 
 	if (repair->step == STEP_IDLE) {
-		/* From the one behind the last: a node that can't be finished keeps no other waiting. */
-		for (unsigned k = 1; k <= office->node_count && repair->step == STEP_IDLE; k++) {
-			unsigned i = (repair->target + k) % office->node_count;
+		if (office->now.us < repair->look_at.us) {
+			return;
+		}
+		repair->look_at.us = office->now.us + LOOK_US;
+		/* From the one behind the last: what can't be finished keeps no other waiting. */
+		for (unsigned k = 1; k <= office->node_count + 1 && repair->step == STEP_IDLE; k++) {
+			unsigned i = (repair->target + k) % (office->node_count + 1);
 
 			if (office->now.us >= repair->progress[i].retry_at.us && wants_repair(repair, i)) {
 				repair->target = i;
@@ -106,7 +129,7 @@ void mms_repair_run(struct mms_repair *repair)
 		}
 		return;
 	}
-	if (!mms_link_ready(&office->links[repair->target])) {
+	if (!mms_link_ready(&office->links[repair->lease_node])) {
 		give_up(repair, false);
 		return;
 	}
@@ -128,58 +151,113 @@ int64_t mms_repair_next_us(const struct mms_repair *repair)
 	if (repair->step != STEP_IDLE) {
 		return office->now.us + 10000;
 	}
-	for (unsigned i = 0; i < office->node_count; i++) {
+	for (unsigned i = 0; i <= office->node_count; i++) {
 		if (repair->progress[i].retry_at.us < next && wants_repair(repair, i)) {
 			next = repair->progress[i].retry_at.us;
 		}
 	}
-	return next;
+	return next < repair->look_at.us ? repair->look_at.us : next;
 }
 
-/* Is there a reason to compare this node with all others? */
-static bool needs_repair(const struct mms_office *office, unsigned node)
+/* Nodes that a scan can take part in now. */
+static uint64_t able_mask(const struct mms_office *office)
+{
+	uint64_t mask = mms_link_ready_mask(office);
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		mask &= mms_breaker_allows_write(&office->cluster->nodes[i].breaker) ? UINT64_MAX : ~(UINT64_C(1) << i);
+	}
+	return mask;
+}
+
+/* Is there a reason to compare this node with all others, or all with all? */
+static bool needs_repair(const struct mms_repair *repair, unsigned target)
+{
+	const struct mms_office *office = repair->office;
+	const struct mms_node_sh *shared = &office->cluster->nodes[target];
+	uint64_t since_ms;
+
+	if (is_sweep(repair, target)) {
+		return mms_hosts_dirty(repair->hosts, &since_ms) || mms_hosts_sweep_due(repair->hosts);
+	}
+	return atomic_load(&shared->complete) == 0 || mms_hints_overflowed(&office->cluster->hints, target)
+			|| atomic_load(&shared->repair.wanted) != atomic_load(&shared->repair.served)
+			|| mms_hosts_left_behind(repair->hosts, target)
+			|| (mms_hosts_must_share(repair->hosts, target)
+				&& office->now.us - atomic_load(&shared->repair.ended_us) > SHARE_US);
+}
+
+static uint64_t incarnation_of(const struct mms_office *office, unsigned node)
 {
 	const struct mms_node_sh *shared = &office->cluster->nodes[node];
 
-	return atomic_load(&shared->complete) == 0 || mms_hints_overflowed(&office->cluster->hints, node)
-			|| atomic_load(&shared->repair.wanted) != atomic_load(&shared->repair.served);
+	return atomic_load(&shared->run_hash) * 31 + atomic_load(&shared->node_id);
+}
+
+/* What a scan that began now would know. */
+static struct progress fresh_progress(const struct mms_repair *repair, unsigned target)
+{
+	struct mms_office *office = repair->office;
+	struct progress fresh = { .mask = all_mask(office) };
+	uint64_t since_ms;
+
+	if (!is_sweep(repair, target)) {
+		fresh.incarnation = incarnation_of(office, target);
+		fresh.overflows = mms_hints_overflow_count(&office->cluster->hints, target);
+		fresh.wanted = atomic_load(&office->cluster->nodes[target].repair.wanted);
+		return fresh;
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		fresh.incarnation = fresh.incarnation * 131 + incarnation_of(office, i);
+	}
+	fresh.mask = able_mask(office);
+	/* A periodic one compares everything. */
+	fresh.since_ms = mms_hosts_dirty(repair->hosts, &since_ms) && since_ms != UINT64_MAX
+			&& !mms_hosts_sweep_due(repair->hosts) ? since_ms : 0;
+	return fresh;
 }
 
 /* What has been compared by now, if it still counts: the node is the same incarnation, and it has not been known to miss
  * more since. */
-static uint64_t done_mask(const struct mms_repair *repair, unsigned node)
+static uint64_t done_mask(const struct mms_repair *repair, unsigned target)
 {
-	const struct mms_cluster_sh *cluster = repair->office->cluster;
-	const struct progress *progress = &repair->progress[node];
-	bool same = progress->run_hash == atomic_load(&cluster->nodes[node].run_hash)
-			&& progress->node_id == atomic_load(&cluster->nodes[node].node_id)
-			&& progress->overflows == mms_hints_overflow_count(&cluster->hints, node)
-			&& progress->wanted == atomic_load(&cluster->nodes[node].repair.wanted);
+	const struct progress *progress = &repair->progress[target], fresh = fresh_progress(repair, target);
+	bool same = progress->incarnation == fresh.incarnation && progress->mask == fresh.mask
+			&& progress->overflows == fresh.overflows && progress->wanted == fresh.wanted
+			&& progress->since_ms <= fresh.since_ms;
 
 	return same ? progress->done_mask : 0;
 }
 
-/* Is this node in need, and is there a source that it has not been compared with? */
-static bool wants_repair(const struct mms_repair *repair, unsigned node)
+/* Is it in need, and is there a source that has not been compared? */
+static bool wants_repair(const struct mms_repair *repair, unsigned target)
 {
 	struct mms_office *office = repair->office;
-	uint64_t done = done_mask(repair, node), target = UINT64_C(1) << node;
-	uint64_t ready = mms_link_ready_mask(office);
+	uint64_t able = able_mask(office), done, bit = UINT64_C(1) << target;
 
-	if ((ready & target) == 0 || !mms_breaker_allows_write(&office->cluster->nodes[node].breaker)
-			|| !needs_repair(office, node)) {
+	if (is_sweep(repair, target)) {
+		/* With a node missing it is made all the same, and again when that one is back. */
+		if ((able & (able - 1)) == 0 || !needs_repair(repair, target)) {
+			return false;
+		}
+		done = done_mask(repair, target);
+		return done != able || done == all_mask(office);
+	}
+	if ((able & bit) == 0 || !needs_repair(repair, target)) {
 		return false;
 	}
+	done = done_mask(repair, target);
 	/* The pass over the node's own keys asks everybody: with a peer away it fails, however often that one was compared. */
-	if ((done | target) == all_mask(office)) {
-		return done == all_mask(office) || ready == all_mask(office);
+	if ((done | bit) == all_mask(office)) {
+		return done == all_mask(office) || mms_link_ready_mask(office) == all_mask(office);
 	}
-	return (ready & ~done & ~target) != 0;
+	return (mms_link_ready_mask(office) & ~done & ~bit) != 0;
 }
 
 static struct mms_slice lease_key(const struct mms_repair *repair, char *out, size_t size)
 {
-	int len = snprintf(out, size, "%s:lease", repair->office->settings->prefix);
+	int len = snprintf(out, size, "%s:lease%s", repair->office->settings->prefix,
+			is_sweep(repair, repair->target) ? ":sweep" : "");
 
 	return (struct mms_slice){ out, (size_t)len };
 }
@@ -195,21 +273,25 @@ static void on_size(struct mms_link *link, void *context, uint64_t token, struct
 	}
 }
 
-/* The report starts anew; how much there is to walk is asked of the nodes. */
-static void open_report(struct mms_repair *repair)
+/* The report starts anew, unless this only goes on with what was interrupted; how much there is to walk is asked of the
+ * nodes. */
+static void open_report(struct mms_repair *repair, bool anew)
 {
 	struct mms_office *office = repair->office;
 	struct mms_repair_sh *report = report_of(repair);
-	uint64_t open = mms_link_ready_mask(office) & ~repair->progress[repair->target].done_mask;
+	uint64_t open = mms_link_ready_mask(office) & repair->progress[repair->target].mask;
 	struct mms_command command;
 
+	atomic_store(&report->running, 1);
+	if (!anew) {
+		return;
+	}
 	atomic_store(&report->total, 0);
 	atomic_store(&report->walked, 0);
 	atomic_store(&report->scanned, 0);
 	atomic_store(&report->moved, 0);
 	atomic_store(&report->bytes, 0);
 	atomic_store(&report->started_us, office->now.us);
-	atomic_store(&report->running, 1);
 	mms_command_init(&command);
 	mms_command_count_keys(&command);
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -221,16 +303,15 @@ static void open_report(struct mms_repair *repair)
 
 static void begin(struct mms_repair *repair)
 {
-	struct mms_office *office = repair->office;
-	struct mms_node_sh *shared = &office->cluster->nodes[repair->target];
 	struct progress *progress = &repair->progress[repair->target];
+	bool anew = done_mask(repair, repair->target) == 0;
 
-	if (done_mask(repair, repair->target) == 0) {
-		*progress = (struct progress){ .run_hash = atomic_load(&shared->run_hash),
-			.node_id = atomic_load(&shared->node_id), .wanted = atomic_load(&shared->repair.wanted),
-			.overflows = mms_hints_overflow_count(&office->cluster->hints, repair->target) };
+	if (anew) {
+		mms_notes_free(&progress->notes);
+		*progress = fresh_progress(repair, repair->target);
+		mms_hosts_note(repair->hosts, repair->target, &progress->notes);
 	}
-	open_report(repair);
+	open_report(repair, anew);
 	choose_source(repair);
 }
 
@@ -264,6 +345,27 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 	}
 }
 
+/* The target itself; for a sweep the node of the lowest id, on which hosts agree that reach the same nodes. */
+static unsigned choose_lease_node(const struct mms_repair *repair)
+{
+	const struct mms_office *office = repair->office;
+	uint64_t lowest = UINT64_MAX, able = able_mask(office);
+	unsigned chosen = 0;
+
+	if (!is_sweep(repair, repair->target)) {
+		return repair->target;
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		uint64_t id = atomic_load(&office->cluster->nodes[i].node_id);
+
+		if ((able >> i & 1) != 0 && id < lowest) {
+			lowest = id;
+			chosen = i;
+		}
+	}
+	return chosen;
+}
+
 static void ask_lease(struct mms_repair *repair, bool renew)
 {
 	struct mms_command command;
@@ -275,6 +377,7 @@ static void ask_lease(struct mms_repair *repair, bool renew)
 		return;
 	}
 	if (!renew) {
+		repair->lease_node = choose_lease_node(repair);
 		if (mms_random_bytes(bytes, sizeof bytes) != MMS_OK) {
 			give_up(repair, false);
 			return;
@@ -286,7 +389,7 @@ static void ask_lease(struct mms_repair *repair, bool renew)
 	mms_command_init(&command);
 	mms_command_replace_if(&command, lease_key(repair, key, sizeof key),
 			mms_slice_of(renew ? repair->token : ""), mms_slice_of(repair->token), LEASE_MS);
-	sent = mms_link_request(&repair->office->links[repair->target], &command, on_lease, repair,
+	sent = mms_link_request(&repair->office->links[repair->lease_node], &command, on_lease, repair,
 			(uint64_t)repair->generation << 1 | (renew ? 1 : 0));
 	if (renew) {
 		repair->renewing = sent;
@@ -303,9 +406,9 @@ static void choose_source(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
 	struct progress *progress = &repair->progress[repair->target];
-	uint64_t target = UINT64_C(1) << repair->target;
-	uint64_t open = mms_link_ready_mask(office) & ~progress->done_mask;
-	struct mms_scan_order order = { .report = report_of(repair) };
+	uint64_t target = is_sweep(repair, repair->target) ? 0 : UINT64_C(1) << repair->target;
+	uint64_t open = mms_link_ready_mask(office) & progress->mask & ~progress->done_mask;
+	struct mms_scan_order order = { .since_ms = progress->since_ms, .report = report_of(repair) };
 
 	if (office->node_count == 1) { /* nobody to be compared with */
 		progress->done_mask = target;
@@ -318,7 +421,8 @@ static void choose_source(struct mms_repair *repair)
 	repair->step = STEP_SCANNING;
 	repair->source = (unsigned)__builtin_ctzll((open & ~target) != 0 ? open & ~target : open);
 	order.source = repair->source;
-	order.mask = repair->source == repair->target ? all_mask(office) : target | UINT64_C(1) << repair->source;
+	order.mask = target == 0 || repair->source == repair->target ? progress->mask
+			: target | UINT64_C(1) << repair->source;
 	mms_scan_begin(repair->scan, &order);
 }
 
@@ -337,12 +441,26 @@ static void scan_on(struct mms_repair *repair)
 	}
 }
 
+/* What the scan was for is done with, as far as it was known when it began. */
+static void end_whole(struct mms_repair *repair)
+{
+	struct progress *progress = &repair->progress[repair->target];
+
+	if (!is_sweep(repair, repair->target)) {
+		(void)mms_hints_end_overflow(&repair->office->cluster->hints, repair->target, progress->overflows);
+	} else if (progress->since_ms == 0) {
+		mms_hosts_swept(repair->hosts);
+	}
+	atomic_store(&report_of(repair)->served, progress->wanted);
+	mms_hosts_clear(repair->hosts, &progress->notes);
+	progress->done_mask = 0;
+}
+
 static void on_closed(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_repair *repair = context;
 	struct mms_office *office = repair->office;
 	struct mms_node_sh *shared = mms_link_node(link);
-	struct progress *progress = &repair->progress[repair->target];
 	bool set = replies != NULL && mms_reply_integer(replies[0]) == 1;
 	struct mms_error error;
 
@@ -353,10 +471,8 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 	if (set) {
 		(void)snprintf(link->marker, sizeof link->marker, "%s", repair->closing);
 		atomic_store(&shared->complete, 1);
-		atomic_store(&shared->repair.served, progress->wanted);
 		mms_link_count(office, MMS_METRIC_repairs);
-		(void)mms_hints_end_overflow(&office->cluster->hints, repair->target, progress->overflows);
-		progress->done_mask = 0;
+		end_whole(repair);
 	}
 	give_up(repair, set);
 	if (replies != NULL && mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT) {
@@ -365,21 +481,48 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 	}
 }
 
+/* Waiting for other hosts keeps no other scan from being made: it may be what they wait for, such as a dead host's sweep. */
+static bool others_wait(const struct mms_repair *repair)
+{
+	for (unsigned i = 0; i <= repair->office->node_count; i++) {
+		if (i != repair->target && repair->office->now.us >= repair->progress[i].retry_at.us
+				&& wants_repair(repair, i)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* All sources done: the marker says complete, if it is still the one that stood there when this began. With a source
  * missing the node stays incomplete, and the next run goes on with that source when it is back. */
 static void close_scan(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
-	struct mms_link *target = &office->links[repair->target];
+	struct mms_link *target = &office->links[repair->lease_node];
 	char key[MMS_MARKER_KEY_MAX];
 	struct mms_command command;
 
-	if (repair->asked || office->now.us - target->ready_since.us < SETTLE_US) {
+	if (repair->asked) {
 		return;
 	}
-	if (done_mask(repair, repair->target) != all_mask(office)
-			|| atomic_load(&mms_link_node(target)->node_id) == 0) {
+	if (done_mask(repair, repair->target) != all_mask(office)) {
 		give_up(repair, false);
+		return;
+	}
+	if (is_sweep(repair, repair->target)) {
+		end_whole(repair);
+		give_up(repair, true);
+		return;
+	}
+	if (atomic_load(&mms_link_node(target)->node_id) == 0) {
+		give_up(repair, false);
+		return;
+	}
+	if (atomic_load(&mms_link_node(target)->complete) == 0 && (office->now.us - target->ready_since.us < SETTLE_US
+			|| !mms_hosts_settled(repair->hosts, repair->target))) {
+		if (others_wait(repair)) {
+			give_up(repair, false);
+		}
 		return;
 	}
 	(void)snprintf(repair->closing, sizeof repair->closing, "%016" PRIx64 " %s 1",
@@ -397,7 +540,7 @@ static void close_scan(struct mms_repair *repair)
 static void give_up(struct mms_repair *repair, bool whole)
 {
 	struct mms_office *office = repair->office;
-	struct mms_link *target = &office->links[repair->target];
+	struct mms_link *target = &office->links[repair->lease_node];
 	struct mms_repair_sh *report = report_of(repair);
 	struct mms_command command;
 	char key[MMS_MARKER_KEY_MAX];

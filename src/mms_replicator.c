@@ -18,19 +18,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "mms_closing.h"
-#include "mms_delivery.h"
 #include "mms_greeting.h"
 #include "mms_last_words.h"
 #include "mms_link.h"
 #include "mms_lock.h"
-#include "mms_marker.h"
 #include "mms_mirror.h"
-#include "mms_reconcile.h"
-#include "mms_repair.h"
 #include "mms_resolver.h"
-#include "mms_survey.h"
 #include "mms_tending.h"
+#include "mms_upkeep.h"
 
 #define STACK_SIZE (256 * 1024)
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
@@ -61,12 +56,8 @@ struct mms_replicator {
 	struct mms_mono end;           /* of the last words too */
 	struct mms_office office;
 	struct event *wake, *stop, *timer;
-	struct mms_reconciler *reconciler;
-	struct mms_delivery *delivery;
-	struct mms_repair *repair;
-	struct mms_closing *closing;
+	struct mms_upkeep *upkeep;
 	struct mms_resolver *resolver; /* NULL when no node is given by name */
-	struct mms_survey *survey;
 };
 
 static void *run(void *argument);
@@ -361,12 +352,8 @@ static bool open_office(struct mms_replicator *replicator)
 		event_config_free(config);
 	}
 	office->links = calloc(office->node_count, sizeof *office->links);
-	replicator->reconciler = mms_reconciler_new(office);
-	replicator->delivery = replicator->reconciler == NULL ? NULL : mms_delivery_new(office, replicator->reconciler);
-	replicator->repair = replicator->reconciler == NULL ? NULL : mms_repair_new(office, replicator->reconciler);
-	replicator->closing = mms_closing_new(office);
-	if (office->base == NULL || office->links == NULL || replicator->delivery == NULL || replicator->repair == NULL
-			|| replicator->closing == NULL) {
+	replicator->upkeep = mms_upkeep_new(office);
+	if (office->base == NULL || office->links == NULL || replicator->upkeep == NULL) {
 		return false;
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -376,9 +363,11 @@ static bool open_office(struct mms_replicator *replicator)
 		office->links[i].ack_position = mms_mailbox_tail(&cluster->mailbox);
 		office->links[i].send_position = office->links[i].ack_position;
 		office->links[i].distrust_until = office->links[i].ack_position;
+		if (mms_mailbox_distance(office->links[i].ack_position, atomic_load(&cluster->nodes[i].distrust_until)) > 0) {
+			office->links[i].distrust_until = atomic_load(&cluster->nodes[i].distrust_until);
+		}
 	}
 	replicator->resolver = mms_resolver_new(office);
-	replicator->survey = mms_survey_new(office);
 	replicator->wake = event_new(office->base, atomic_load(&cluster->wake_fd), EV_READ | EV_PERSIST, on_wake, NULL);
 	replicator->stop = event_new(office->base, replicator->stop_fd, EV_READ, only_end_the_sleep, NULL);
 	replicator->timer = event_new(office->base, -1, 0, only_end_the_sleep, NULL);
@@ -394,9 +383,7 @@ static void close_office(struct mms_replicator *replicator)
 		mms_link_fini(&office->links[i]);
 	}
 	mms_resolver_free(replicator->resolver);
-	mms_survey_free(replicator->survey);
 	replicator->resolver = NULL;
-	replicator->survey = NULL;
 	if (replicator->wake != NULL) {
 		event_free(replicator->wake);
 	}
@@ -409,14 +396,8 @@ static void close_office(struct mms_replicator *replicator)
 	if (office->base != NULL) {
 		event_base_free(office->base);
 	}
-	mms_repair_free(replicator->repair);
-	mms_closing_free(replicator->closing);
-	mms_delivery_free(replicator->delivery);
-	mms_reconciler_free(replicator->reconciler);
-	replicator->repair = NULL;
-	replicator->closing = NULL;
-	replicator->delivery = NULL;
-	replicator->reconciler = NULL;
+	mms_upkeep_free(replicator->upkeep);
+	replicator->upkeep = NULL;
 	free(office->links);
 	explicit_bzero(office->password, sizeof office->password);
 	memset(office, 0, sizeof *office);
@@ -477,11 +458,7 @@ static bool round_once(struct mms_replicator *replicator)
 		mms_greeting_recheck(&office->links[i]);
 	}
 	mms_resolver_run(replicator->resolver);
-	mms_survey_run(replicator->survey);
-	mms_marker_run(office);
-	mms_delivery_run(replicator->delivery);
-	mms_repair_run(replicator->repair);
-	mms_closing_run(replicator->closing);
+	mms_upkeep_run(replicator->upkeep);
 	return mms_mirror_run(office);
 }
 
@@ -501,9 +478,7 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 
 		next = at < next ? at : next;
 	}
-	next = sooner(next, mms_delivery_next_us(replicator->delivery));
-	next = sooner(next, mms_repair_next_us(replicator->repair));
-	next = sooner(next, mms_closing_next_us(replicator->closing));
+	next = sooner(next, mms_upkeep_next_us(replicator->upkeep));
 	next = sooner(next, mms_resolver_next_us(replicator->resolver));
 	return next;
 }
@@ -590,8 +565,13 @@ static bool drained(struct mms_replicator *replicator)
 		replicator->office.last_words = atomic_load(&replicator->last);
 		begin_stopping(replicator);
 	}
-	return now.us >= replicator->drain_until.us
-			|| (mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox)
-				&& (!replicator->office.last_words || mms_delivery_next_us(replicator->delivery) == INT64_MAX))
-			|| (replicator->office.last_words && mms_mirror_all_heard(&replicator->office));
+	if (now.us >= replicator->drain_until.us) {
+		return true;
+	}
+	if (!(mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox)
+				&& (!replicator->office.last_words || mms_upkeep_idle(replicator->upkeep)))
+			&& !(replicator->office.last_words && mms_mirror_all_heard(&replicator->office))) {
+		return false;
+	}
+	return !replicator->office.last_words || mms_upkeep_leave(replicator->upkeep);
 }

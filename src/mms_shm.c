@@ -188,6 +188,11 @@ uint64_t mms_shm_next_sequence(struct mms_shm *shm)
 	return (atomic_fetch_add_explicit(&shm->write_sequence, 1, memory_order_relaxed) + 1) & SEQUENCE_MASK;
 }
 
+uint64_t mms_shm_life(const struct mms_shm *shm, const struct mms_cluster_sh *cluster)
+{
+	return (uint64_t)shm->mapping_random << 32 | (atomic_load(&cluster->fingerprint) & UINT32_MAX);
+}
+
 void mms_shm_wake(struct mms_cluster_sh *cluster)
 {
 	if (mms_mailbox_must_wake(&cluster->mailbox)) {

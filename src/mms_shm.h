@@ -50,6 +50,7 @@ struct mms_node_sh {
 	_Atomic uint64_t behind_id;     /* the node id that the marker's key names; the replicator */
 	_Atomic uint64_t node_id;       /* from its marker key, 0 = not met yet; the replicator */
 	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
+	_Atomic uint64_t distrust_until; /* mailbox entries before it: their masks speak of an earlier incarnation; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
 	_Atomic uint64_t closed_above;  /* of our closed sequence on it, with the server of closed_run; the replicator */
@@ -89,6 +90,10 @@ struct mms_cluster_sh {
 	uint32_t claimer_uid, claimer_gid; /* whose process claimed it; written with settings */
 	struct mms_election_sh election;
 	struct mms_metrics_sh metrics;
+	_Atomic uint64_t beat;          /* of this life, as published on the nodes (mms_hosts); the replicator */
+	_Atomic uint64_t watermark_ms;  /* of this life, as published; the replicator */
+	struct mms_repair_sh sweep;     /* all nodes compared with all: after a host's death, and now and then */
+	_Atomic uint32_t published;     /* 1: some node may know of this life; the replicator */
 	struct mms_node_sh nodes[MMS_NODES_MAX];
 	_Atomic uint64_t reserved;      /* latest reservation of a request of this cluster; request threads, any order */
 	struct mms_note_sh notices[MMS_NOTICE_COUNT];
@@ -149,6 +154,9 @@ struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index);
 struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm);
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
+
+/* This cluster's life in this mapping: a number that no other mapping and cluster on any host has, as far as chance goes. */
+uint64_t mms_shm_life(const struct mms_shm *shm, const struct mms_cluster_sh *cluster);
 
 /* Wakes the replicator if it sleeps; one system call at most. A caller killed before that call takes the wake-up with
  * it (see mms_mailbox_must_wake). */

@@ -319,11 +319,16 @@ def test_no_file_descriptor_leaks(cluster, new_id, full):
     after = requests(10000 if full else 2500)
     grown = {pid: (before[pid], count) for pid, count in after.items() if count > before.get(pid, 0) + 2}
     bar("F43", "no descriptors leak in workers", f"{sorted(before.values())} -> {sorted(after.values())}", not grown)
-    host.reload()
-    first = open_files(host.master)
-    for _ in range(10 if full else 4):
+
+    def reloaded():
+        """The master holds two pipes for each worker: all are to be there before it is counted."""
         host.reload()
         host.put(ids[0], "n", "reload")
+        until(lambda: len(host.workers()) == 4, 5, "all workers forked")
+    reloaded()
+    first = open_files(host.master)
+    for _ in range(10 if full else 4):
+        reloaded()
     bar("F43", "no descriptors leak over reloads of the master", f"{first} -> {open_files(host.master)}",
         open_files(host.master) <= first)
 

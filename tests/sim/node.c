@@ -280,6 +280,51 @@ static void scan(struct node *node, const struct argument *arguments, struct rep
 	}
 }
 
+size_t node_field_key(const char *key, size_t key_len, const char *field, size_t field_len, char out[NODE_FIELD_MAX])
+{
+	return (size_t)snprintf(out, NODE_FIELD_MAX, "%.*s\n%.*s", (int)key_len, key, (int)field_len, field);
+}
+
+/* Who uses the node, says ":hosts", is nothing that a session depends on. */
+static bool is_survey(const struct argument *key)
+{
+	return key->len >= 6 && memcmp(key->ptr + key->len - 6, ":hosts", 6) == 0;
+}
+
+static void set_field(struct node *node, const struct argument *arguments)
+{
+	char key[NODE_FIELD_MAX];
+
+	if (!is_survey(&arguments[1])) {
+		node_set(node, key, node_field_key(arguments[1].ptr, arguments[1].len, arguments[2].ptr, arguments[2].len, key),
+				arguments[3].ptr, arguments[3].len, NODE_NO_EXPIRY);
+	}
+}
+
+static bool is_field_of(const struct entry *entry, const struct argument *key)
+{
+	return entry->key_len > key->len && memcmp(entry->key, key->ptr, key->len) == 0 && entry->key[key->len] == '\n';
+}
+
+static void read_hash(struct node *node, const struct argument *key, struct reply *reply)
+{
+	const struct content *content = &node->content;
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < content->count; i++) {
+		found += is_field_of(&content->entries[i], key);
+	}
+	reply_printf(reply, "*%u\r\n", 2 * found);
+	for (unsigned i = 0; i < content->count; i++) {
+		const struct entry *entry = &content->entries[i];
+
+		if (is_field_of(entry, key)) {
+			reply_bulk(reply, entry->key + key->len + 1, entry->key_len - key->len - 1);
+			reply_bulk(reply, entry->value, entry->value_len);
+		}
+	}
+}
+
 static void set(struct node *node, const struct argument *arguments, unsigned count, struct reply *reply)
 {
 	int64_t expires_at = NODE_NO_EXPIRY;
@@ -372,8 +417,11 @@ static void execute(struct node *node, struct connection *connection, const stru
 	} else if (is(verb, "TIME")) {
 		answer_time(reply);
 	} else if (is(verb, "HGETALL")) {
-		reply_printf(reply, "*0\r\n"); /* who uses the node is nothing that a session depends on */
-	} else if (is(verb, "HSET") || is(verb, "PEXPIRE")) {
+		read_hash(node, &arguments[1], reply);
+	} else if (is(verb, "HSET")) {
+		set_field(node, arguments);
+		reply_printf(reply, ":1\r\n");
+	} else if (is(verb, "PEXPIRE")) {
 		reply_printf(reply, ":1\r\n");
 	} else if (is(verb, "PING")) {
 		reply_raw(reply, "+PONG\r\n", 7);

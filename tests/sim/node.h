@@ -58,6 +58,9 @@ struct entry *node_find(struct node *node, const char *key, size_t len);
 void node_set(struct node *node, const char *key, size_t key_len, const char *value, size_t len, int64_t expires_at);
 bool node_delete(struct node *node, const char *key, size_t len);
 bool node_rename(struct node *node, const char *from, size_t from_len, const char *to, size_t to_len);
+/* Hashes: each field is an entry of its own, under a key that no session has. Returns the key's length. */
+#define NODE_FIELD_MAX 1024
+size_t node_field_key(const char *key, size_t key_len, const char *field, size_t field_len, char out[NODE_FIELD_MAX]);
 /* As PTTL: -2 no such key, -1 for ever. */
 int64_t node_pttl(struct node *node, const char *key, size_t len);
 

@@ -119,6 +119,19 @@ static int call(lua_State *state)
 			transaction_touched(current, key, key_len);
 		}
 		lua_pushnumber(state, entry != NULL);
+	} else if (strcmp(verb, "HGET") == 0 || strcmp(verb, "HDEL") == 0) {
+		const char *field = text_at(state, 3, &len);
+		char composed[NODE_FIELD_MAX];
+		size_t composed_len = node_field_key(key, key_len, field, len, composed);
+
+		entry = node_find(current, composed, composed_len);
+		if (strcmp(verb, "HDEL") == 0) {
+			lua_pushnumber(state, node_delete(current, composed, composed_len));
+		} else if (entry == NULL) {
+			lua_pushboolean(state, 0);
+		} else {
+			lua_pushlstring(state, entry->value, entry->value_len);
+		}
 	} else if (strcmp(verb, "DEL") == 0) {
 		lua_pushnumber(state, node_delete(current, key, key_len));
 	} else if (strcmp(verb, "RENAME") == 0) {

@@ -97,7 +97,7 @@ static inline bool is_ready_for_requests(const struct host *host, unsigned node)
 /* Behind markers of any node of this host on that one. */
 static inline size_t behind_markers(unsigned node)
 {
-	struct mms_reply *reply = node_ask(node, "KEYS", RIG_PREFIX ":behind:*");
+	struct mms_reply *reply = node_ask(node, "HKEYS", RIG_PREFIX ":behind");
 	const size_t count = mms_reply_count(reply);
 
 	mms_reply_free(reply);

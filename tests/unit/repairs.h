@@ -6,6 +6,7 @@
 #include "office.h"
 
 #include "mms_greeting.h"
+#include "mms_hosts.h"
 #include "mms_reconcile.h"
 #include "mms_repair.h"
 
@@ -15,6 +16,7 @@
 
 static struct desk *desk;
 static struct mms_reconciler *reconciler;
+static struct mms_hosts *hosts;
 static struct mms_repair *repair;
 static int64_t ahead_us;
 
@@ -22,6 +24,7 @@ static int64_t ahead_us;
 static inline void turn(void)
 {
 	desk->office.now.us = now_us() + ahead_us;
+	mms_hosts_run(hosts);
 	mms_repair_run(repair);
 	for (unsigned node = 0; node < desk->office.node_count; node++) {
 		mms_link_flush(desk_link(desk, node));
@@ -66,7 +69,8 @@ static inline void begin_with(struct host *host)
 {
 	desk = desk_open(host);
 	reconciler = mms_reconciler_new(&desk->office);
-	repair = mms_repair_new(&desk->office, reconciler);
+	hosts = mms_hosts_new(&desk->office);
+	repair = mms_repair_new(&desk->office, reconciler, hosts);
 	ahead_us = 0;
 	assert_non_null(repair);
 	for (unsigned node = 0; node < desk->office.node_count; node++) {
@@ -86,6 +90,7 @@ static inline void end(void)
 		mms_link_drop(desk_link(desk, node));
 	}
 	mms_repair_free(repair);
+	mms_hosts_free(hosts);
 	mms_reconciler_free(reconciler);
 	desk_close(desk);
 }

@@ -253,6 +253,7 @@ static inline void settings_from(struct mms_settings *settings, const char *node
 	settings->max_session_size = 1u << 20;
 	settings->shutdown_drain_ms = 2000;
 	settings->repair_rate = 32u << 20;
+	settings->repair_interval_s = 86400;
 	snprintf(settings->host_id, sizeof(settings->host_id), "%s", host_id);
 	settings->host_hash = mms_crc32c(0, host_id, strlen(host_id));
 	snprintf(settings->prefix, sizeof(settings->prefix), RIG_PREFIX);

@@ -21,6 +21,7 @@ static void at_point(const char *name);
 #define mms_hints_overflow hooked_overflow
 #define mms_hints_overflow_count hooked_overflow_count
 #define mms_hints_end_overflow hooked_end_overflow
+#define mms_hints_pend hooked_pend
 void mms_hints_overflow(struct mms_hints_sh *hints, uint64_t mask);
 #include "../../src/mms_hints.c"
 #undef mms_hints_table_size
@@ -34,6 +35,7 @@ void mms_hints_overflow(struct mms_hints_sh *hints, uint64_t mask);
 #undef mms_hints_overflow
 #undef mms_hints_overflow_count
 #undef mms_hints_end_overflow
+#undef mms_hints_pend
 
 static const struct mms_mono NOW = { 1000000 };
 static const struct mms_mono LATER = { 9000000 };

@@ -32,30 +32,46 @@ static void keys_lie_under_the_prefix(void **state)
 	(void) state;
 	assert_int_equal(mms_identity_marker_key(&settings, key, sizeof(key)), 9);
 	assert_string_equal(key, "shop:node");
-	assert_int_equal(mms_identity_behind_key(&settings, 0, 0xabc, key, sizeof(key)), 33);
-	assert_string_equal(key, "shop:behind:0000000000000abc:web1");
+	assert_int_equal(mms_identity_lives_key(&settings, key, sizeof(key)), 10);
+	assert_string_equal(key, "shop:lives");
+	assert_int_equal(mms_identity_behind_key(&settings, key, sizeof(key)), 11);
+	assert_string_equal(key, "shop:behind");
 }
 
 static void a_node_that_was_never_met_is_named_by_its_address(void **state)
 {
 	const struct mms_settings settings = settings_of("shop");
-	char key[MMS_MARKER_KEY_MAX];
+	char field[MMS_BEHIND_FIELD_MAX];
+	struct mms_slice life;
 
 	(void) state;
-	assert_int_equal(mms_identity_behind_key(&settings, 0, 0, key, sizeof(key)), 36);
-	assert_string_equal(key, "shop:behind:tcp://10.0.0.2:6379:web1");
+	mms_identity_behind_field(&settings, 0, 0, 0x12ab, field, sizeof(field));
+	assert_string_equal(field, "tcp://10.0.0.2:6379 web1 00000000000012ab");
+	assert_true(mms_identity_is_behind(mms_slice_of(field), &settings, 0, 0xabc)); /* also once it has been met */
+	mms_identity_behind_field(&settings, 0, 0xabc, 0x12ab, field, sizeof(field));
+	assert_string_equal(field, "0000000000000abc web1 00000000000012ab");
+	assert_true(mms_identity_is_behind(mms_slice_of(field), &settings, 0, 0xabc));
+	assert_false(mms_identity_is_behind(mms_slice_of(field), &settings, 0, 0xabd));
+	assert_false(mms_identity_is_behind(mms_slice_of(field), &settings, 0, 0));
+	life = mms_identity_behind_life(mms_slice_of(field));
+	assert_int_equal(life.len, 21);
+	assert_memory_equal(life.ptr, "web1 00000000000012ab", 21);
+	assert_int_equal(mms_identity_behind_life(mms_slice_of("nonsense")).len, 0);
+	assert_int_equal(mms_identity_behind_life((struct mms_slice){ NULL, 0 }).len, 0);
 }
 
 static void the_longest_names_fit(void **state)
 {
 	struct mms_settings settings = settings_of("");
-	char key[MMS_MARKER_KEY_MAX];
+	char key[MMS_MARKER_KEY_MAX], field[MMS_BEHIND_FIELD_MAX];
 
 	(void) state;
 	memset(settings.prefix, 'p', MMS_PREFIX_MAX);
 	memset(settings.host_id, 'h', sizeof(settings.host_id) - 1);
 	memset(settings.nodes[0].address, 'a', sizeof(settings.nodes[0].address) - 1);
-	assert_true(mms_identity_behind_key(&settings, 0, 0, key, sizeof(key)) < sizeof(key));
+	assert_true(mms_identity_behind_key(&settings, key, sizeof(key)) < sizeof(key));
+	assert_true(mms_identity_lives_key(&settings, key, sizeof(key)) < sizeof(key));
+	assert_true(mms_identity_behind_field(&settings, 0, 0, UINT64_MAX, field, sizeof(field)) < sizeof(field));
 	assert_true(mms_identity_marker_key(&settings, key, sizeof(key)) < sizeof(key));
 }
 

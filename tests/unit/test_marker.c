@@ -25,7 +25,7 @@ static struct desk *desk_of(unsigned nodes, unsigned greeted)
 
 static size_t markers(unsigned node)
 {
-	struct mms_reply *reply = node_ask(node, "KEYS", RIG_PREFIX ":behind:*");
+	struct mms_reply *reply = node_ask(node, "HKEYS", RIG_PREFIX ":behind");
 	const size_t count = mms_reply_count(reply);
 
 	mms_reply_free(reply);
@@ -152,11 +152,11 @@ static void somebody_elses_marker_is_left(void **state)
 	desk = desk_of(2, 2);
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
-	reply = node_ask(0, "KEYS", RIG_PREFIX ":behind:*");
+	reply = node_ask(0, "HKEYS", RIG_PREFIX ":behind");
 	mms_text_copy(key, sizeof(key), mms_reply_text(mms_reply_element(reply, 0)));
 	mms_reply_free(reply);
 	assert_non_null(strstr(key, "web1"));
-	node_do(0, "SET", key, "the token of a successor");
+	node_do(0, "HSET", RIG_PREFIX ":behind", key, "the token of a successor");
 	heal(desk, 1);
 	settle(desk);
 	settle(desk);

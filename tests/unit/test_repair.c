@@ -148,7 +148,7 @@ static void keys_of_others_and_internal_ones_are_left_alone(void **state)
 	turn_until(is_complete(1));
 	assert_true(node_has(1, "s", "data", NULL));
 	await_no_lease(1);
-	assert_int_equal(node_number(1, "DBSIZE", NULL), 3); /* s, mine, marker */
+	assert_int_equal(node_number(1, "DBSIZE", NULL), 4); /* s, mine, marker, who lives */
 	assert_int_equal(node_number(1, "STRLEN", RIG_PREFIX "mine"), 10);
 	assert_int_equal(node_number(0, "STRLEN", RIG_PREFIX "text"), 12);
 	assert_int_equal(node_number(0, "HLEN", RIG_PREFIX "hash"), 1);

@@ -67,7 +67,7 @@ static void writes_arrive_on_all_nodes(void **state)
 	assert_int_equal(atomic_load(&crew.host->cluster->nodes[1].acked_count), 200);
 	assert_int_equal(atomic_load(&crew.host->cluster->nodes[0].acked_count), 0); /* that was the producer's own */
 	assert_int_equal(host_metric(crew.host, MMS_METRIC_mirrored), 400);
-	await(node_number(1, "DBSIZE", NULL) == 202); /* and the node's marker, and who uses it */
+	await(node_number(1, "DBSIZE", NULL) == 203); /* and the node's marker, and who uses it, and who lives */
 	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "s7"), RIG_TTL_MS / 2, RIG_TTL_MS);
 	crew_free(&crew);
 }

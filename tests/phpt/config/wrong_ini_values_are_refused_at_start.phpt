@@ -19,6 +19,7 @@ $wrong = [
     'mailbox_size' => [['1K', '5G', '99999999999999999999'], 'from 65536 to 4294967296', '32M'],
     'max_clusters' => [['0', '65'], 'from 1 to 64', '8'],
     'shutdown_drain_ms' => [['-1', '60001'], 'from 0 to 60000', '1000'],
+    'repair_interval' => [['-1', '2592001'], 'from 0 to 2592000', '86400'],
     'repair_rate' => [['65535', '5G', 'fast'], 'from 65536 to 4294967296', '16M'],
     'lifetime' => [['-1', '99999999999'], 'from 0 to 2147483647', '0'],
     'read' => [['fastest', 'Newest ', ''], 'newest, quorum or local', 'newest'],

@@ -15,7 +15,7 @@ $status = mmsession_status();
 $shape = function (array $values) {
     return array_map('gettype', $values);
 };
-mms_is(['version', 'host_id', 'cluster', 'nodes', 'mailbox', 'replicator', 'warnings', 'counters'], array_keys($status), 'keys');
+mms_is(['version', 'host_id', 'cluster', 'nodes', 'mailbox', 'replicator', 'sweep', 'warnings', 'counters'], array_keys($status), 'keys');
 mms_is(phpversion('mmsession'), $status['version'], 'version');
 mms_ok($status['host_id'] !== '', 'host_id');
 mms_is(3, count($status['nodes']), 'nodes');

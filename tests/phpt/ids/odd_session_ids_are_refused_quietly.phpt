@@ -23,7 +23,7 @@ mmsession_flush(5000);
 /* All keys of the node but those that hosts leave there about themselves. */
 function keys(): array
 {
-    $keys = array_diff($GLOBALS['server']->client()('KEYS', '*'), ['mms::node', 'mms::hosts']);
+    $keys = array_diff($GLOBALS['server']->client()('KEYS', '*'), ['mms::node', 'mms::hosts', 'mms::lives']);
     sort($keys);
     return $keys;
 }

@@ -1,0 +1,581 @@
+/* Every node's two hashes are kept as they were read last; all questions are answered from there. A life is known to live by
+ * its beat alone: clocks of hosts are not compared. */
+#include "mms_hosts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mms_hlc.h"
+#include "mms_identity.h"
+#include "mms_life.h"
+#include "mms_marker.h"
+#include "mms_pairs.h"
+
+#define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
+#define SWEPT "swept"                /* field beside the lives: Unix milliseconds of the latest sweep */
+#define CLOCK_SLACK_MS 3600000       /* a sweep of the future: somebody's clock is wrong */
+#define UNKNOWN_US 10000000          /* a node that others don't list for so long is not just being met by them */
+
+enum what { WHAT_LIVES, WHAT_BEHIND, WHAT_COUNT };
+
+struct sighting {
+	char name[MMS_LIFE_NAME_MAX];
+	uint64_t beat;
+	struct mms_mono changed_at;
+};
+
+struct mms_hosts {
+	struct mms_office *office;
+	char name[MMS_LIFE_NAME_MAX];    /* of this life */
+	struct mms_mono *due;            /* per node: next exchange */
+	struct mms_pairs *lists[WHAT_COUNT];  /* per node */
+	struct sighting *sightings;
+	uint32_t sighting_count;
+	struct mms_mono since;           /* when this replicator began to look */
+	struct mms_mono *unknown_since;  /* per node: others don't list it; 0 = they do */
+	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
+	bool marked, leaving;
+	uint64_t asked_mask, left_mask;  /* nodes that were told to forget this life; that have */
+};
+
+static void publish(struct mms_hosts *hosts, struct mms_link *link);
+static void on_lives(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void on_left(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void move_watermark(struct mms_hosts *hosts);
+static void watch_strangers(struct mms_hosts *hosts);
+
+struct mms_hosts *mms_hosts_new(struct mms_office *office)
+{
+	struct mms_hosts *hosts = calloc(1, sizeof *hosts);
+	bool complete = hosts != NULL;
+
+	if (!complete) {
+		return NULL;
+	}
+	hosts->office = office;
+	hosts->since = office->now;
+	hosts->due = calloc(office->node_count, sizeof *hosts->due);
+	hosts->unknown_since = calloc(office->node_count, sizeof *hosts->unknown_since);
+	hosts->sightings = calloc(MMS_PAIRS_MAX, sizeof *hosts->sightings);
+	for (unsigned what = 0; what < WHAT_COUNT; what++) {
+		hosts->lists[what] = calloc(office->node_count, sizeof *hosts->lists[what]);
+		complete = complete && hosts->lists[what] != NULL;
+	}
+	if (!complete || hosts->due == NULL || hosts->unknown_since == NULL || hosts->sightings == NULL) {
+		mms_hosts_free(hosts);
+		return NULL;
+	}
+	(void)mms_life_name(office->settings->host_id, mms_shm_life(office->shm, office->cluster), hosts->name);
+	return hosts;
+}
+
+void mms_hosts_free(struct mms_hosts *hosts)
+{
+	if (hosts == NULL) {
+		return;
+	}
+	for (unsigned what = 0; what < WHAT_COUNT; what++) {
+		for (unsigned i = 0; hosts->lists[what] != NULL && i < hosts->office->node_count; i++) {
+			mms_pairs_free(&hosts->lists[what][i]);
+		}
+		free(hosts->lists[what]);
+	}
+	free(hosts->due);
+	free(hosts->unknown_since);
+	free(hosts->sightings);
+	free(hosts);
+}
+
+void mms_hosts_run(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	char key_text[MMS_MARKER_KEY_MAX];
+	struct mms_slice key = { key_text, 0 };
+	struct mms_command command;
+
+	if (hosts->leaving) {
+		return;
+	}
+	move_watermark(hosts);
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *link = &office->links[i];
+
+		if (!mms_link_ready(link)) {
+			hosts->due[i].us = 0;
+			hosts->lists[WHAT_LIVES][i].read_at.us = hosts->lists[WHAT_BEHIND][i].read_at.us = 0;
+			continue;
+		}
+		if (office->now.us < hosts->due[i].us) {
+			continue;
+		}
+		hosts->due[i].us = office->now.us + MMS_HOSTS_BEAT_US;
+		publish(hosts, link);
+		key.len = mms_identity_lives_key(office->settings, key_text, sizeof key_text);
+		mms_command_init(&command);
+		mms_command_fields_read(&command, key);
+		(void)mms_link_request(link, &command, on_lives, hosts, 0);
+		key.len = mms_identity_behind_key(office->settings, key_text, sizeof key_text);
+		mms_command_init(&command);
+		mms_command_fields_read(&command, key);
+		(void)mms_link_request(link, &command, on_behind, hosts, 0);
+	}
+}
+
+int64_t mms_hosts_next_us(const struct mms_hosts *hosts)
+{
+	int64_t next = INT64_MAX;
+
+	for (unsigned i = 0; !hosts->leaving && i < hosts->office->node_count; i++) {
+		if (mms_link_ready(&hosts->office->links[i]) && hosts->due[i].us < next) {
+			next = hosts->due[i].us;
+		}
+	}
+	return next;
+}
+
+/* Of its mailbox and its hints: nothing that was there when this incarnation of the node was met is open any more. */
+static bool has_settled(const struct mms_link *link)
+{
+	const struct mms_cluster_sh *cluster = link->office->cluster;
+
+	return mms_mailbox_distance(mms_mailbox_tail(&cluster->mailbox), link->distrust_until) <= 0
+			&& (mms_hints_count(&cluster->hints, link->index) == 0 || link->hint_rounds > 1);
+}
+
+static void publish(struct mms_hosts *hosts, struct mms_link *link)
+{
+	struct mms_office *office = hosts->office;
+	struct mms_life life = { .beat = atomic_fetch_add(&office->cluster->beat, 1) + 1,
+			.watermark_ms = atomic_load(&office->cluster->watermark_ms) };
+	char key[MMS_MARKER_KEY_MAX], text[MMS_LIFE_TEXT_MAX];
+	struct mms_command command;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_node_sh *node = mms_link_node(&office->links[i]);
+
+		if (atomic_load(&node->node_id) != 0) {
+			life.nodes[life.node_count++] = (struct mms_life_node){ .id = atomic_load(&node->node_id),
+				.run_hash = atomic_load(&node->run_hash), .settled = has_settled(&office->links[i]),
+				.connected = mms_link_ready(&office->links[i]) };
+		}
+	}
+	mms_command_init(&command);
+	mms_command_field_set(&command, (struct mms_slice){ key, mms_identity_lives_key(office->settings, key, sizeof key) },
+			mms_slice_of(hosts->name), (struct mms_slice){ text, mms_life_write(&life, text) });
+	if (mms_link_request(link, &command, on_written, hosts, 0)) {
+		atomic_store(&office->cluster->published, 1);
+	}
+}
+
+static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void)link;
+	(void)context;
+	(void)token;
+	(void)replies; /* a node that takes no writes now has no say in it either: it is asked again in a second */
+}
+
+static struct sighting *sighting_of(const struct mms_hosts *hosts, struct mms_slice name)
+{
+	for (uint32_t i = 0; i < hosts->sighting_count; i++) {
+		if (mms_pairs_same(name, mms_slice_of(hosts->sightings[i].name))) {
+			return &hosts->sightings[i];
+		}
+	}
+	return NULL;
+}
+
+/* A place for one seen for the first time; that of the one that has been silent for longest, when there is none. */
+static struct sighting *new_sighting(struct mms_hosts *hosts)
+{
+	struct sighting *oldest = &hosts->sightings[0];
+
+	if (hosts->sighting_count < MMS_PAIRS_MAX) {
+		return &hosts->sightings[hosts->sighting_count++];
+	}
+	for (uint32_t i = 1; i < hosts->sighting_count; i++) {
+		oldest = hosts->sightings[i].changed_at.us < oldest->changed_at.us ? &hosts->sightings[i] : oldest;
+	}
+	return oldest;
+}
+
+static bool is_life(struct mms_slice name)
+{
+	return name.len > 0 && name.len < MMS_LIFE_NAME_MAX && memchr(name.ptr, ' ', name.len) != NULL;
+}
+
+/* Nodes may differ in how far they are: only a higher beat is a sign of life. */
+static void sight(struct mms_hosts *hosts, const struct mms_pair *entry)
+{
+	struct sighting *sighting = sighting_of(hosts, entry->field);
+	struct mms_life life;
+
+	if (!is_life(entry->field)) {
+		return;
+	}
+	(void)mms_life_parse(entry->value, &life);
+	if (sighting == NULL) {
+		sighting = new_sighting(hosts);
+		mms_text_copy(sighting->name, sizeof sighting->name, entry->field);
+	} else if (life.beat <= sighting->beat) {
+		return;
+	}
+	sighting->beat = life.beat;
+	sighting->changed_at = hosts->office->now;
+}
+
+static void on_lives(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct mms_hosts *hosts = context;
+	struct mms_pairs *list = &hosts->lists[WHAT_LIVES][link->index];
+
+	(void)token;
+	mms_pairs_keep(list, replies == NULL ? NULL : replies[0], hosts->office->now);
+	for (uint32_t i = 0; i < list->count; i++) {
+		if (!mms_pairs_same(list->pairs[i].field, mms_slice_of(hosts->name))) {
+			sight(hosts, &list->pairs[i]);
+		}
+	}
+	watch_strangers(hosts);
+}
+
+static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct mms_hosts *hosts = context;
+
+	(void)token;
+	mms_pairs_keep(&hosts->lists[WHAT_BEHIND][link->index], replies == NULL ? NULL : replies[0], hosts->office->now);
+}
+
+/* Dead, as far as this replicator can know: it has looked for long enough. */
+static bool is_dead(const struct mms_hosts *hosts, struct mms_slice name)
+{
+	const struct sighting *sighting = sighting_of(hosts, name);
+	struct mms_mono since = sighting == NULL ? hosts->since : sighting->changed_at;
+
+	return is_life(name) && !mms_pairs_same(name, mms_slice_of(hosts->name)) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US;
+}
+
+/* The watermark follows the mailbox: what was stamped before a mark was taken has been passed by the tail, or never came to
+ * the mailbox within the margin. Hints that no behind marker covers hold it. */
+static void move_watermark(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
+
+	if (hosts->marked && mms_mailbox_distance(mms_mailbox_tail(mailbox), hosts->mark_position) <= 0
+			&& mms_marker_covers(office)) {
+		if (hosts->mark_ms > atomic_load(&office->cluster->watermark_ms)) {
+			atomic_store(&office->cluster->watermark_ms, hosts->mark_ms);
+		}
+		hosts->marked = false;
+	}
+	if (!hosts->marked) {
+		uint64_t now_ms = mms_hlc_ms(atomic_load(&office->shm->hlc));
+
+		/* The clock's word, which never goes back, bounds all later stamps; the wall clock before the first does nearly. */
+		now_ms = now_ms == 0 ? (uint64_t)mms_clock_wall().ms : now_ms;
+		hosts->mark_ms = now_ms > STAMP_MARGIN_MS ? now_ms - STAMP_MARGIN_MS : 0;
+		hosts->mark_position = mms_mailbox_head(mailbox);
+		hosts->marked = true;
+	}
+}
+
+static bool all_read(const struct mms_hosts *hosts, int64_t after_us)
+{
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+
+		if (list->read_at.us == 0 || list->read_at.us < after_us || list->cut) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Nodes may differ in what they have heard of a life: only the latest counts. */
+static bool is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life)
+{
+	const struct sighting *sighting = sighting_of(hosts, entry->field);
+
+	return sighting == NULL || life->beat >= sighting->beat;
+}
+
+bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
+{
+	const struct mms_office *office = hosts->office;
+	const struct mms_link *link = &office->links[node];
+	uint64_t id = atomic_load(&mms_link_node(link)->node_id), run_hash = atomic_load(&mms_link_node(link)->run_hash);
+	uint64_t known[MMS_NODES_MAX];
+	struct mms_life life;
+
+	if (!has_settled(link) || !all_read(hosts, link->ready_since.us)) {
+		return false;
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		known[i] = atomic_load(&office->cluster->nodes[i].node_id);
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+
+		for (uint32_t k = 0; k < list->count; k++) {
+			const struct mms_pair *entry = &list->pairs[k];
+
+			if (entry->cleared || !is_life(entry->field)
+					|| mms_pairs_same(entry->field, mms_slice_of(hosts->name))) {
+				continue;
+			}
+			if (!mms_life_parse(entry->value, &life) || (is_latest(hosts, entry, &life)
+					&& !mms_life_settled(&life, id, run_hash, known, office->node_count))) {
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
+bool mms_hosts_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
+{
+	bool dirty = false;
+
+	*since_ms = UINT64_MAX;
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+
+		for (uint32_t k = 0; k < list->count; k++) {
+			const struct mms_pair *entry = &list->pairs[k];
+			struct mms_life life;
+
+			if (entry->cleared || !is_dead(hosts, entry->field)) {
+				continue;
+			}
+			dirty = true;
+			(void)mms_life_parse(entry->value, &life);
+			if (is_latest(hosts, entry, &life) && life.watermark_ms < *since_ms) {
+				*since_ms = life.watermark_ms;
+			}
+		}
+	}
+	return dirty;
+}
+
+bool mms_hosts_sweep_due(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	int64_t now_ms = mms_clock_wall().ms, last_ms = 0;
+	int64_t interval_ms = (int64_t)office->settings->repair_interval_s * 1000;
+	bool read = false;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+
+		read = read || list->read_at.us != 0;
+		for (uint32_t k = 0; k < list->count; k++) {
+			char text[24];
+
+			if (mms_pairs_same(list->pairs[k].field, mms_slice_of(SWEPT))) {
+				mms_text_copy(text, sizeof text, list->pairs[k].value);
+				last_ms = strtoll(text, NULL, 10) > last_ms ? strtoll(text, NULL, 10) : last_ms;
+			}
+		}
+	}
+	if (!read || interval_ms == 0) {
+		return false;
+	}
+	if (last_ms == 0) {
+		mms_hosts_swept(hosts);
+		return false;
+	}
+	/* Hosts take turns: each waits a little longer than the interval, by a tenth of it at most. */
+	interval_ms += interval_ms / 10 * (int64_t)(mms_shm_life(office->shm, office->cluster) >> 32 & 255) / 256;
+	return now_ms - last_ms > interval_ms || last_ms - now_ms > CLOCK_SLACK_MS;
+}
+
+void mms_hosts_swept(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	char key[MMS_MARKER_KEY_MAX], text[24];
+	struct mms_command command;
+
+	(void)snprintf(text, sizeof text, "%lld", (long long)mms_clock_wall().ms);
+	mms_command_init(&command);
+	mms_command_field_set(&command, (struct mms_slice){ key, mms_identity_lives_key(office->settings, key, sizeof key) },
+			mms_slice_of(SWEPT), mms_slice_of(text));
+	for (unsigned i = 0; i < office->node_count; i++) {
+		(void)mms_link_request(&office->links[i], &command, on_written, hosts, 0);
+		hosts->due[i].us = 0; /* read again at once: until then it would be due */
+		mms_pairs_keep(&hosts->lists[WHAT_LIVES][i], NULL, office->now);
+	}
+}
+
+bool mms_hosts_left_behind(const struct mms_hosts *hosts, unsigned node)
+{
+	const struct mms_office *office = hosts->office;
+	uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_pairs *list = &hosts->lists[WHAT_BEHIND][i];
+
+		for (uint32_t k = 0; i != node && k < list->count; k++) {
+			const struct mms_pair *entry = &list->pairs[k];
+
+			if (!entry->cleared && mms_identity_is_behind(entry->field, office->settings, node, id)
+					&& is_dead(hosts, mms_identity_behind_life(entry->field))) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* The latest that is known of a life; false when no node has it. */
+static bool latest(const struct mms_hosts *hosts, const struct sighting *sighting, struct mms_life *out)
+{
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+
+		for (uint32_t k = 0; k < list->count; k++) {
+			if (!list->pairs[k].cleared && mms_pairs_same(list->pairs[k].field, mms_slice_of(sighting->name))
+					&& mms_life_parse(list->pairs[k].value, out) && out->beat == sighting->beat) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Since when does some living life not list a node of ours? And is there one before us that does? */
+static void watch_strangers(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+
+	for (unsigned node = 0; node < office->node_count; node++) {
+		uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
+		bool unknown = false, first = true;
+
+		for (uint32_t i = 0; i < hosts->sighting_count && id != 0; i++) {
+			const struct sighting *sighting = &hosts->sightings[i];
+			struct mms_life life;
+
+			if (is_dead(hosts, mms_slice_of(sighting->name)) || !latest(hosts, sighting, &life)) {
+				continue;
+			}
+			if (!mms_life_lists(&life, id)) {
+				unknown = true;
+			} else if (strcmp(sighting->name, hosts->name) < 0) {
+				first = false;
+			}
+		}
+		if (!unknown || !first) {
+			hosts->unknown_since[node].us = 0;
+		} else if (hosts->unknown_since[node].us == 0) {
+			hosts->unknown_since[node] = office->now;
+		}
+	}
+}
+
+bool mms_hosts_must_share(const struct mms_hosts *hosts, unsigned node)
+{
+	int64_t since_us = hosts->unknown_since[node].us;
+
+	return since_us != 0 && hosts->office->now.us - since_us > UNKNOWN_US;
+}
+
+/* What of an entry belongs into the notes for this node, or for the dead? */
+static bool is_noted(const struct mms_hosts *hosts, enum what what, const struct mms_pair *entry, unsigned source,
+		unsigned node)
+{
+	const struct mms_office *office = hosts->office;
+
+	if (entry->cleared) {
+		return false;
+	}
+	if (node == office->node_count) {
+		return what == WHAT_LIVES && is_dead(hosts, entry->field);
+	}
+	return what == WHAT_BEHIND && source != node
+			&& mms_identity_is_behind(entry->field, office->settings, node,
+				atomic_load(&office->cluster->nodes[node].node_id))
+			&& is_dead(hosts, mms_identity_behind_life(entry->field));
+}
+
+void mms_hosts_note(const struct mms_hosts *hosts, unsigned node, struct mms_notes *notes)
+{
+	enum what what = node == hosts->office->node_count ? WHAT_LIVES : WHAT_BEHIND;
+
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		const struct mms_pairs *list = &hosts->lists[what][i];
+
+		for (uint32_t k = 0; k < list->count; k++) {
+			if (is_noted(hosts, what, &list->pairs[k], i, node)) {
+				(void)mms_notes_add(notes, i, what, list->pairs[k].field, list->pairs[k].value);
+			}
+		}
+	}
+}
+
+void mms_hosts_clear(struct mms_hosts *hosts, struct mms_notes *notes)
+{
+	const struct mms_settings *settings = hosts->office->settings;
+	char key_text[MMS_MARKER_KEY_MAX];
+	struct mms_slice key = { key_text, 0 };
+	struct mms_command command;
+
+	for (const struct mms_note *note = notes->first; note != NULL; note = note->next) {
+		key.len = note->hash == WHAT_LIVES ? mms_identity_lives_key(settings, key_text, sizeof key_text)
+				: mms_identity_behind_key(settings, key_text, sizeof key_text);
+		mms_command_init(&command);
+		mms_command_field_delete_if(&command, key, note->field, note->value);
+		/* What can't be asked for stays, and another scan clears it. */
+		if (mms_link_request(&hosts->office->links[note->node], &command, on_written, hosts, 0)) {
+			mms_pairs_clear(&hosts->lists[note->hash][note->node], note->field, note->value);
+		}
+	}
+	mms_notes_free(notes);
+}
+
+static void on_left(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct mms_hosts *hosts = context;
+
+	(void)token;
+	(void)replies;
+	hosts->left_mask |= UINT64_C(1) << link->index;
+}
+
+bool mms_hosts_leave(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	char key[MMS_MARKER_KEY_MAX];
+	struct mms_command command;
+	bool done = true;
+
+	if (atomic_load(&office->cluster->published) == 0 || !mms_marker_covers(office)
+			|| mms_mailbox_tail(&office->cluster->mailbox) != mms_mailbox_head(&office->cluster->mailbox)) {
+		return true;
+	}
+	hosts->leaving = true;
+	mms_command_init(&command);
+	mms_command_hash_delete(&command, (struct mms_slice){ key, mms_identity_lives_key(office->settings, key,
+			sizeof key) }, mms_slice_of(hosts->name));
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *link = &office->links[i];
+		uint64_t bit = UINT64_C(1) << i;
+
+		if (mms_link_ready(link) && (hosts->asked_mask & bit) == 0
+				&& mms_link_request(link, &command, on_left, hosts, 0)) {
+			hosts->asked_mask |= bit;
+		}
+		if ((hosts->left_mask & bit) == 0 && mms_breaker_allows_write(&mms_link_node(link)->breaker)
+				&& !(link->state == MMS_LINK_DOWN && link->spoken)) {
+			done = false;
+		}
+	}
+	if (done) {
+		atomic_store(&office->cluster->published, 0);
+	}
+	return done;
+}

@@ -1,0 +1,35 @@
+/* A copy of a hash as a node answered it (HGETALL), bounded. Pure. */
+#ifndef MMS_PAIRS_H
+#define MMS_PAIRS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_base.h"
+#include "mms_clock.h"
+#include "mms_reply.h"
+
+#define MMS_PAIRS_MAX 512
+
+struct mms_pair {
+	struct mms_slice field, value;   /* in the same block */
+	bool cleared;                    /* deleted by its reader since */
+};
+
+struct mms_pairs {
+	struct mms_pair *pairs;
+	uint32_t count;
+	bool cut;                        /* there were more than MMS_PAIRS_MAX */
+	struct mms_mono read_at;         /* 0 = nothing is known */
+};
+
+/* Replaces what was kept; an answer that is no array leaves nothing. */
+void mms_pairs_keep(struct mms_pairs *pairs, const struct mms_reply *reply, struct mms_mono now);
+void mms_pairs_free(struct mms_pairs *pairs);
+
+/* Marks this pair as cleared. */
+void mms_pairs_clear(struct mms_pairs *pairs, struct mms_slice field, struct mms_slice value);
+
+bool mms_pairs_same(struct mms_slice a, struct mms_slice b);
+
+#endif

@@ -1,0 +1,374 @@
+/* Several hosts: what one learns on the nodes of the others, alive and dead, and what it does about it. */
+#include "repairs.h"
+
+#include "mms_marker.h"
+
+#define HOSTS RIG_PREFIX ":lives"
+#define BEHIND RIG_PREFIX ":behind"
+#define OTHER "web9 00000000000000ff"
+#define DEAD_US (6 * SECOND)
+
+static bool field_exists(unsigned node, const char *key, const char *field)
+{
+	struct mms_reply *reply = node_ask(node, "HEXISTS", key, field);
+	const bool exists = mms_reply_integer(reply) == 1;
+
+	mms_reply_free(reply);
+	return exists;
+}
+
+static uint64_t id_of(unsigned node)
+{
+	return atomic_load(&desk->host->cluster->nodes[node].node_id);
+}
+
+static uint64_t run_of(unsigned node)
+{
+	return atomic_load(&desk->host->cluster->nodes[node].run_hash);
+}
+
+/* Another host's word, on every node: that it has or has not settled what it has with each. */
+static void other_says(uint64_t beat, uint64_t watermark_ms, bool settled)
+{
+	struct mms_life life = { .beat = beat, .watermark_ms = watermark_ms, .node_count = desk->office.node_count };
+	char text[MMS_LIFE_TEXT_MAX];
+
+	for (unsigned node = 0; node < life.node_count; node++) {
+		life.nodes[node] = (struct mms_life_node){ .id = id_of(node), .run_hash = run_of(node), .settled = settled,
+			.connected = true };
+	}
+	mms_life_write(&life, text);
+	for (unsigned node = 0; node < life.node_count; node++) {
+		node_do(node, "HSET", HOSTS, OTHER, text);
+	}
+}
+
+static void behind_by(unsigned source, unsigned node, const char *name, const char *token)
+{
+	char field[MMS_BEHIND_FIELD_MAX];
+
+	snprintf(field, sizeof(field), "%016llx %s", (unsigned long long) id_of(node), name);
+	node_do(source, "HSET", BEHIND, field, token);
+}
+
+static bool is_behind_by(unsigned source, unsigned node, const char *name)
+{
+	char field[MMS_BEHIND_FIELD_MAX];
+
+	snprintf(field, sizeof(field), "%016llx %s", (unsigned long long) id_of(node), name);
+	return field_exists(source, BEHIND, field);
+}
+
+static void a_host_publishes_that_it_lives(void **state)
+{
+	struct mms_reply *reply;
+	struct mms_life life;
+	char name[MMS_LIFE_NAME_MAX];
+
+	(void) state;
+	begin(2);
+	mms_life_name("web1", mms_shm_life(desk->office.shm, desk->office.cluster), name);
+	turn_until(field_exists(0, HOSTS, name) && field_exists(1, HOSTS, name));
+	turn_for(3 * SECOND);
+	reply = node_ask(1, "HGET", HOSTS, name);
+	assert_true(mms_life_parse(mms_reply_text(reply), &life));
+	mms_reply_free(reply);
+	assert_true(life.beat >= 4);
+	assert_int_equal(life.node_count, 2);
+	assert_true(life.nodes[0].id == id_of(0) && life.nodes[1].run_hash == run_of(1));
+	assert_true(life.nodes[0].settled && life.nodes[0].connected && life.nodes[1].settled && life.nodes[1].connected);
+	assert_in_range(life.watermark_ms, (uint64_t) mms_clock_wall().ms - 120000, (uint64_t) mms_clock_wall().ms - 50000);
+	assert_true(mms_repair_next_us(repair) == INT64_MAX);
+	end();
+}
+
+static void a_node_is_not_complete_before_every_host_has_settled_it(void **state)
+{
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 10);
+	other_says(1, 1, true);
+	empty(1);
+	for (uint64_t beat = 2; beat < 12; beat++) {
+		other_says(beat, 1, false);
+		turn_for(SECOND);
+		assert_false(is_complete(1));
+	}
+	assert_true(has_numbered(1, 0, 10));
+	other_says(20, 1, true);
+	turn_until(is_complete(1));
+	end();
+}
+
+/* It has not even noticed that the node is another one now. */
+static void nor_before_every_host_has_met_it(void **state)
+{
+	struct mms_life life = { .beat = 1, .node_count = 1 };
+	char text[MMS_LIFE_TEXT_MAX];
+
+	(void) state;
+	begin(2);
+	life.nodes[0] = (struct mms_life_node){ .id = id_of(1), .run_hash = run_of(1), .settled = true, .connected = false };
+	empty(1);
+	for (; life.beat < 8; life.beat++) {
+		mms_life_write(&life, text);
+		node_do(0, "HSET", HOSTS, OTHER, text);
+		turn_for(SECOND);
+		assert_false(is_complete(1));
+	}
+	life.nodes[0].connected = true; /* so it is some other node that we don't know */
+	mms_life_write(&life, text);
+	node_do(0, "HSET", HOSTS, OTHER, text);
+	turn_until(is_complete(1));
+	end();
+}
+
+static void a_dead_host_makes_one_compare_all_that_is_younger_than_its_watermark(void **state)
+{
+	struct sample old;
+
+	(void) state;
+	begin(3);
+	sample_aged(&old, "old", 600000, "long mirrored");
+	node_put(0, "old", &old);
+	put_numbered(0, 0, 20); /* 5 s old, on one node only */
+	put_numbered(2, 20, 40);
+	other_says(9, (uint64_t) mms_clock_wall().ms - 60000, true);
+	turn_for(3 * SECOND);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), 0);
+	turn_for(4 * SECOND);
+	turn_until(!field_exists(0, HOSTS, OTHER) && !field_exists(1, HOSTS, OTHER) && !field_exists(2, HOSTS, OTHER));
+	for (unsigned node = 0; node < 3; node++) {
+		assert_true(has_numbered(node, 0, 40));
+	}
+	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "old"), 0);
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 1);
+	assert_true(is_complete(0) && is_complete(1) && is_complete(2));
+	turn_for(5 * SECOND);
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 1);
+	end();
+}
+
+static void with_a_node_missing_the_dead_stay_written_down(void **state)
+{
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 20);
+	other_says(9, 1, true);
+	mms_link_drop(desk_link(desk, 2));
+	turn_for(DEAD_US);
+	turn_until(has_numbered(1, 0, 20));
+	turn_for(6 * SECOND);
+	assert_true(field_exists(0, HOSTS, OTHER));
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 0);
+	greet(2);
+	turn_for(DEAD_US);
+	turn_until(!field_exists(0, HOSTS, OTHER) && !field_exists(2, HOSTS, OTHER));
+	assert_true(has_numbered(2, 0, 20));
+	end();
+}
+
+static void a_host_that_beats_again_was_not_dead(void **state)
+{
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 400);
+	other_says(9, 1, true);
+	turn_for(4 * SECOND);
+	turn_until(atomic_load(&desk->host->cluster->sweep.running) == 1);
+	other_says(10, 1, true);
+	turn_until(atomic_load(&desk->host->cluster->sweep.finished) == 1);
+	turn_for(SECOND);
+	assert_true(field_exists(0, HOSTS, OTHER));
+	end();
+}
+
+static void a_dead_hosts_marker_has_its_node_scanned_and_goes(void **state)
+{
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 20);
+	behind_by(0, 1, OTHER, "token");
+	behind_by(2, 1, OTHER, "token");
+	turn_for(3 * SECOND);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), 0);
+	turn_for(4 * SECOND);
+	turn_until(!is_behind_by(0, 1, OTHER) && !is_behind_by(2, 1, OTHER));
+	assert_true(has_numbered(1, 0, 20));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 1);
+	turn_for(4 * SECOND);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 1);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].repair.finished), 0);
+	end();
+}
+
+/* So does one that it wrote before it had met the node, under the address. */
+static void a_marker_by_address_is_found_too(void **state)
+{
+	char field[MMS_BEHIND_FIELD_MAX];
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 20);
+	snprintf(field, sizeof(field), "%s " OTHER, desk->office.settings->nodes[1].address);
+	node_do(0, "HSET", BEHIND, field, "token");
+	turn_for(DEAD_US);
+	turn_until(!field_exists(0, BEHIND, field));
+	assert_true(has_numbered(1, 0, 20));
+	end();
+}
+
+static void a_living_hosts_marker_is_its_own_business(void **state)
+{
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 20);
+	behind_by(0, 1, OTHER, "token");
+	for (uint64_t beat = 1; beat < 10; beat++) {
+		other_says(beat, 1, true);
+		turn_for(SECOND);
+	}
+	assert_true(is_behind_by(0, 1, OTHER));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), 0);
+	end();
+}
+
+/* Only what was read before the scan began is cleared by it. */
+static void a_marker_that_changed_during_the_scan_stays_until_the_next(void **state)
+{
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 400);
+	behind_by(0, 1, OTHER, "token");
+	turn_for(4 * SECOND);
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.running) == 1);
+	behind_by(0, 1, OTHER, "another");
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.finished) == 1);
+	assert_true(is_behind_by(0, 1, OTHER));
+	turn_until(!is_behind_by(0, 1, OTHER));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 2);
+	end();
+}
+
+static void a_life_that_ends_in_order_takes_its_entries_back(void **state)
+{
+	char name[MMS_LIFE_NAME_MAX];
+
+	(void) state;
+	begin(2);
+	mms_life_name("web1", mms_shm_life(desk->office.shm, desk->office.cluster), name);
+	turn_until(field_exists(0, HOSTS, name) && field_exists(1, HOSTS, name));
+	while (!mms_hosts_leave(hosts)) {
+		turn();
+	}
+	turn_for(3 * SECOND);
+	assert_false(field_exists(0, HOSTS, name) || field_exists(1, HOSTS, name));
+	assert_int_equal(atomic_load(&desk->host->cluster->published), 0);
+	end();
+}
+
+static void the_watermark_waits_for_the_mailbox_and_for_markers(void **state)
+{
+	struct mms_cluster_sh *cluster;
+	struct sample sample;
+	uint64_t before;
+	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .key = key_of("s"), .ttl_ms = 100000 };
+
+	(void) state;
+	begin(2);
+	cluster = desk->host->cluster;
+	atomic_store(&desk->office.shm->hlc, stamp_ago(3600000));
+	turn_for(2 * SECOND);
+	before = atomic_load(&cluster->watermark_ms);
+	assert_true(before > 0);
+	sample_aged(&sample, "s", 0, "data");
+	parcel.header = sample.bytes;
+	parcel.payload = slice("data");
+	assert_true(mms_mailbox_push(&cluster->mailbox, &parcel, mms_clock_mono(), NULL));
+	turn(); /* the mark of the round before, at an empty mailbox */
+	atomic_store(&desk->office.shm->hlc, stamp_ago(0));
+	turn_for(3 * SECOND);
+	before = atomic_load(&cluster->watermark_ms);
+	turn_for(3 * SECOND);
+	assert_true(atomic_load(&cluster->watermark_ms) == before);
+	assert_true(mms_mailbox_advance(&cluster->mailbox, desk->office.epoch, mms_mailbox_tail(&cluster->mailbox),
+			mms_mailbox_head(&cluster->mailbox), 1));
+	mms_hints_overflow(&cluster->hints, bit(1));
+	turn();
+	turn();
+	assert_true(atomic_load(&cluster->watermark_ms) == before); /* node 1 misses something, and no marker says so */
+	turn_until((mms_marker_run(&desk->office), atomic_load(&cluster->watermark_ms) > before));
+	end();
+}
+
+static void everything_is_compared_now_and_then(void **state)
+{
+	char text[32];
+
+	(void) state;
+	begin(2);
+	turn_until(field_exists(0, HOSTS, "swept") && field_exists(1, HOSTS, "swept"));
+	turn_for(3 * SECOND);
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.started_us), 0);
+	put_numbered(0, 0, 20);
+	put_numbered(1, 20, 30);
+	snprintf(text, sizeof(text), "%lld", (long long) mms_clock_wall().ms - 86400000LL * 12 / 10);
+	node_do(0, "HSET", HOSTS, "swept", text);
+	node_do(1, "HSET", HOSTS, "swept", text);
+	turn_until(atomic_load(&desk->host->cluster->sweep.finished) == 1);
+	assert_true(has_numbered(0, 0, 30) && has_numbered(1, 0, 30));
+	turn_for(3 * SECOND);
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 1);
+	end();
+}
+
+/* The other lives, and knows node 0 alone: what it writes comes to node 1 by scan. */
+static void a_node_that_others_do_not_know_is_scanned_now_and_then(void **state)
+{
+	struct mms_life life = { .beat = 1, .node_count = 1 };
+	char text[MMS_LIFE_TEXT_MAX];
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 20);
+	life.nodes[0] = (struct mms_life_node){ .id = id_of(0), .run_hash = run_of(0), .settled = true, .connected = true };
+	for (; life.beat < 20; life.beat++) {
+		mms_life_write(&life, text);
+		node_do(0, "HSET", HOSTS, OTHER, text);
+		turn_for(SECOND);
+	}
+	assert_true(has_numbered(1, 0, 20));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 1);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].repair.finished), 0);
+	put_numbered(0, 20, 30);
+	for (; life.beat < 90; life.beat++) {
+		mms_life_write(&life, text);
+		node_do(0, "HSET", HOSTS, OTHER, text);
+		turn_for(SECOND);
+	}
+	assert_true(has_numbered(1, 20, 30));
+	assert_in_range(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 2, 3);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_host_publishes_that_it_lives),
+		cmocka_unit_test(a_node_is_not_complete_before_every_host_has_settled_it),
+		cmocka_unit_test(nor_before_every_host_has_met_it),
+		cmocka_unit_test(a_dead_host_makes_one_compare_all_that_is_younger_than_its_watermark),
+		cmocka_unit_test(with_a_node_missing_the_dead_stay_written_down),
+		cmocka_unit_test(a_host_that_beats_again_was_not_dead),
+		cmocka_unit_test(a_dead_hosts_marker_has_its_node_scanned_and_goes),
+		cmocka_unit_test(a_marker_by_address_is_found_too),
+		cmocka_unit_test(a_living_hosts_marker_is_its_own_business),
+		cmocka_unit_test(a_marker_that_changed_during_the_scan_stays_until_the_next),
+		cmocka_unit_test(a_life_that_ends_in_order_takes_its_entries_back),
+		cmocka_unit_test(the_watermark_waits_for_the_mailbox_and_for_markers),
+		cmocka_unit_test(everything_is_compared_now_and_then),
+		cmocka_unit_test(a_node_that_others_do_not_know_is_scanned_now_and_then),
+	};
+
+	return rig_run(tests);
+}
