@@ -12,6 +12,7 @@
 
 #define VERSIONS_MAX 2048
 #define ACKNOWLEDGED_MAX 1024
+#define ROOTS_MAX 1024
 
 /* Until scans clear them, behind markers stay: one whose setting was not answered is forgotten by its host. */
 #define RULE_H_IS_BUILT 0
@@ -25,7 +26,8 @@ struct content_of {
 struct acknowledged {
 	unsigned session;
 	struct reference_version version;
-	int64_t expires_at;
+	int64_t expires_at, at;
+	uint32_t root;
 	bool gone; /* every copy of it, and of anything newer, was lost: a known limit */
 };
 
@@ -34,11 +36,14 @@ static unsigned content_count;
 static struct acknowledged acknowledged[ACKNOWLEDGED_MAX];
 static unsigned acknowledged_count;
 static uint32_t serials;
+static int64_t born_at[ROOTS_MAX]; /* when the read began that found nothing */
+static uint32_t root_count;
 
 void check_reset(void)
 {
 	content_count = acknowledged_count = 0;
 	serials = 0;
+	root_count = 1; /* 0: none */
 }
 
 uint32_t check_new_serial(void)
@@ -106,7 +111,7 @@ void check_stored(struct node *node, const char *key, size_t key_len, const stru
 		world_fail("10: node %u: under the key of s%u lies the content of another session", node->index, session);
 	}
 	check_content(session, &is, value, len);
-	if (old == NULL || !reference_decode(old->value, old->value_len, &was)) {
+	if (old == NULL || old->damaged || !reference_decode(old->value, old->value_len, &was)) {
 		return;
 	}
 	if (reference_compare(&is, &was) < 0) {
@@ -127,13 +132,20 @@ void check_deleted(struct node *node, const struct entry *entry)
 	}
 }
 
+static struct entry *entry_on(struct node *node, unsigned session)
+{
+	char key[] = PREFIX "s0";
+
+	key[sizeof key - 2] = (char)('0' + session);
+	return node_find(node, key, sizeof key - 1);
+}
+
+/* The record, if it is sound. */
 static struct entry *record_on(struct node *node, unsigned session, struct reference_version *version)
 {
-	char key[16];
-	int len = snprintf(key, sizeof key, PREFIX "s%u", session);
-	struct entry *entry = node_find(node, key, (size_t)len);
+	struct entry *entry = entry_on(node, session);
 
-	return entry != NULL && reference_decode(entry->value, entry->value_len, version) ? entry : NULL;
+	return entry != NULL && !entry->damaged && reference_decode(entry->value, entry->value_len, version) ? entry : NULL;
 }
 
 static bool is_for(struct mms_slice key, unsigned session)
@@ -218,12 +230,59 @@ void check_sight(unsigned session, struct sight *sight)
 	}
 }
 
-void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at)
+uint32_t check_new_root(void)
+{
+	if (root_count < ROOTS_MAX) {
+		born_at[root_count++] = sched_now();
+	}
+	return root_count - 1;
+}
+
+void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root)
 {
 	if (acknowledged_count < ACKNOWLEDGED_MAX) {
-		acknowledged[acknowledged_count++] = (struct acknowledged){ session, *version, expires_at,
-			!exists_anywhere(session, version) };
+		acknowledged[acknowledged_count++] = (struct acknowledged){ .session = session, .version = *version,
+			.expires_at = expires_at, .at = sched_now(), .root = root, .gone = !exists_anywhere(session, version) };
 	}
+}
+
+/* What descends from a read that found nothing must not win over what was acknowledged before that read and was there all
+ * the time; nor may a logout of nothing. */
+static void check_not_wiped(const struct acknowledged *one, const struct entry *left, const struct reference_version *found)
+{
+	uint32_t root = 0;
+	char shown[2][100];
+
+	if (found->incarnation != one->version.incarnation || one->version.blind || found->blind || one->version.tombstone) {
+		return;
+	}
+	if (!found->tombstone && sscanf(left->value + REFERENCE_HEADER, "s%*u root %u", &root) != 1) {
+		return;
+	}
+	for (unsigned i = 0; found->tombstone && i < acknowledged_count; i++) {
+		root = reference_compare(&acknowledged[i].version, found) == 0 ? acknowledged[i].root : root;
+	}
+	if (root != 0 && root < root_count && root != one->root && born_at[root] > one->at) {
+		reference_format(&one->version, shown[0]);
+		reference_format(found, shown[1]);
+		world_fail("6: session s%u: {%s} was acknowledged; {%s} is left, which began with a read that did not see it",
+				one->session, shown[0], shown[1]);
+	}
+}
+
+/* A mirror that was long under way may bring back, on one node, what has lived its life (as the model found too). */
+static bool has_lived(unsigned session, const struct entry *entry)
+{
+	struct reference_version version;
+
+	for (unsigned i = 0; entry != NULL && i < acknowledged_count; i++) {
+		if (acknowledged[i].session == session && acknowledged[i].expires_at <= sched_now()
+				&& reference_decode(entry->value, entry->value_len, &version)
+				&& reference_compare(&acknowledged[i].version, &version) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static const char *marker_left(void)
@@ -274,12 +333,19 @@ const char *check_unsettled(void)
 		}
 	}
 	for (unsigned s = 0; s < world.session_count; s++) {
+		struct entry *first = entry_on(&world.nodes[0], s);
 		struct reference_version version;
-		struct entry *first = record_on(&world.nodes[0], s, &version);
+		bool sound = false;
 
-		for (unsigned i = 1; i < world.node_count; i++) {
-			struct entry *other = record_on(&world.nodes[i], s, &version);
+		for (unsigned i = 0; i < world.node_count; i++) {
+			sound = sound || record_on(&world.nodes[i], s, &version) != NULL;
+		}
+		for (unsigned i = 1; sound && i < world.node_count; i++) {
+			struct entry *other = entry_on(&world.nodes[i], s);
 
+			if ((first == NULL || other == NULL) && has_lived(s, first != NULL ? first : other)) {
+				continue;
+			}
 			if ((first == NULL) != (other == NULL) || (first != NULL && (first->value_len != other->value_len
 					|| memcmp(first->value, other->value, first->value_len) != 0))) {
 				snprintf(text, sizeof text, "s%u differs between nodes 0 and %u", s, i);
@@ -290,20 +356,43 @@ const char *check_unsettled(void)
 	return marker_left();
 }
 
-void check_final(void)
+/* Logged out means logged out, also when the tombstone has lived its life: no copy may outlive it. */
+static void check_logouts(void)
 {
 	for (unsigned i = 0; i < acknowledged_count; i++) {
 		struct acknowledged *one = &acknowledged[i];
 		struct reference_version found;
-		bool present = record_on(&world.nodes[0], one->session, &found) != NULL;
+		struct entry *left = one->version.tombstone && !one->version.blind && !one->gone && one->expires_at <= sched_now()
+				? record_on(&world.nodes[0], one->session, &found) : NULL;
+		uint32_t root;
+		char shown[100];
+
+		if (left != NULL && !found.tombstone && found.incarnation <= one->version.incarnation
+				&& sscanf(left->value + REFERENCE_HEADER, "s%*u root %u", &root) == 1 && root == one->root) {
+			reference_format(&found, shown);
+			world_fail("3: session s%u: {%s} outlived the tombstone of its logout", one->session, shown);
+		}
+	}
+}
+
+void check_final(void)
+{
+	check_logouts();
+	for (unsigned i = 0; i < acknowledged_count; i++) {
+		struct acknowledged *one = &acknowledged[i];
+		struct reference_version found;
+		struct entry *left = record_on(&world.nodes[0], one->session, &found);
 		char shown[2][100] = { "", "nothing" };
 
-		if (one->gone || one->expires_at <= sched_now()
-				|| (present && reference_compare(&found, &one->version) >= 0)) {
+		if (one->gone || one->expires_at <= sched_now()) {
+			continue;
+		}
+		if (left != NULL && reference_compare(&found, &one->version) >= 0) {
+			check_not_wiped(one, left, &found);
 			continue;
 		}
 		reference_format(&one->version, shown[0]);
-		if (present) {
+		if (left != NULL) {
 			reference_format(&found, shown[1]);
 		}
 		world_fail("6: session s%u: {%s} was acknowledged, and what is left is {%s}", one->session, shown[0], shown[1]);

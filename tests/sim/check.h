@@ -27,10 +27,12 @@ struct sight {
 };
 void check_sight(unsigned session, struct sight *sight);
 
-/* PHP was told that this version is stored. */
-void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at);
-/* A number for the content of one write; payloads carry it. root: what it descends from. */
+/* PHP was told that this version is stored. root: what its content descends from. */
+void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root);
+/* A number for the content of one write; payloads carry it. */
 uint32_t check_new_serial(void);
+/* A number for a read, which begins now: content that descends from it bears it if the read finds nothing. */
+uint32_t check_new_root(void);
 
 /* --- at the end --- */
 

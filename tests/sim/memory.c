@@ -11,7 +11,7 @@
 
 #include "mms_shm.h"
 
-#define REGION_BYTES (UINT64_C(1) << 32)
+#define REGION_BYTES (UINT64_C(1) << 28)
 #define MAPPINGS_MAX 64
 #define STEP 16
 #define SMALL_CLASSES 64 /* up to 1024 bytes, by 16 */

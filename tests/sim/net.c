@@ -14,6 +14,7 @@
 #include "trace.h"
 #include "world.h"
 
+#define BACKLOG_MAX 64
 #define WINDOW_BYTES (128 * 1024)
 
 static struct link links[HOSTS_MAX][NODES_MAX];
@@ -118,6 +119,9 @@ static void reach_node(struct connection *connection, struct chunk *chunk)
 			put(connection, DIRECTION_DOWN, CHUNK_REFUSED, NULL, 0);
 			break;
 		}
+		if (node->state == NODE_STOPPED && ++node->backlog > BACKLOG_MAX) {
+			break; /* its kernel drops it, and is asked in vain until the host gives up */
+		}
 		connection->accepted = true;
 		connection->server_life = node->life;
 		put(connection, DIRECTION_DOWN, CHUNK_ACCEPTED, NULL, 0);
@@ -200,8 +204,23 @@ static void pump(void *subject, uint64_t direction)
 	}
 }
 
+/* Those that are over on both sides are forgotten. */
+static void prune(void)
+{
+	for (struct connection **link = &connections; *link != NULL;) {
+		struct connection *one = *link;
+
+		if (one->file == NULL && one->under_way[0].first == NULL && one->under_way[1].first == NULL) {
+			*link = one->next;
+		} else {
+			link = &one->next;
+		}
+	}
+}
+
 static void pump_all(unsigned host, unsigned node, bool any_host)
 {
+	prune();
 	for (struct connection *one = connections; one != NULL; one = one->next) {
 		if (one->node == node && (any_host || one->host == host)) {
 			int64_t at = sched_now() + random_between(&sched_random, 0, 20000);
@@ -288,6 +307,11 @@ int net_connect(struct file *file, const struct sockaddr *address)
 	if (connection->local) {
 		struct node *node = &world.nodes[connection->node];
 
+		if (node->state == NODE_STOPPED && ++node->backlog > BACKLOG_MAX) {
+			connection->state = CONNECTION_REFUSED;
+			errno = EAGAIN;
+			return -1;
+		}
 		connection->state = node->state == NODE_DEAD ? CONNECTION_REFUSED : CONNECTION_OPEN;
 		connection->accepted = node->state != NODE_DEAD;
 		connection->server_life = node->life;

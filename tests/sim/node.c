@@ -65,6 +65,7 @@ void node_continue(struct node *node)
 {
 	if (node->state == NODE_STOPPED) {
 		node->state = NODE_RUNNING;
+		node->backlog = 0;
 		net_server_goes_on(node->index);
 	}
 }
@@ -91,6 +92,42 @@ static void copy_content(struct content *to, const struct content *from)
 
 		entry->key = memcpy(malloc(entry->key_len + 1u), entry->key, entry->key_len);
 		entry->value = memcpy(malloc(entry->value_len + 1u), entry->value, entry->value_len);
+	}
+}
+
+/* One bit at a time: a session of which every copy is damaged is beyond help. */
+static bool is_damaged_elsewhere(const struct entry *entry)
+{
+	for (unsigned i = 0; i < world.node_count; i++) {
+		struct entry *other = node_find(&world.nodes[i], entry->key, entry->key_len);
+
+		if (other != NULL && other->damaged) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void node_damage(struct node *node)
+{
+	struct entry *chosen = NULL;
+	uint32_t seen = 0, at;
+
+	for (unsigned i = 0; i < node->content.count; i++) {
+		struct entry *entry = &node->content.entries[i];
+
+		if (!is_damaged_elsewhere(entry) && entry->key_len > 5 && memcmp(entry->key, PREFIX "s", 5) == 0 && entry->value_len >= REFERENCE_HEADER
+				&& random_one_in(&sched_random, ++seen)) {
+			chosen = entry;
+		}
+	}
+	if (chosen != NULL) {
+		/* Of a node that is nobody's local one only headers are read, and its payloads' damage is found later. */
+		at = random_below(&sched_random, node->index < world.host_count ? chosen->value_len : REFERENCE_HEADER);
+		chosen->value[at] = (char)(chosen->value[at] ^ 1 << random_below(&sched_random, 8));
+		chosen->damaged = true;
+		node->emptied_count++; /* what was seen there before says nothing now */
+		check_content_lost(node->index);
 	}
 }
 
@@ -148,6 +185,7 @@ void node_set(struct node *node, const char *key, size_t key_len, const char *va
 	entry->value = memcpy(malloc(len + 1), value, len);
 	entry->value_len = (uint32_t)len;
 	entry->expires_at = expires_at;
+	entry->damaged = false;
 }
 
 bool node_delete(struct node *node, const char *key, size_t len)

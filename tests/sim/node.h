@@ -17,6 +17,7 @@ struct entry {
 	char *key, *value;
 	uint32_t key_len, value_len;
 	int64_t expires_at; /* of simulated time; NODE_NO_EXPIRY */
+	bool damaged;       /* a bit was flipped on purpose */
 };
 
 struct content {
@@ -33,6 +34,7 @@ struct node {
 	bool scripts_loaded[8];
 	bool refuses_writes;    /* OOM */
 	bool loading;
+	unsigned backlog;       /* connections that a stopped server has not accepted */
 	struct connection *watchers;
 	struct content content, dump;
 	bool has_dump;
@@ -48,6 +50,8 @@ void node_continue(struct node *node);
 void node_flush(struct node *node);
 /* Content gone or as of the last dump; for a dead node. */
 void node_empty(struct node *node);
+/* Flips a bit of one session's record. */
+void node_damage(struct node *node);
 void node_take_dump(struct node *node);
 void node_restore_dump(struct node *node);
 

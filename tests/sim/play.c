@@ -85,6 +85,7 @@ static void on_node(const struct action *action)
 			node_restart(node);
 		}
 		break;
+	case ACTION_DAMAGE: node_damage(node); break;
 	case ACTION_FULL: node->refuses_writes = true; break;
 	case ACTION_NOT_FULL: node->refuses_writes = false; break;
 	case ACTION_FORGET: memset(node->scripts_loaded, 0, sizeof node->scripts_loaded); break;
@@ -111,14 +112,15 @@ static void on_worker(const struct action *action)
 
 static const char *const names[ACTION_KINDS] = {
 	"request", "wait", "cut", "mend", "reset", "slow", "stop", "continue", "kill", "restart", "empty", "flush", "dump",
-	"restore", "full", "not full", "forget", "kill worker", "stop worker", "kill php", "clock",
+	"restore", "full", "not full", "forget", "kill worker", "stop worker", "kill php", "clock", "damage",
 };
 
 static void act(const struct action *action)
 {
 	if (action->kind == ACTION_REQUEST) {
 		(void)request_start((unsigned)action->a, (unsigned)action->b, (unsigned)action->c, (unsigned)action->d,
-				(enum request_kind)action->e, action->f, (uint32_t)action->g);
+				(enum request_kind)action->e, action->f, (uint32_t)action->g,
+				action->h != 0 ? (uint32_t)action->h : 1440);
 		return;
 	}
 	trace("-- %s %lld %lld %lld", names[action->kind], (long long)action->a, (long long)action->b, (long long)action->c);
@@ -185,6 +187,18 @@ static void mend_everything(void)
 	}
 }
 
+/* What was damaged is found by those who read it; nobody looks for it. */
+static void read_everything(void)
+{
+	run_until(sched_now() + 12000000); /* breakers close */
+	for (unsigned s = 0; s < world.session_count; s++) {
+		for (unsigned i = 0; i < world.host_count * 2; i++) {
+			(void)request_start(i % world.host_count, 1, 0, s, REQUEST_READ, 0, 0, 1440);
+			run_until(sched_now() + 1200000);
+		}
+	}
+}
+
 static void converge(void)
 {
 	int64_t until = sched_now() + CONVERGE_MAX_US;
@@ -224,6 +238,9 @@ void schedule_play(const struct schedule *schedule, bool tracing, struct outcome
 	}
 	if (!world.failed) {
 		mend_everything();
+		if (schedule->last_reads) {
+			read_everything();
+		}
 		converge();
 	}
 	if (!world.failed) {

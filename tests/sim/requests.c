@@ -78,11 +78,15 @@ void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, str
 	int64_t held_us = sched_self()->held_us, began_us = sched_now();
 
 	check_sight(request->session, &request->sight);
+	request->root = check_new_root();
 	__real_mms_read_record(client, key, deadline, answer);
 	check_budget(request, deadline, began_us, held_us, "a read");
 	request->has_read = answer->found != MMS_FOUND_UNREADABLE;
 	request->authoritative = answer->authoritative;
 	request->found = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
+	if (answer->found == MMS_FOUND_RECORD) {
+		(void)sscanf(answer->payload.ptr, "s%*u root %u", &request->root);
+	}
 	if (request->found) {
 		(void)reference_decode((const char *)answer->header_bytes, sizeof answer->header_bytes, &request->read);
 	}
@@ -118,15 +122,19 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 	status = __real_mms_write_record(client, order, deadline, result);
 	check_budget(request, deadline, began_us, held_us, "a write");
 	request->met_newer = result->met_newer;
+	if (result->met_newer) {
+		request->newer = (struct reference_version){ .incarnation = result->newer.version.incarnation,
+			.tombstone = result->newer.version.tombstone };
+	}
 	if (status == MMS_OK) {
-		check_acknowledged(request->session, &request->stamped, request->expires_at);
+		check_acknowledged(request->session, &request->stamped, request->expires_at, request->root);
 	}
 	return status;
 }
 
 static size_t make_payload(const struct request *request, char *out)
 {
-	size_t len = (size_t)sprintf(out, "s%u serial %u request %u visitor %u ", request->session, check_new_serial(),
+	size_t len = (size_t)sprintf(out, "s%u root %u serial %u request %u visitor %u ", request->session, request->root, check_new_serial(),
 			request->number, request->visitor);
 
 	while (len < request->payload_len) {
@@ -163,10 +171,19 @@ static void write_once(struct request *request, struct mms_slice id)
 	struct mms_error error = { "" };
 	size_t len = make_payload(request, bytes);
 	char *payload = memcpy(malloc(len), bytes, len);
-	enum mms_status status = mms_store_write(request->worker->store, id, (struct mms_slice){ payload, len }, 1440,
+	enum mms_status status = mms_store_write(request->worker->store, id, (struct mms_slice){ payload, len }, request->lifetime_s,
 			&error);
 
 	report(request, "wrote", status, &error);
+}
+
+/* Rule c: who logs out logs out of what there is, or says that he could not. */
+static void check_logout(const struct request *request, enum mms_status status)
+{
+	if (status == MMS_OK && request->was_stamped && request->met_newer && !request->newer.tombstone
+			&& request->newer.incarnation > request->stamped.incarnation) {
+		world_fail("3: request %u: a logout of s%u met a newer incarnation and left it", request->number, request->session);
+	}
 }
 
 static void act(struct request *request, struct mms_slice id, struct mms_slice payload, bool exists)
@@ -190,13 +207,14 @@ static void act(struct request *request, struct mms_slice id, struct mms_slice p
 	case REQUEST_TOUCH:
 		if (exists) {
 			copy = memcpy(malloc(payload.len + 1), payload.ptr, payload.len);
-			status = mms_store_touch(store, id, (struct mms_slice){ copy, payload.len }, 1440, &error);
+			status = mms_store_touch(store, id, (struct mms_slice){ copy, payload.len }, request->lifetime_s, &error);
 			report(request, "touched", status, &error);
 		}
 		break;
 	case REQUEST_DESTROY:
-		status = mms_store_destroy(store, id, 1440, &error);
+		status = mms_store_destroy(store, id, request->lifetime_s, &error);
 		report(request, "destroyed", status, &error);
+		check_logout(request, status);
 		break;
 	default:
 		break;
@@ -216,8 +234,9 @@ static void *run(void *argument)
 
 	host_tend(worker);
 	if (request->kind == REQUEST_BLUNT) {
-		status = mms_store_destroy(worker->store, id_slice, 1440, &error);
+		status = mms_store_destroy(worker->store, id_slice, request->lifetime_s, &error);
 		report(request, "destroyed, unread,", status, &error);
+		check_logout(request, status);
 	} else {
 		if (request->kind == REQUEST_STRICT) {
 			(void)mms_store_exists(worker->store, id_slice);
@@ -247,7 +266,7 @@ static void *run(void *argument)
 }
 
 bool request_start(unsigned host, unsigned worker_index, unsigned visitor, unsigned session, enum request_kind kind,
-		int64_t think_us, uint32_t payload_len)
+		int64_t think_us, uint32_t payload_len, uint32_t lifetime_s)
 {
 	struct worker *worker = host_worker(&world.hosts[host], worker_index);
 	struct request *request;
@@ -262,6 +281,7 @@ bool request_start(unsigned host, unsigned worker_index, unsigned visitor, unsig
 	request->worker = worker;
 	request->number = ++request_count;
 	request->think_us = think_us;
+	request->lifetime_s = lifetime_s;
 	request->payload_len = payload_len > PAYLOAD_MAX ? PAYLOAD_MAX : payload_len;
 	worker->request = request;
 	(void)sched_spawn(worker->process, run, request);

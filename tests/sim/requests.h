@@ -30,14 +30,16 @@ struct request {
 	bool has_read, found, authoritative, shown_tombstone;
 	struct reference_version read, stamped;
 	bool was_stamped, met_newer;
+	struct reference_version newer;
 	int64_t expires_at;
+	uint32_t root, lifetime_s;
 	struct sight sight;
 };
 
 void requests_reset(void);
 /* False when the worker is busy, or the visitor has a request under way and may have but one. */
 bool request_start(unsigned host, unsigned worker, unsigned visitor, unsigned session, enum request_kind kind,
-		int64_t think_us, uint32_t payload_len);
+		int64_t think_us, uint32_t payload_len, uint32_t lifetime_s);
 bool requests_under_way(void);
 
 #endif

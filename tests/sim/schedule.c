@@ -11,7 +11,7 @@
 enum fault {
 	FAULT_CUT = 1, FAULT_RESET = 2, FAULT_SLOW = 4, FAULT_STOP = 8, FAULT_KILL = 16, FAULT_EMPTY = 32, FAULT_FLUSH = 64,
 	FAULT_RESTORE = 128, FAULT_FULL = 256, FAULT_FORGET = 512, FAULT_WORKER = 1024, FAULT_FREEZE = 2048,
-	FAULT_PHP = 4096, FAULT_CLOCK = 8192
+	FAULT_PHP = 4096, FAULT_CLOCK = 8192, FAULT_DAMAGE = 16384, FAULT_LIFE = 32768
 };
 
 struct profile {
@@ -29,6 +29,8 @@ static const struct profile profiles[] = {
 	{ "workers", FAULT_WORKER | FAULT_FREEZE | FAULT_RESET, 2 },
 	{ "clocks", FAULT_CLOCK | FAULT_CUT, 1 },
 	{ "errors", FAULT_FULL | FAULT_FORGET | FAULT_RESET, 1 },
+	{ "damage", FAULT_DAMAGE | FAULT_RESET, 1 },
+	{ "life", FAULT_LIFE | FAULT_STOP, 0 },
 	{ "empty", FAULT_EMPTY, 0 },
 	{ "flush", FAULT_FLUSH, 0 },
 	{ "empty-cut", FAULT_EMPTY | FAULT_CUT, 0 },
@@ -36,7 +38,7 @@ static const struct profile profiles[] = {
 	{ "php", FAULT_PHP | FAULT_CUT, 0 },
 	{ "chaos", FAULT_CUT | FAULT_RESET | FAULT_SLOW | FAULT_STOP | FAULT_KILL | FAULT_FULL | FAULT_FORGET | FAULT_WORKER
 			| FAULT_FREEZE | FAULT_CLOCK, 2 },
-	{ "all", 0xffff, 0 },
+	{ "all", 0x3fff, 0 },
 };
 #define PROFILES (sizeof profiles / sizeof profiles[0])
 
@@ -104,6 +106,7 @@ static void add_request(struct schedule *schedule, struct random *random, unsign
 	 * nodes that took it until somebody reads it. Until there is a periodic scan, no schedule has both. */
 	action->g = random_one_in(random, 40) ? random_between(random, 4000, (faults & FAULT_WORKER) != 0 ? 12000 : 30000)
 			: random_between(random, 0, 300);
+	action->h = (faults & FAULT_LIFE) != 0 && random_one_in(random, 2) ? 40000 : 1440;
 }
 
 /* A fault that this profile has, or nothing. */
@@ -120,6 +123,7 @@ static void add_fault(struct schedule *schedule, struct random *random, unsigned
 		{ FAULT_RESTORE, ACTION_RESTORE }, { FAULT_FULL, ACTION_FULL }, { FAULT_FULL, ACTION_NOT_FULL },
 		{ FAULT_FORGET, ACTION_FORGET }, { FAULT_WORKER, ACTION_KILL_WORKER }, { FAULT_WORKER, ACTION_KILL_WORKER },
 		{ FAULT_FREEZE, ACTION_STOP_WORKER }, { FAULT_PHP, ACTION_KILL_PHP }, { FAULT_CLOCK, ACTION_CLOCK },
+		{ FAULT_DAMAGE, ACTION_DAMAGE }, { FAULT_LIFE, ACTION_WAIT },
 	};
 	static const int64_t jumps_ms[] = { -86400000, -10000, -400, -30, 30, 400, 10000, 86400000 };
 	unsigned usable[sizeof choices / sizeof choices[0]], count = 0;
@@ -158,6 +162,9 @@ static void add_fault(struct schedule *schedule, struct random *random, unsigned
 	case ACTION_KILL_PHP:
 		action->a = random_below(random, schedule->host_count);
 		break;
+	case ACTION_WAIT:
+		action->after_us = random_between(random, 600, 4000) * 1000000;
+		break;
 	default:
 		action->a = random_below(random, schedule->node_count);
 		break;
@@ -186,6 +193,8 @@ void schedule_make(struct schedule *schedule, uint64_t seed, const char *profile
 	schedule->yield_one_in = random_one_in(&random, 3) ? 0 : random_one_in(&random, 2) ? 16 : 200;
 	schedule->late_one_in = random_one_in(&random, 3) ? 0 : 16;
 	schedule->late_max_us = random_one_in(&random, 6) ? 20000 : 500;
+	schedule->last_reads = (profile->faults & FAULT_DAMAGE) != 0;
+	schedule->lifetime_s = (profile->faults & FAULT_LIFE) != 0 ? 0 : schedule->lifetime_s;
 	length = 15 + random_below(&random, 25);
 	for (unsigned i = 0; i < length; i++) {
 		if (profile->faults != 0 && random_one_in(&random, 3)) {

@@ -8,7 +8,7 @@
 #define ACTIONS_MAX 128
 
 enum action_kind {
-	ACTION_REQUEST,      /* host, worker, visitor, session, request kind, think, payload */
+	ACTION_REQUEST,      /* host, worker, visitor, session, request kind, think, payload, lifetime */
 	ACTION_WAIT,
 	ACTION_CUT,          /* host, node, direction (2 = both) */
 	ACTION_MEND,         /* host, node: both directions */
@@ -29,13 +29,14 @@ enum action_kind {
 	ACTION_STOP_WORKER,  /* host, worker, microseconds */
 	ACTION_KILL_PHP,     /* host */
 	ACTION_CLOCK,        /* host, milliseconds: the wall clock jumps */
+	ACTION_DAMAGE,       /* node: a bit of a record flips */
 	ACTION_KINDS
 };
 
 struct action {
 	enum action_kind kind;
 	int64_t after_us; /* since the action before */
-	int64_t a, b, c, d, e, f, g;
+	int64_t a, b, c, d, e, f, g, h;
 };
 
 struct schedule {
@@ -45,6 +46,7 @@ struct schedule {
 	uint32_t lifetime_s, touch_interval_s, write_acks;
 	uint32_t yield_one_in, late_one_in;
 	int64_t late_max_us;
+	bool last_reads; /* everything is read once more when all is mended */
 	struct action actions[ACTIONS_MAX];
 	unsigned action_count;
 };
