@@ -10,8 +10,8 @@ from report import Marks, Section
 from rig.host import php_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SECTIONS = ("request", "fpm", "distance", "scale")
-FOR_MARKS = ("request", "fpm", "distance", "scale")
+SECTIONS = ("request", "fpm", "distance", "lag", "fault", "rejoin", "scale")
+FOR_MARKS = ("request", "fpm", "distance", "lag", "scale")
 
 
 def version_of(*command):

@@ -2,6 +2,8 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 
@@ -69,31 +71,62 @@ class Mesh:
         close_nodes(self.nodes)
 
 
+class MemcachedServer:
+    """What the sections need of a Node, for memcached."""
+
+    def __init__(self, folder, megabytes):
+        self.port = free_port()
+        self._log, self._megabytes, self._process = os.path.join(folder, f"memcached-{self.port}.log"), megabytes, None
+
+    @property
+    def pid(self):
+        return self._process.pid  # setpriv has become memcached itself
+
+    def start(self):
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        self._process = spawn(["memcached", "-l", "127.0.0.1", "-p", self.port, "-U", "0", "-m", self._megabytes, "-I", "4m", "-t", "2",
+                               *user], log=self._log)
+        until(lambda: answers(self.port), 10, f"memcached answers on {self.port}")
+
+    def kill(self):
+        end(self._process)
+
+    def restart(self, empty=True):
+        assert empty
+        self.kill()
+        self.start()
+
+    def stop(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def cont(self):
+        os.kill(self.pid, signal.SIGCONT)
+
+
 class Memcached:
     def __init__(self, folder, count=3, megabytes=256):
-        self.ports, self._processes = [], []
-        for _ in range(count):
-            port = free_port()
-            command = ["memcached", "-l", "127.0.0.1", "-p", port, "-U", "0", "-m", megabytes, "-I", "4m", "-t", "2"]
-            if os.geteuid() == 0:
-                command += ["-u", "nobody"]
-            self._processes.append(spawn(command, log=os.path.join(folder, f"memcached-{port}.log")))
-            self.ports.append(port)
-        for port in self.ports:
-            until(lambda port=port: answers(port), 10, f"memcached answers on {port}")
+        self.servers = [MemcachedServer(folder, megabytes) for _ in range(count)]
+        try:
+            for server in self.servers:
+                server.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def ports(self):
+        return [server.port for server in self.servers]
 
     @property
     def pids(self):
-        # setpriv has become memcached itself.
-        return [process.pid for process in self._processes]
+        return [server.pid for server in self.servers]
 
     def close(self):
-        for process in self._processes:
-            end(process)
+        for server in self.servers:
+            server.kill()
 
 
 def answers(port):
-    import socket
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
         return True

@@ -1,5 +1,6 @@
 """The delaying proxy (link.c) as seen from the sections."""
 import subprocess
+import threading
 
 from handlers import compiled
 from rig.process import end, spawn
@@ -10,15 +11,17 @@ class Links:
 
     def __init__(self):
         self._process = spawn([compiled("link")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._turn = threading.Lock()
 
     def add(self, port):
         number, here = self.ask(f"add {port}").split()
         return Link(self, int(number), int(here))
 
     def ask(self, line):
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline().decode().strip()
+        with self._turn:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline().decode().strip()
         if not answer or not (answer[0].isdigit() or answer == "ok"):
             raise RuntimeError(f"link: {line}: {answer or 'no answer'}")
         return answer
