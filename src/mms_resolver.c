@@ -18,6 +18,7 @@ struct query {
 	struct mms_resolver *resolver;
 	unsigned node;
 	bool by_name, under_way;
+	struct evdns_getaddrinfo_request *request; /* while under way; NULL when it was answered at once */
 	struct mms_mono due;
 };
 
@@ -54,17 +55,26 @@ struct mms_resolver *mms_resolver_new(struct mms_office *office)
 	/* Neither file need be there; what could not be read leaves names unresolved, and asked for again. */
 	(void)evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
 	(void)evdns_base_load_hosts(resolver->dns, "/etc/hosts");
+	/* The next server is tried after 2 s. A slow one is listened to for 10 s: nobody waits for it. */
 	(void)evdns_base_set_option(resolver->dns, "timeout:", "2");
-	(void)evdns_base_set_option(resolver->dns, "attempts:", "2");
+	(void)evdns_base_set_option(resolver->dns, "attempts:", "5");
 	return resolver;
 }
 
 void mms_resolver_free(struct mms_resolver *resolver)
 {
-	if (resolver != NULL) {
-		evdns_base_free(resolver->dns, 0);
-		free(resolver);
+	if (resolver == NULL) {
+		return;
 	}
+	for (unsigned i = 0; i < resolver->office->node_count; i++) {
+		if (resolver->queries[i].under_way && resolver->queries[i].request != NULL) {
+			evdns_getaddrinfo_cancel(resolver->queries[i].request);
+		}
+	}
+	evdns_base_free(resolver->dns, 1);
+	/* Whatever is under way is told now, and frees what it holds. */
+	(void)event_base_loop(resolver->office->base, EVLOOP_NONBLOCK);
+	free(resolver);
 }
 
 void mms_resolver_run(struct mms_resolver *resolver)
@@ -86,7 +96,7 @@ void mms_resolver_run(struct mms_resolver *resolver)
 		query->under_way = true;
 		query->due.us = office->now.us + AGAIN_DOWN_US;
 		(void)snprintf(port, sizeof port, "%u", office->settings->nodes[i].port);
-		(void)evdns_getaddrinfo(resolver->dns, office->settings->nodes[i].host, port, &hints, on_answer, query);
+		query->request = evdns_getaddrinfo(resolver->dns, office->settings->nodes[i].host, port, &hints, on_answer, query);
 	}
 }
 
