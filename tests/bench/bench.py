@@ -28,6 +28,17 @@ def machine():
             f"{os.getloadavg()[0]:.1f} at the start.")
 
 
+def write_overview(out, marks, here):
+    """docs/performance.md: how it is measured, the marks, and where the tables are."""
+    with open(os.path.join(HERE, "performance.md.in"), encoding="utf-8") as file:
+        text = file.read()
+    there = [name for name in SECTIONS if os.path.exists(os.path.join(out, f"{name}.md"))]
+    titles = {name: importlib.import_module(f"section_{name}").TITLE for name in there}
+    links = "\n".join(f"- [{titles[name]}](performance/{name}.md)" for name in there)
+    with open(os.path.join(out, os.pardir, "performance.md"), "w", encoding="utf-8") as file:
+        file.write(text.replace("@figures@", f"{here}\n\n{links}\n\n### Marks\n\n{marks.markdown()}"))
+
+
 def main(arguments):
     unknown = [name for name in arguments if name not in SECTIONS + ("marks",)]
     if unknown:
@@ -57,6 +68,8 @@ def main(arguments):
             section.write(here)
         print(f"\n{name} took {time.monotonic() - began:.0f} s", flush=True)
     marks.show(here)
+    if os.environ.get("MMS_BENCH_PUBLISH"):
+        write_overview(out, marks, here)
     print(f"\nTables and pictures: {out}")
     if failed:
         print(f"Sections that did not come to their end: {', '.join(failed)}", file=sys.stderr)

@@ -167,15 +167,19 @@ class Marks:
         with open(self._file, "w", encoding="utf-8") as file:
             json.dump(self._noted, file, indent=1)
 
-    def show(self, machine):
+    def _rows(self):
         words = {True: "met", False: "MISSED", None: "open"}
-        rows = []
         for key, what, bar, reason in self._marks:
             noted = self._noted.get(key, {"measured": "not measured", "met": None})
-            rows.append((what, bar, noted["measured"], words[noted["met"]], reason))
+            yield what, bar, noted["measured"], words[noted["met"]], reason
+
+    def show(self, machine):
         print("\nMarks: mark, measured, met or missed")
-        for what, bar, measured, verdict, _ in rows:
+        for what, bar, measured, verdict, _ in self._rows():
             print(f"  {verdict:<7} {what}: {bar}: {measured}")
         with open(self._table, "w", encoding="utf-8") as file:
-            file.write(f"# Marks\n\n{machine}\n\n| what | mark | measured | | reason |\n|---|---|---|---|---|\n")
-            file.writelines("| " + " | ".join(row) + " |\n" for row in rows)
+            file.write(f"# Marks\n\n{machine}\n\n{self.markdown()}")
+
+    def markdown(self):
+        return ("| what | mark | measured | | reason |\n|---|---|---|---|---|\n"
+                + "".join("| " + " | ".join(row) + " |\n" for row in self._rows()))

@@ -1,6 +1,7 @@
 """request: what one page view's session costs in one PHP process, back to back and with other work between the calls."""
-from handlers import CONTROLS, MEMCACHED, MESH, Stage, our_settings
+from handlers import CONTROLS, MEMCACHED, MESH, Stage, close_nodes, our_settings, start_nodes
 from rig.host import phpredis_settings
+from rig.node import available_programs
 from report import CURVE_TICS, curve, faster, median, number, ratio
 
 TITLE = "One request"
@@ -138,6 +139,33 @@ def over_tcp(section):
                  take_turns(section, stage.handlers, (1024, kind, 300)))
 
 
+def by_server(section):
+    """The same on each kind of server that is installed."""
+    programs = available_programs()
+    if len(programs) < 2:
+        return
+    with Stage(0) as stage:
+        started = []
+        try:
+            for program in programs:
+                nodes = start_nodes(3, stage.folder, program)
+                started += nodes
+                pids = [node.pid for node in nodes]
+                stage.handlers.add(f"phpredis persistent, {program}", phpredis_settings(f"unix://{nodes[0].socket}?persistent=1"), pids[:1])
+                for mode in stage.modes:
+                    stage.handlers.add(f"{mode}, {program}", our_settings(nodes, read=mode), pids)
+            turns = take_turns(section, stage.handlers, (1024, "changed", 300))
+        finally:
+            close_nodes(started)
+        rows = []
+        for name, each in turns.items():
+            base = f"phpredis persistent, {name.rsplit(', ', 1)[1]}"
+            rows.append((name, number(median(each, "p50")), ratio(turns, name, base, "p50"), number(median(each, "p99")),
+                         number(median(each, "cpu")), number(median(each, "servers"))))
+        section.table("1 KiB, changed, 3 nodes of each kind of server, 300 us of other work, microseconds; ratios to phpredis on the same server",
+                      ["handler, server", "p50", "ratio (least..most)", "p99", "CPU process", "CPU servers"], rows)
+
+
 def run(section):
     with Stage(3, mesh=True, memcached=True) as stage:
         stage.add_files()
@@ -150,3 +178,4 @@ def run(section):
     by_nodes(section)
     if not section.marks_only:
         over_tcp(section)
+        by_server(section)
