@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from cases import CASES, ELSEWHERE, rows_of
 from rig import results
 from rig.cluster import Cluster
 from rig.node import PROGRAMS, available_programs
@@ -22,7 +23,7 @@ def _names(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    wanted = [word.lower() for word in config.getoption("--only")]
+    wanted = [row for word in config.getoption("--only") for row in rows_of(word)]
     if not wanted:
         return
 
@@ -53,6 +54,7 @@ class Counts:
             self.failed.add(report.nodeid)
 
     def pytest_unconfigure(self):
+        results.finish(CASES, ELSEWHERE)
         print(f"\nresults: {results.PATH}")
         if self.skipped:
             print(f"{len(self.skipped)} skipped")
@@ -68,6 +70,13 @@ def pytest_configure(config):
 def full():
     """True when the test is to run at the length that faults.md gives it."""
     return FULL
+
+
+def pytest_runtest_setup(item):
+    """Lines of the table say on what they were measured, where that is not three nodes of redis-server."""
+    values = getattr(getattr(item, "callspec", None), "params", {})
+    server = values.get("server") or values.get("program") or os.environ.get("MMS_SERVER") or "redis-server"
+    results.on(values.get("size", 3), server)
 
 
 def pytest_generate_tests(metafunc):

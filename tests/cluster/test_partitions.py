@@ -151,9 +151,9 @@ def test_five_places_that_see_different_majorities_serve_and_converge(cluster, f
     with load:
         load.run_for(1.5)
         cut(shop)
-        begin, end = load.run_for(seconds(full, 60, 4))
+        begin, end = load.run_for(seconds(full, 60, 3))
         shop.join()
-        load.run_for(seconds(full, 10, 1.5))
+        load.run_for(seconds(full, 10, 1))
     none_failed("F35", [sample.failed for sample in load.failed()],
                 f"{cut.__name__.strip('_')}: all hosts serve, 0 failed of {len(load.samples)}")
     slowest = max(sample.session_us for sample in load.between(begin, end))
@@ -177,7 +177,7 @@ def _flap(shop, links, phases, number):
 @pytest.mark.row("F36")
 def test_a_flapping_node_is_held_out_longer_each_time(cluster, full):
     shop = cluster(3, 2, proxied=True)
-    links, length, used = shop.links_to(2), seconds(full, 60, 8), [0, 0]
+    links, length, used = shop.links_to(2), seconds(full, 60, 6), [0, 0]
     rounds = int(length / 0.4)
     with Phases(shop, full) as phases:
         phases.run("healthy", 2)

@@ -98,7 +98,7 @@ def test_a_far_site_costs_the_near_one_nothing_but_lag(cluster, new_id, full):
     shop = _two_sites(cluster, read="local")
     load = Load(shop.hosts[:2], rate=100, visitors=50, threads=8)
     with Lag(shop.hosts[0], ("web3", "web4")) as lag, load:
-        load.run_for(seconds(full, 60, 5))
+        load.run_for(seconds(full, 60, 3))
         begin = time.monotonic()
         starts = _start_times(shop.hosts[0], new_id, 200)
         assert time.monotonic() - begin < 60
@@ -111,7 +111,7 @@ def test_a_far_site_costs_the_near_one_nothing_but_lag(cluster, new_id, full):
     lost = load.history.lost(shop.hosts[0])
     add("F55", "read = local, hops within a site (no bar)", f"{len(load.stale)} older copies seen, {len(lost)} lost by that")
     newest = _two_sites(cluster)
-    starts = _start_times(newest.hosts[0], new_id, 30)
+    starts = _start_times(newest.hosts[0], new_id, 10)
     add("F55", "read = newest for contrast: session_start p50", ms(percentile(starts, 0.5)))
 
 
@@ -144,7 +144,7 @@ def test_users_who_hop_between_five_places_never_see_an_older_copy(cluster, full
     shop = cluster(5, 5, workers=4)
     load = Load(shop.hosts, rate=1000 if full else 200, visitors=500 if full else 50, fill=500, threads=16)
     with load:
-        load.run_for(seconds(full, 1000, 6))
+        load.run_for(seconds(full, 1000, 4))
     none_failed("C10", [sample.failed for sample in load.failed()])
     unharmed("C10", load.history, shop.hosts[2])
     bar("C10", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)

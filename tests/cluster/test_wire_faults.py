@@ -19,19 +19,20 @@ SLOWNESS = {"slicer": {"slice": True}, "2 KB/s": {"bytes_per_second": 2048}, "sl
 def test_answers_that_trickle_in_cost_no_more_than_the_budget(cluster, full, node):
     shop = cluster(3, 2, proxied=True, proxied_local=True)
     links = shop.links_to(node)
-    with Phases(shop, full, rate=100, fill=1000) as phases:
-        phases.run("healthy", 1.5)
+    # Small records and few requests: a proxy that sends byte by byte must not be what is slow.
+    with Phases(shop, full, rate=40, fill=100, cart=10) as phases:
+        phases.run("healthy", 1)
         for name, fault in SLOWNESS.items():
             for link in links:
                 link.set(**fault)
             if name == "slow close":
                 shop.nodes[node].restart(empty=False)
-            phases.run(name, seconds(full, 20, 2))
+            phases.run(name, seconds(full, 20, 1.2))
             for link in links:
                 link.clear()
                 link.reset_all()
             wait_closed(shop, shop.nodes[node].name)
-        phases.run("back", 1)
+        phases.run("back", 0.5)
     slowest, noise = {name: phases.slowest_us(name) for name in SLOWNESS}, phases.slowest_us("healthy")
     timing("F12", "nothing above 250 ms", f"{ {name: ms(each) for name, each in slowest.items()} }, healthy {ms(noise)}",
            max(slowest.values()) <= BUDGET_US + noise)
@@ -100,11 +101,11 @@ def test_flipped_bits_are_never_delivered(cluster, full, what, new_id):
     load = Load(shop.hosts, rate=150, visitors=60, fill=500, threads=8)
     with load:
         load.run_for(0.5)
-        for turn in range(30 if full else 6):
+        for turn in range(30 if full else 3):
             # One node's wire at a time, so that the other two have what is needed to tell right from wrong.
             for link in shop.links_to(turn % 3):
                 link.set(rules=[{"verb": "*", "do": CHANGES[what], "share": 0.2}])
-            load.run_for(2 if full else 0.7)
+            load.run_for(2 if full else 1)
             for link in shop.links_to(turn % 3):
                 link.clear()
                 link.reset_all()
@@ -117,7 +118,7 @@ def test_flipped_bits_are_never_delivered(cluster, full, what, new_id):
              for item in operation.seen or () if not (item[:1] == "i" and item[1:].isdigit())]
     bar("F14", f"20 % of {what} of a node with a flipped bit: 0 corrupt payloads delivered",
         f"{len(wrong)} wrong items, {len(history.foreign)} of somebody else in {history.count} operations, {hits} flipped",
-        not wrong and not history.foreign and hits > 50)
+        not wrong and not history.foreign and hits > 30)
     none_failed("F14", [sample.failed for sample in load.failed()], "0 failed requests, two wires were whole")
     unharmed("F14", history, shop.hosts[0])
     add("F14", "damaged records seen", [host.status()["counters"]["corrupt_records"] for host in shop.hosts])
@@ -133,7 +134,7 @@ def test_lost_packets_lose_no_writes(cluster, full):
     with Phases(shop, full, pin=lambda number: number % 3) as phases:
         phases.run("healthy", 1)
         network.lose(2, 20)
-        phases.run("loss", seconds(full, 60, 5))
+        phases.run("loss", seconds(full, 60, 3))
         network.lose(2, 0)
         phases.run("back", 1)
     add("F14", "20 % of the packets to one host lost", f"{len(phases.load.between(*phases.span('loss')))} requests, "

@@ -17,6 +17,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+LOOKS = 5
 ACKNOWLEDGED, UNSURE = "acknowledged", "unsure"
 
 
@@ -106,7 +107,11 @@ class History:
         Every session is looked at once more, so logouts that came undone are in `undone` after it.
         """
         def look(session):
-            operation, _, _ = self.visit(host, session, "look")
+            for _ in range(LOOKS):
+                operation, _, _ = self.visit(host, session, "look")
+                if operation.seen is not None:
+                    break
+                time.sleep(0.5)  # not read is not lost
             return session, _Judge(session, self.of(session)).missing(operation)
         with ThreadPoolExecutor(4) as pool:
             return [found for found in pool.map(look, self.sessions()) if found[1]]
