@@ -83,10 +83,10 @@ class Section:
 
     # Pictures
 
-    def picture(self, name, title, x, y, lines, logx=False, logy=False, xtics=None, bars=False):
+    def picture(self, name, title, x, y, lines, logx=False, logy=False, xtics=None, slanted=False, bars=False):
         """lines: {label: [(x, y), ...] or [(x, y, least, most), ...]}; an SVG by gnuplot.
 
-        bars: one cluster of boxes for each x, which are then labels.
+        xtics: gnuplot's, as '"label" x'; slanted: long ones. bars: one cluster of boxes for each x, which are then labels.
         """
         data, plots = [], []
         for index, (label, points) in enumerate(lines.items()):
@@ -96,15 +96,14 @@ class Section:
             if bars:
                 plots.append(f'$data{index} using 2:xtic(1) title "{quoted}"')
             else:
-                plots.append(f'$data{index} using 1:2 with linespoints pt 7 ps 0.4 lw 1.6 title "{quoted}"')
+                plots.append(f'$data{index} using 1:2 with linespoints pt 7 ps 0.4 lw 1.6 dt {1 + index // 8} title "{quoted}"')
         script = [
-            "set encoding utf8", "set terminal svg size 860,480 font 'sans,13' background '#ffffff'",
+            "set encoding utf8", "set terminal svg size 860,540 font 'sans,13' background '#ffffff'",
             f"set output '{os.path.join(self.out, name + '.svg')}'", f'set title "{title}"', f'set xlabel "{x}"', f'set ylabel "{y}"',
-            "set key outside right top", "set grid ytics lc rgb '#dddddd'", "set yrange [0:*]" if not logy else "set logscale y",
+            "set key below", "set grid ytics back lc rgb '#dddddd' lw 0.5", "set yrange [0:*]" if not logy else "set logscale y",
             *(["set logscale x"] if logx else []),
-            *([f"set xtics ({', '.join(xtics)})"] if xtics else []),
-            *(["set style data histogram", "set style histogram clustered gap 1", "set style fill solid 0.8 noborder",
-               "set xtics rotate by -20"] if bars else []),
+            *([f"set xtics {'rotate by -30 ' if slanted else ''}({', '.join(xtics)})"] if xtics else []),
+            *(["set style data histogram", "set style histogram clustered gap 1", "set style fill solid 0.8 noborder"] if bars else []),
             *data, "plot " + ", ".join(plots),
         ]
         subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)

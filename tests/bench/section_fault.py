@@ -188,4 +188,4 @@ def show(section, figures, begins):
     for phase, length, _ in PHASES:
         edges.append(f'"{phase}" {offset}')
         offset += length
-    section.picture("fault", "Slowest request of each second", "", "ms", lines, logy=True, xtics=edges)
+    section.picture("fault", "Slowest request of each second", "", "ms", lines, logy=True, xtics=edges, slanted=True)
