@@ -91,7 +91,7 @@ bool mms_client_refresh_password(struct mms_client *client)
 	char password[MMS_SECRET_MAX + 1];
 	bool changed = client->settings.password_file[0] != '\0'
 			&& mms_config_read_password(client->settings.password_file, password, NULL) == MMS_OK
-			&& strcmp(password, client->password) != 0;
+			&& !mms_slice_equal_constant_time(mms_slice_of(password), mms_slice_of(client->password));
 
 	if (changed) {
 		memcpy(client->password, password, sizeof password);

@@ -137,6 +137,14 @@ bool mms_config_session_id_valid(struct mms_slice id)
 	return true;
 }
 
+bool mms_config_key_valid(const struct mms_settings *settings, struct mms_slice key)
+{
+	const size_t prefix_len = strnlen(settings->prefix, sizeof(settings->prefix));
+
+	return key.len > prefix_len && (prefix_len == 0 || memcmp(key.ptr, settings->prefix, prefix_len) == 0)
+			&& mms_config_session_id_valid((struct mms_slice) {key.ptr + prefix_len, key.len - prefix_len});
+}
+
 enum mms_status mms_config_parse_number(struct mms_slice text, const char *what, uint64_t min, uint64_t max,
 		uint64_t *value, struct mms_error *error)
 {

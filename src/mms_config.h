@@ -81,6 +81,10 @@ enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error
 /* True for session ids that may become a key: 1..MMS_SESSION_ID_MAX of [A-Za-z0-9,-]. */
 bool mms_config_session_id_valid(struct mms_slice id);
 
+/* True for a whole key that is a session of this cluster: its prefix and a valid id. What stands in shared memory, or a
+ * node names, need not be. */
+bool mms_config_key_valid(const struct mms_settings *settings, struct mms_slice key);
+
 /* A number with optional K, M or G, within [min, max]; the error names `what`, the text and the range. */
 enum mms_status mms_config_parse_number(struct mms_slice text, const char *what, uint64_t min, uint64_t max,
 		uint64_t *value, struct mms_error *error);

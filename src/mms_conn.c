@@ -111,6 +111,9 @@ void mms_conn_close(struct mms_conn *conn)
 	mms_reply_reader_free(conn->reader);
 	conn->reader = NULL;
 	(void) mms_output_drop(&conn->output, mms_conn_queued_bytes(conn));
+	if (conn->handshake_left > 0) {
+		mms_output_wipe(&conn->output);
+	}
 	conn->blocked = false;
 	conn->handshake_done = 0;
 	conn->handshake_left = 0;
@@ -294,7 +297,10 @@ static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *
 		return fail(conn, MMS_ERR_LOCAL, "user and password are too long", error);
 	}
 	conn->handshake_left = command.reply_count;
-	return append(conn, &command, 0, error);
+	enum mms_status status = append(conn, &command, 0, error);
+
+	explicit_bzero(command.scratch, command.scratch_used);
+	return status;
 }
 
 /* Everything that must hold before a byte of the command may leave. */
@@ -450,6 +456,9 @@ static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *
 		conn->used = true;
 		conn->handshake_done++;
 		conn->handshake_left--;
+		if (conn->handshake_left == 0) {
+			mms_output_wipe(&conn->output); /* of the password */
+		}
 	}
 	return MMS_OK;
 }

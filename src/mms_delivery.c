@@ -109,7 +109,8 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 	order.key = (struct mms_slice){ parcel->hint.key, parcel->hint.key_len };
 	order.context = parcel;
 	header = (struct mms_slice){ (const char *)parcel->hint.header, MMS_RECORD_HEADER_SIZE };
-	if (mms_record_decode(header, order.key, &parcel->wanted) != MMS_RECORD_GOOD) {
+	if (!mms_config_key_valid(office->settings, order.key)
+			|| mms_record_decode(header, order.key, &parcel->wanted) != MMS_RECORD_GOOD) {
 		mms_hints_drop(&office->cluster->hints, &parcel->hint, target->index); /* a damaged mapping */
 		return true;
 	}

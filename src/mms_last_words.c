@@ -179,7 +179,7 @@ static bool say_hint(struct mms_office *office, struct mms_conn *conn, const str
 		}
 		header = (const unsigned char *)mms_reply_text(record).ptr;
 	}
-	if (ttl_ms == 0 || (record == NULL && !mms_record_is_tombstone(hint->header))) {
+	if (ttl_ms == 0 || !mms_config_key_valid(office->settings, key) || (record == NULL && !mms_record_is_tombstone(hint->header))) {
 		return true; /* nothing to say about this one */
 	}
 	tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);

@@ -126,7 +126,7 @@ bool mms_mirror_encode(struct mms_office *office, const struct mms_mailbox_item 
 	uint64_t ttl_ms = ttl_left_ms(office, item);
 	struct mms_slice tmp;
 
-	if (ttl_ms == 0) {
+	if (ttl_ms == 0 || !mms_config_key_valid(office->settings, item->key)) {
 		return false;
 	}
 	mms_command_init(command);

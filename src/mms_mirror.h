@@ -16,7 +16,7 @@ bool mms_mirror_all_heard(const struct mms_office *office);
 /* Does this node lack the entry, as far as its producer knew? */
 bool mms_mirror_needs(const struct mms_link *link, const struct mms_mailbox_item *item);
 
-/* The command that brings the entry to a node; false when it has expired. Borrows item and tmp_key until sent. */
+/* The command that brings the entry to a node; false when it has expired, or its key is no session of this cluster. Borrows item and tmp_key until sent. */
 #define MMS_MIRROR_TMP_KEY_MAX (MMS_PREFIX_MAX + 64)
 bool mms_mirror_encode(struct mms_office *office, const struct mms_mailbox_item *item, char *tmp_key,
 		struct mms_command *command);

@@ -10,11 +10,23 @@
 #define CAPACITY_KEEP 65536
 
 static bool reserve(struct mms_output *output, size_t len);
+static bool grow(struct mms_output *output, size_t capacity);
 
 void mms_output_fini(struct mms_output *output)
 {
+	if (output->bytes != NULL && output->capacity <= CAPACITY_KEEP) {
+		explicit_bzero(output->bytes, output->capacity); /* there may have been a password in it */
+	}
 	free(output->bytes);
 	memset(output, 0, sizeof(*output));
+}
+
+void mms_output_wipe(struct mms_output *output)
+{
+	if (output->bytes != NULL) {
+		explicit_bzero(output->bytes, output->first);
+		explicit_bzero(output->bytes + output->end, output->capacity - output->end);
+	}
 }
 
 struct mms_slice mms_output_waiting(const struct mms_output *output)
@@ -73,10 +85,22 @@ static bool reserve(struct mms_output *output, size_t len)
 	while (capacity - output->end < len) {
 		capacity *= 2;
 	}
-	char *larger = realloc(output->bytes, capacity);
+	return grow(output, capacity);
+}
+
+/* A small buffer, which may hold a password, is copied by hand: realloc() would leave the old one as it was. */
+static bool grow(struct mms_output *output, size_t capacity)
+{
+	const bool small = output->bytes != NULL && output->capacity <= CAPACITY_KEEP;
+	char *larger = small ? malloc(capacity) : realloc(output->bytes, capacity);
 
 	if (larger == NULL) {
 		return false;
+	}
+	if (small) {
+		memcpy(larger, output->bytes, output->end);
+		explicit_bzero(output->bytes, output->capacity);
+		free(output->bytes);
 	}
 	output->bytes = larger;
 	output->capacity = capacity;

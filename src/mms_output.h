@@ -16,6 +16,9 @@ struct mms_output {
 /* Frees the buffer; it is empty and usable again. */
 void mms_output_fini(struct mms_output *output);
 
+/* Overwrites what was in the buffer and waits no more. */
+void mms_output_wipe(struct mms_output *output);
+
 /* What waits. Borrows until the next call. */
 struct mms_slice mms_output_waiting(const struct mms_output *output);
 

@@ -378,6 +378,25 @@ static void a_fifo_as_password_file_does_not_block(void **state)
 	assert_password_refused(name, "its first line is empty; it should be the password");
 }
 
+static void a_key_is_prefix_and_session_id(void **state)
+{
+	struct mms_settings *settings = calloc(1, sizeof(*settings));
+
+	(void) state;
+	assert_non_null(settings);
+	assert_true(mms_config_key_valid(settings, mms_slice_of("a1")));
+	assert_false(mms_config_key_valid(settings, mms_slice_of("shop:a1")));
+	strcpy(settings->prefix, "shop:");
+	assert_true(mms_config_key_valid(settings, mms_slice_of("shop:a1,-")));
+	assert_false(mms_config_key_valid(settings, mms_slice_of("shop:")));
+	assert_false(mms_config_key_valid(settings, mms_slice_of("shop::node")));
+	assert_false(mms_config_key_valid(settings, mms_slice_of("shop")));
+	assert_false(mms_config_key_valid(settings, mms_slice_of("other:a1")));
+	assert_false(mms_config_key_valid(settings, (struct mms_slice) {"shop:a\0b", 8}));
+	assert_false(mms_config_key_valid(settings, (struct mms_slice) {NULL, 0}));
+	free(settings);
+}
+
 static void settings_beyond_what_ini_allows_are_not_sound(void **state)
 {
 	struct mms_settings *sound = calloc(1, sizeof(*sound)), *settings = calloc(1, sizeof(*settings));
@@ -457,6 +476,7 @@ static void root_reads_a_password_only_as_the_user_who_named_its_file(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_key_is_prefix_and_session_id),
 		cmocka_unit_test(settings_beyond_what_ini_allows_are_not_sound),
 		cmocka_unit_test(root_reads_a_password_only_as_the_user_who_named_its_file),
 		cmocka_unit_test(read_modes_are_three_words),

@@ -403,9 +403,38 @@ static void last_words_are_said_when_all_have_answered_or_can_not_be_reached(voi
 	end();
 }
 
+/* Whoever can write to the mapping must not get keys of others written by this host. */
+static void an_entry_outside_the_prefix_goes_nowhere(void **state)
+{
+	static const char *const keys[] = { "other:s", RIG_PREFIX ":node2", RIG_PREFIX, RIG_PREFIX "a b" };
+	struct mms_record_header header = { .version = { .hlc = stamp_ago(0), .writer = 7, .sequence = 1 }, .lifetime_s = 9 };
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	for (size_t index = 0; index < sizeof(keys) / sizeof(keys[0]); index++) {
+		struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .key = slice(keys[index]), .header = sample.bytes,
+			.ttl_ms = RIG_TTL_MS, .settled = true };
+
+		mms_record_describe(&header, parcel.payload);
+		mms_record_encode(&header, parcel.key, sample.bytes);
+		assert_true(mms_mailbox_push(mailbox(), &parcel, mms_clock_mono(), NULL));
+	}
+	sample_aged(&sample, "s", 0, "mine");
+	push_kind(MMS_PARCEL_PUT, &sample, "s", 0, true);
+	desk_await(desk, run() && is_empty() && node_has(0, "s", "mine", NULL) && node_has(1, "s", "mine", NULL));
+	for (size_t index = 0; index < sizeof(keys) / sizeof(keys[0]); index++) {
+		assert_int_equal(node_number(0, "EXISTS", keys[index]), 0);
+		assert_int_equal(node_number(1, "EXISTS", keys[index]), 0);
+	}
+	assert_int_equal(hints(0) + hints(1), 0);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_entry_outside_the_prefix_goes_nowhere),
 		cmocka_unit_test(every_node_is_sent_what_it_lacks_and_no_more),
 		cmocka_unit_test(more_than_a_window_arrives_in_order),
 		cmocka_unit_test(the_local_node_is_left_to_a_producer_that_is_alive),

@@ -1,6 +1,10 @@
 /* The output queue: order, memory, what is dropped. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -89,12 +93,38 @@ static void a_length_that_no_memory_has_is_refused_and_changes_nothing(void **st
 	mms_output_fini(&output);
 }
 
+static bool holds(const char *bytes, size_t size, const char *word)
+{
+	return memmem(bytes, size, word, strlen(word)) != NULL;
+}
+
+static void nothing_of_a_password_is_left(void **state)
+{
+	static char filler[5000];
+	struct mms_output output = {0};
+
+	(void) state;
+	assert_true(mms_output_append(&output, "AUTH hunter2 ", 13));
+	assert_true(mms_output_append(&output, "later", 5));
+	assert_int_equal(mms_output_drop(&output, 13), 0);
+	assert_true(holds(output.bytes, output.capacity, "hunter2"));
+	mms_output_wipe(&output);
+	assert_false(holds(output.bytes, output.capacity, "hunter2"));
+	assert_int_equal(mms_output_waiting(&output).len, 5);
+	assert_memory_equal(mms_output_waiting(&output).ptr, "later", 5);
+	assert_true(mms_output_append(&output, filler, sizeof(filler))); /* moves to a larger buffer */
+	assert_memory_equal(mms_output_waiting(&output).ptr, "later", 5);
+	mms_output_fini(&output);
+	mms_output_wipe(&output);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_leave_in_the_order_in_which_they_came),
 		cmocka_unit_test(what_was_sent_beyond_the_queue_is_told),
 		cmocka_unit_test(a_large_buffer_goes_when_it_is_empty),
+		cmocka_unit_test(nothing_of_a_password_is_left),
 		cmocka_unit_test(a_length_that_no_memory_has_is_refused_and_changes_nothing),
 	};
 
