@@ -56,7 +56,8 @@ Others: the package is called isa-l-devel or isa-l.])])
     ext/mod_mmsession.c
     ext/repair.c
     ext/settings.c
-    ext/status.c"
+    ext/status.c
+    ext/token.c"
 
   mmsession_src_sources="
     src/mms_address.c
@@ -73,6 +74,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_delivery.c
     src/mms_descriptors.c
     src/mms_explain.c
+    src/mms_enough.c
     src/mms_fanout.c
     src/mms_greeting.c
     src/mms_handshake.c
@@ -116,6 +118,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_tending.c
     src/mms_token.c
     src/mms_upkeep.c
+    src/mms_visit.c
     src/mms_watch.c
     src/mms_write.c"
 

@@ -73,6 +73,7 @@ static void close_handler(void **mod_data)
 	}
 	remember(handler, NULL, NULL);
 	php_mmsession_log_events(handler->client);
+	php_mmsession_token_close(handler->store);
 	mms_store_free(handler->store);
 	handler->client->users--;
 	efree(handler);
@@ -96,6 +97,7 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 	if (needs_no_key(handler, id, data)) {
 		return SUCCESS;
 	}
+	php_mmsession_token_before_write(handler->store);
 	if (is_unchanged(handler, id, data)) {
 		status = mms_store_touch(handler->store, slice_of(id), slice_of(data), lifetime, &error);
 	} else {
@@ -105,6 +107,7 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
 		return FAILURE;
 	}
+	php_mmsession_token_announce(handler->store, false);
 	remember(handler, id, data);
 	return SUCCESS;
 }
@@ -116,12 +119,11 @@ PS_OPEN_FUNC(mmsession)
 	struct handler *handler;
 	struct mms_client *client;
 #if PHP_VERSION_ID >= 80600
-	const char *path = save_path != NULL ? ZSTR_VAL(save_path) : "";
+	const char *path = save_path != NULL ? ZSTR_VAL(save_path) : "", *name = session_name != NULL ? ZSTR_VAL(session_name) : "";
 #else
-	const char *path = save_path;
+	const char *path = save_path, *name = session_name;
 #endif
 
-	(void)session_name;
 	close_handler(mod_data);
 	client = php_mmsession_client(path, &error);
 	if (client == NULL) {
@@ -138,6 +140,7 @@ PS_OPEN_FUNC(mmsession)
 	}
 	client->users++;
 	*mod_data = handler;
+	php_mmsession_token_open(handler->store, name);
 	mms_process_tend(php_mmsession_process(), client->cluster, &client->settings, php_mmsession_cpu_allowance_ms());
 	return SUCCESS;
 }
@@ -170,6 +173,7 @@ PS_READ_FUNC(mmsession)
 	if (exists) {
 		remember(handler, key, *val);
 	}
+	php_mmsession_token_announce(handler->store, false);
 	return SUCCESS;
 }
 
@@ -194,6 +198,7 @@ PS_DESTROY_FUNC(mmsession)
 		return FAILURE;
 	}
 	remember(handler, NULL, NULL);
+	php_mmsession_token_before_write(handler->store);
 	if (mms_store_destroy(handler->store, slice_of(key), lifetime, &error) != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not destroyed: %s", error.text);
 		return FAILURE;

@@ -7,6 +7,8 @@
 #include "../src/mms_client.h"
 #include "../src/mms_config.h"
 #include "../src/mms_process.h"
+#include "../src/mms_store.h"
+#include "../src/mms_token.h"
 
 #define PHP_MMSESSION_VERSION "0.1.0"
 #define PHP_MMSESSION_CLIENTS_MAX 16 /* clusters that one thread keeps connections to */
@@ -18,6 +20,20 @@
 
 extern zend_module_entry mmsession_module_entry;
 #define phpext_mmsession_ptr &mmsession_module_entry
+
+/* Of mmsession.token_key_file: SHA-256's block, as HMAC wants it. */
+struct php_mmsession_token_key {
+	bool set;
+	unsigned char block[64];
+};
+
+/* The token that this thread made last. */
+struct php_mmsession_token_own {
+	char text[MMS_TOKEN_TEXT_MAX + 1];
+	size_t len;                       /* 0 = none */
+	unsigned slot;
+	double request;                   /* begin of the request that made it */
+};
 
 ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* INI, as given */
@@ -34,6 +50,13 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* connections of this thread, most recently used first */
 	struct mms_client *clients[PHP_MMSESSION_CLIENTS_MAX];
 	uint32_t generation;              /* of the process, when the connections were made */
+	/* read = session-token */
+	char *token_key_file, *token_header; /* INI */
+	struct php_mmsession_token_key token_key;
+	struct php_mmsession_token_own token_own;
+	char token_name[192];             /* session.name of the open session, "" = no cookies */
+	zend_string *token_given;         /* to mmsession_token(); persistent */
+	struct mms_visit *token_visit;    /* of the open session, NULL = none; borrowed */
 ZEND_END_MODULE_GLOBALS(mmsession)
 
 ZEND_EXTERN_MODULE_GLOBALS(mmsession)
@@ -63,6 +86,19 @@ void php_mmsession_log_events(struct mms_client *client);
 
 /* Milliseconds of CPU that the replicator's thread may use beside a request of this process; 0 = any. */
 uint32_t php_mmsession_cpu_allowance_ms(void);
+
+/* Session tokens (token.c). None of them does anything unless the store is read by tokens. */
+/* Reads mmsession.token_key_file, if there is one. */
+enum mms_status php_mmsession_token_read_key(struct mms_error *error);
+/* A handler has been opened: collects what came with the request. */
+void php_mmsession_token_open(struct mms_store *store, const char *session_name);
+/* Puts the token of the session as it is now among the headers, in place of an earlier one. last: no write will follow. */
+void php_mmsession_token_announce(struct mms_store *store, bool last);
+void php_mmsession_token_before_write(struct mms_store *store);
+/* The handler is about to be closed. */
+void php_mmsession_token_close(struct mms_store *store);
+/* Frees and wipes what a thread has of it. */
+void php_mmsession_token_forget(zend_mmsession_globals *globals);
 
 /* INI handlers (settings.c) and what phpinfo() shows (status.c). */
 ZEND_INI_MH(php_mmsession_on_text);

@@ -74,6 +74,11 @@ ZEND_INI_MH(php_mmsession_on_text)
 	} else if (strcmp(name, "mmsession.user") == 0 && text.len >= sizeof(((struct mms_settings *)0)->user)) {
 		mms_error_set(&error, "longer than 63 bytes");
 		status = MMS_ERR_CONFIG;
+	} else if (strcmp(name, "mmsession.token_header") == 0 && text.len > 0) {
+		status = mms_config_check_header_name(text, &error);
+	} else if (strcmp(name, "mmsession.token_key_file") == 0 && text.len >= MMS_PATH_MAX) {
+		mms_error_set(&error, "path longer than %d bytes", MMS_PATH_MAX - 1);
+		status = MMS_ERR_CONFIG;
 	} else if (strcmp(name, "mmsession.password_file") == 0 && text.len >= MMS_PATH_MAX) {
 		mms_error_set(&error, "path longer than %d bytes", MMS_PATH_MAX - 1);
 		status = MMS_ERR_CONFIG;
@@ -122,6 +127,9 @@ static enum mms_status fill_texts(struct mms_settings *settings, struct mms_erro
 	}
 	if (status == MMS_OK) {
 		status = mms_config_check_together(settings, error);
+	}
+	if (status == MMS_OK && settings->read_mode == MMS_READ_TOKEN) {
+		status = php_mmsession_token_read_key(error);
 	}
 	snprintf(settings->prefix, sizeof settings->prefix, "%s", MMSG(prefix) ? MMSG(prefix) : "");
 	snprintf(settings->user, sizeof settings->user, "%s", MMSG(user) ? MMSG(user) : "");
@@ -261,6 +269,7 @@ void php_mmsession_forget(zend_mmsession_globals *globals)
 		mms_client_free(globals->clients[i]);
 		globals->clients[i] = NULL;
 	}
+	php_mmsession_token_forget(globals);
 	free(globals->settings_of_path);
 	free(globals->settings);
 	globals->settings_of_path = NULL;

@@ -26,6 +26,7 @@ struct mms_watched {
 /* What a read found. Owns the reply that the payload borrows from: mms_answer_clear() when done. */
 struct mms_answer {
 	enum mms_found found;
+	bool enough;                   /* one node's copy, which satisfies what the visitor came with */
 	bool authoritative;            /* every configured node answered and all are complete (rule b) */
 	bool degraded;                 /* read = quorum could not be had, and mmsession.on_no_quorum lets it pass */
 	uint64_t answered_mask;        /* nodes that answered */

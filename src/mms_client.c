@@ -74,6 +74,7 @@ void mms_client_free(struct mms_client *client)
 	for (unsigned i = 0; i < MMS_NODES_MAX; i++) {
 		mms_conn_free(client->conns[i]);
 	}
+	mms_reservation_release(client->reservation);
 	free(client->scratch);
 	explicit_bzero(client->password, sizeof client->password);
 	free(client);
@@ -81,6 +82,7 @@ void mms_client_free(struct mms_client *client)
 
 void mms_client_drop_connections(struct mms_client *client)
 {
+	client->reservation = NULL; /* the parent's */
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		mms_conn_close(client->conns[i]);
 	}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define EXCERPT_SIZE 64
+#define HEADER_NAME_MAX 64
 
 static enum mms_status parse_word(struct mms_slice text, const char *const words[], uint32_t count, uint32_t *index);
 static uint64_t hash_text(uint64_t hash, const char *text);
@@ -25,14 +26,15 @@ enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_setting
 enum mms_status mms_config_parse_read_mode(struct mms_slice text, uint32_t *mode, struct mms_error *error)
 {
 	static const char *const modes[] = {
-		[MMS_READ_NEWEST] = "newest", [MMS_READ_QUORUM] = "quorum", [MMS_READ_LOCAL] = "local"};
+		[MMS_READ_NEWEST] = "newest", [MMS_READ_QUORUM] = "quorum", [MMS_READ_LOCAL] = "local",
+		[MMS_READ_TOKEN] = "session-token"};
 	char excerpt[EXCERPT_SIZE];
 
 	if (parse_word(text, modes, sizeof(modes) / sizeof(modes[0]), mode) == MMS_OK) {
 		return MMS_OK;
 	}
 	mms_text_copy(excerpt, sizeof(excerpt), text);
-	mms_error_set(error, "read mode \"%s\" is unknown: write newest, quorum or local", excerpt);
+	mms_error_set(error, "read mode \"%s\" is unknown: write newest, quorum, local or session-token", excerpt);
 	return MMS_ERR_CONFIG;
 }
 
@@ -118,6 +120,24 @@ enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error
 		mms_text_copy(excerpt, sizeof(excerpt), text);
 		mms_error_set(error, "host id \"%s\": write 1 to 63 letters, digits, dots, hyphens or underscores; "
 				"example: web1.example.com", excerpt);
+	}
+	return fits ? MMS_OK : MMS_ERR_CONFIG;
+}
+
+enum mms_status mms_config_check_header_name(struct mms_slice text, struct mms_error *error)
+{
+	bool fits = text.len > 0 && text.len <= HEADER_NAME_MAX;
+	char excerpt[EXCERPT_SIZE];
+
+	for (size_t index = 0; fits && index < text.len; index++) {
+		const char byte = mms_byte_lower(text.ptr[index]);
+
+		fits = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-';
+	}
+	if (!fits) {
+		mms_text_copy(excerpt, sizeof(excerpt), text);
+		mms_error_set(error, "\"%s\" is no header: write 1 to %d letters, digits or hyphens; example: X-Session-Token",
+				excerpt, HEADER_NAME_MAX);
 	}
 	return fits ? MMS_OK : MMS_ERR_CONFIG;
 }
@@ -353,7 +373,7 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 
 static bool numbers_are_sound(const struct mms_settings *settings)
 {
-	return settings->read_mode <= MMS_READ_LOCAL && settings->on_no_quorum <= MMS_NO_QUORUM_DEGRADE
+	return settings->read_mode <= MMS_READ_TOKEN && settings->on_no_quorum <= MMS_NO_QUORUM_DEGRADE
 			&& settings->lifetime_s <= MMS_LIFETIME_MAX_S
 			&& settings->connect_timeout_ms <= MMS_TIMEOUT_MAX_MS && settings->read_timeout_ms <= MMS_TIMEOUT_MAX_MS
 			&& settings->budget_ms <= MMS_BUDGET_MAX_MS && settings->touch_interval_s <= MMS_TOUCH_INTERVAL_MAX_S

@@ -26,7 +26,7 @@
 #define MMS_REPAIR_RATE_MAX (UINT64_C(1) << 32)
 #define MMS_REPAIR_INTERVAL_MAX_S 2592000
 
-enum mms_read_mode { MMS_READ_NEWEST, MMS_READ_QUORUM, MMS_READ_LOCAL };
+enum mms_read_mode { MMS_READ_NEWEST, MMS_READ_QUORUM, MMS_READ_LOCAL, MMS_READ_TOKEN };
 
 /* What happens when read = quorum or write_acks can't be had. */
 enum mms_no_quorum { MMS_NO_QUORUM_FAIL, MMS_NO_QUORUM_DEGRADE };
@@ -61,7 +61,7 @@ struct mms_settings {
 enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
 		struct mms_error *error);
 
-/* "newest", "quorum", "local". */
+/* "newest", "quorum", "local", "session-token". */
 enum mms_status mms_config_parse_read_mode(struct mms_slice text, uint32_t *mode, struct mms_error *error);
 
 /* "1", a number up to MMS_NODES_MAX, "quorum", "all". */
@@ -76,6 +76,8 @@ enum mms_status mms_config_check_together(const struct mms_settings *settings, s
 /* Prefix: 0..64 bytes without blanks, control characters or glob characters (* ? [ ] \); host_id: 1..63 of
  * [A-Za-z0-9._-]. */
 enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error);
+/* Name of an HTTP header: 1..64 letters, digits and hyphens. */
+enum mms_status mms_config_check_header_name(struct mms_slice text, struct mms_error *error);
 enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error *error);
 
 /* True for session ids that may become a key: 1..MMS_SESSION_ID_MAX of [A-Za-z0-9,-]. */

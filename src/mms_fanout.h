@@ -18,7 +18,7 @@
 #include "mms_client.h"
 #include "mms_command.h"
 
-#define MMS_FANOUT_REPLIES 2 /* most replies that one command of ours has */
+#define MMS_FANOUT_REPLIES 3 /* most replies that one command of ours has */
 
 enum mms_fanout_state {
 	MMS_FANOUT_IDLE,     /* not asked */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mms_command.h"
+#include "mms_enough.h"
 #include "mms_explain.h"
 #include "mms_fanout.h"
 #include "mms_judge.h"
@@ -21,6 +22,7 @@ struct reading {
 	struct mms_fanout fanout;
 	struct mms_command whole, header_only;
 	struct mms_watching watching;
+	struct mms_enough enough;
 	struct mms_copy copies[MMS_NODES_MAX];
 	struct mms_reply *payload_reply; /* GET reply of payload_node */
 	int payload_node;
@@ -32,7 +34,8 @@ struct reading {
 	int unfetched;                   /* a node with a newer copy that could not be had, -1 = none */
 };
 
-static void ask_nodes(struct reading *reading);
+static bool ask_nodes(struct reading *reading);
+static bool is_enough(const struct reading *reading, unsigned node);
 static void ask_others(struct reading *reading, unsigned asked);
 static void judge(struct reading *reading, unsigned node, bool whole);
 static void ask_again(struct reading *reading);
@@ -52,11 +55,18 @@ _Static_assert(sizeof(struct reading) <= MMS_CLIENT_SCRATCH, "a reading lives in
 void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
 		struct mms_answer *answer)
 {
+	mms_read_for_visitor(client, key, deadline, NULL, answer);
+}
+
+void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		const struct mms_token_plan *plan, struct mms_answer *answer)
+{
 	struct reading *reading = client->scratch;
 	int newest;
 
 	mms_answer_clear(answer);
 	reading->watching.node = -1;
+	mms_enough_begin(&reading->enough, plan);
 	reading->client = client;
 	reading->question.key = key;
 	reading->question.now = mms_clock_wall();
@@ -66,7 +76,7 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 	memset(reading->copies, 0, client->settings.node_count * sizeof reading->copies[0]);
 	mms_client_await_names(client, deadline);
 	mms_fanout_begin(&reading->fanout, client, deadline);
-	ask_nodes(reading);
+	answer->enough = ask_nodes(reading);
 	newest = pick_newest(reading);
 	if (newest < 0) {
 		ask_again(reading);
@@ -90,7 +100,7 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 			explain_nothing(reading, answer);
 		}
 		answer->watched = mms_watch_offer(client, &reading->watching, watched_holds_it(reading, answer));
-		if (!answer->authoritative) {
+		if (!answer->authoritative && !answer->enough) {
 			mms_client_count(client, MMS_METRIC_uncertain_reads);
 		}
 	}
@@ -98,6 +108,7 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 		mms_mend_nodes(&reading->fanout, &reading->question, reading->copies, answer);
 	}
 	mms_reply_free(reading->payload_reply);
+	mms_enough_end(&reading->enough);
 	mms_fanout_end(&reading->fanout);
 	mms_client_count(client, answer->found == MMS_FOUND_UNREADABLE ? MMS_METRIC_failed_reads : MMS_METRIC_reads);
 }
@@ -120,10 +131,12 @@ static int64_t local_wait_us(const struct mms_client *client)
 	return pending ? (int64_t)client->settings.read_timeout_ms * 1000 : wait_us(client, 0);
 }
 
-/* The first usable node (the local one, normally) is asked for the record, the others for the header. */
-static void ask_nodes(struct reading *reading)
+/* The first usable node (the local one, normally) is asked for the record, the others for the header, where one answer is
+ * not enough. True when the tokens of the visitor say so of it. */
+static bool ask_nodes(struct reading *reading)
 {
 	struct mms_client *client = reading->client;
+	bool alone = client->settings.read_mode == MMS_READ_LOCAL || mms_enough_possible(&reading->enough);
 	int whole_node;
 	bool skip_local = client->settings.read_mode == MMS_READ_NEWEST && mms_slow_local(client)
 			&& mms_slow_may_skip(client, reading->question.key);
@@ -137,7 +150,8 @@ static void ask_nodes(struct reading *reading)
 			continue;
 		}
 		if (whole) {
-			mms_watch_build(client, &reading->watching, i, reading->question.key, &reading->whole);
+			mms_watch_lead(client, &reading->watching, i, reading->question.key, &reading->whole);
+			mms_enough_ask(&reading->enough, &client->settings, reading->question.key, &reading->whole);
 		}
 		if (!mms_fanout_ask(&reading->fanout, i, whole ? &reading->whole : &reading->header_only,
 				i == 0 ? local_wait_us(client) : wait_us(client, i))) {
@@ -145,7 +159,7 @@ static void ask_nodes(struct reading *reading)
 		}
 		if (whole) {
 			reading->whole_node = (int)i;
-			if (client->settings.read_mode == MMS_READ_LOCAL) {
+			if (alone) {
 				break;
 			}
 		}
@@ -158,16 +172,37 @@ static void ask_nodes(struct reading *reading)
 	} else if (whole_node > 0) {
 		mms_client_count(client, MMS_METRIC_failovers);
 	}
+	if (whole_node >= 0) {
+		mms_enough_take(&reading->enough, &reading->fanout, (unsigned)whole_node);
+		if (mms_enough_possible(&reading->enough)) { /* should it be asked once more, then plainly */
+			mms_command_init(&reading->whole);
+			mms_command_read_whole(&reading->whole, reading->question.key);
+		}
+	}
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		judge(reading, i, (int)i == whole_node);
 	}
-	if (client->settings.read_mode == MMS_READ_LOCAL && whole_node >= 0
-			&& reading->copies[whole_node].verdict != MMS_VERDICT_HAS) {
-		ask_others(reading, (unsigned)whole_node);
+	if (!alone || whole_node < 0) {
+		return false;
 	}
+	if (!is_enough(reading, (unsigned)whole_node)) {
+		ask_others(reading, (unsigned)whole_node);
+		return false;
+	}
+	return client->settings.read_mode != MMS_READ_LOCAL;
 }
 
-/* read = local, and the local node has nothing sound: before a visitor is taken for a stranger, the others are asked. */
+/* With read = local any copy is. */
+static bool is_enough(const struct reading *reading, unsigned node)
+{
+	const struct mms_copy *copy = &reading->copies[node];
+
+	return reading->client->settings.read_mode == MMS_READ_LOCAL ? copy->verdict == MMS_VERDICT_HAS
+			: mms_enough_judge(&reading->enough, &reading->fanout, node, copy);
+}
+
+/* The local node's answer is not enough; with read = local because it has nothing sound: before a visitor is taken for a
+ * stranger, the others are asked. */
 static void ask_others(struct reading *reading, unsigned asked)
 {
 	struct mms_client *client = reading->client;
@@ -349,7 +384,7 @@ static void tally(struct reading *reading, int newest, struct mms_answer *answer
 		}
 	}
 	reading->sound_mask = answer->answered_mask & ~reading->damaged_mask & ~reading->foreign_mask;
-	if (answer->answered_mask != 0 && answer->answered_mask != mms_client_all_mask(client)) {
+	if (answer->answered_mask != 0 && answer->answered_mask != mms_client_all_mask(client) && !answer->enough) {
 		mms_client_count(client, MMS_METRIC_skipped_peers);
 	}
 }

@@ -5,9 +5,15 @@
 
 #include "mms_answer.h"
 #include "mms_client.h"
+#include "mms_token.h"
 
-/* Reads key within the budget that ends at deadline. Always fills answer. local_only: settings' read = local. */
+/* Reads key within the budget that ends at deadline. Always fills answer. */
 void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
 		struct mms_answer *answer);
+
+/* The same for a visitor who came with tokens: one node is asked first, and the others only if its copy does not satisfy
+ * the plan. An empty plan, or NULL, makes no difference. */
+void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		const struct mms_token_plan *plan, struct mms_answer *answer);
 
 #endif

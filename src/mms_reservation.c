@@ -62,9 +62,19 @@ void mms_reservation_release(struct mms_reservation_sh *place)
 	}
 }
 
-void mms_reservation_begin(struct mms_reservation_sh *place, uint64_t session)
+/* Two that begin at the same time: each says so before it looks, so at least one of them sees the other. */
+void mms_reservation_begin(struct mms_reservations_sh *table, struct mms_reservation_sh *place, uint64_t session)
 {
+	const uint32_t used = used_places(table);
+
+	atomic_store_explicit(&place->overlapped, 0, memory_order_relaxed);
 	atomic_store(&place->session, session);
+	for (uint32_t i = 0; i < used; i++) {
+		if (atomic_load(&table->places[i].session) == session && &table->places[i] != place) {
+			atomic_store(&table->places[i].overlapped, 1);
+			atomic_store(&place->overlapped, 1);
+		}
+	}
 }
 
 uint64_t mms_reservation_take(struct mms_reservation_sh *place, _Atomic uint64_t *counter)
@@ -84,17 +94,9 @@ void mms_reservation_end(struct mms_reservation_sh *place)
 	close_place(place);
 }
 
-bool mms_reservation_overlaps(const struct mms_reservations_sh *table, const struct mms_reservation_sh *mine,
-		uint64_t session)
+bool mms_reservation_overlapped(const struct mms_reservation_sh *place)
 {
-	const uint32_t used = used_places(table);
-
-	for (uint32_t i = 0; i < used; i++) {
-		if (atomic_load(&table->places[i].session) == session && &table->places[i] != mine) {
-			return true;
-		}
-	}
-	return false;
+	return atomic_load(&place->overlapped) != 0;
 }
 
 void mms_reservation_snapshot(const struct mms_reservations_sh *table, const _Atomic uint64_t *counter,

@@ -5,7 +5,7 @@
  * memory, where a damaged mapping could send this process anywhere.)
  *
  *   place = mms_reservation_claim(table);          once per thread and cluster
- *   mms_reservation_begin(place, session);         before the session is read
+ *   mms_reservation_begin(table, place, session);  before the session is read
  *   sequence = mms_reservation_take(place, &shm->write_sequence);
  *   ... the write is in the mailbox or is a hint, or there is none ...
  *   mms_reservation_end(place);
@@ -27,6 +27,7 @@ struct mms_reservation_sh {
 	_Atomic uint64_t owner;      /* start << 32 | process id, 0 = free; by CAS */
 	_Atomic uint64_t session;    /* 0 = no request is open; the owner, and who has just taken the place from a dead one */
 	_Atomic uint64_t sequence;   /* 0 = none; 1 << 63 | lower bound while it is being fetched; as session */
+	_Atomic uint64_t overlapped; /* 1: another request of this session was open here meanwhile; whoever begins */
 };
 
 struct mms_reservations_sh {
@@ -39,15 +40,15 @@ struct mms_reservation_sh *mms_reservation_claim(struct mms_reservations_sh *tab
 /* By a thread of the process that claimed it; NULL is fine. A child forked from it must forget the place instead. */
 void mms_reservation_release(struct mms_reservation_sh *place);
 
-void mms_reservation_begin(struct mms_reservation_sh *place, uint64_t session);
+/* A request of this session begins; all others of it that are open here are told, and so is this one. */
+void mms_reservation_begin(struct mms_reservations_sh *table, struct mms_reservation_sh *place, uint64_t session);
 /* The next sequence of this mapping, reserved until the end. */
 uint64_t mms_reservation_take(struct mms_reservation_sh *place, _Atomic uint64_t *counter);
 void mms_reservation_end(struct mms_reservation_sh *place);
 
-/* Is another request of this session open here? One that begins later reads what the caller has had acknowledged before
- * the call. */
-bool mms_reservation_overlaps(const struct mms_reservations_sh *table, const struct mms_reservation_sh *mine,
-		uint64_t session);
+/* Was another request of this session open here since this one began? One that begins later reads what the caller has had
+ * acknowledged before the call. */
+bool mms_reservation_overlapped(const struct mms_reservation_sh *place);
 
 /* `highest` and `open` as they are now; `above` is left alone. Whatever a reservation that is closed by this has written is
  * in the mailbox, or is a hint, when this returns. */

@@ -8,6 +8,7 @@
 
 #include "mms_quorum.h"
 #include "mms_read.h"
+#include "mms_visit.h"
 #include "mms_write.h"
 
 #define DESTROY_ROUNDS_MAX 3      /* newer incarnations that one logout follows */
@@ -25,6 +26,7 @@ struct mms_store {
 	struct mms_client *client;
 	struct mms_boot started; /* when the current session was read */
 	struct answer_for current, ahead;
+	struct mms_visit *visit; /* read = session-token; NULL otherwise */
 };
 
 static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id);
@@ -34,6 +36,7 @@ static struct mms_mono deadline_from_now(const struct mms_store *store);
 static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_error *error);
 static uint32_t lifetime_of(const struct mms_store *store, int64_t lifetime_s);
 static struct mms_version next_version(struct mms_store *store, bool tombstone);
+static void read_by_visitor(struct mms_store *store);
 static enum mms_status put(struct mms_store *store, const struct mms_write_order *order, struct mms_mono deadline,
 		struct mms_write_result *result);
 static enum mms_status put_payload(struct mms_store *store, struct mms_slice payload, uint32_t lifetime_s,
@@ -46,8 +49,16 @@ struct mms_store *mms_store_new(struct mms_client *client)
 {
 	struct mms_store *store = calloc(1, sizeof *store);
 
-	if (store != NULL) {
-		store->client = client;
+	if (store == NULL) {
+		return NULL;
+	}
+	store->client = client;
+	if (client->settings.read_mode == MMS_READ_TOKEN) {
+		store->visit = mms_visit_new(client);
+		if (store->visit == NULL) {
+			free(store);
+			return NULL;
+		}
 	}
 	return store;
 }
@@ -56,6 +67,7 @@ void mms_store_free(struct mms_store *store)
 {
 	if (store != NULL) {
 		mms_store_end(store);
+		mms_visit_free(store->visit);
 		free(store);
 	}
 }
@@ -64,6 +76,14 @@ void mms_store_end(struct mms_store *store)
 {
 	clear(&store->current);
 	clear(&store->ahead);
+	if (store->visit != NULL) {
+		mms_visit_end(store->visit);
+	}
+}
+
+struct mms_visit *mms_store_visit(struct mms_store *store)
+{
+	return store->visit;
 }
 
 bool mms_store_id_valid(struct mms_slice id)
@@ -86,6 +106,7 @@ enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, str
 		(void)fill(store, &store->current, id);
 	}
 	store->started = mms_clock_boot();
+	read_by_visitor(store);
 	switch (answer->found) {
 	case MMS_FOUND_RECORD:
 		*payload = answer->payload;
@@ -244,6 +265,11 @@ static bool fill(struct mms_store *store, struct answer_for *target, struct mms_
 	target->valid = true;
 	target->created_here = false;
 	deadline = deadline_from_now(store);
+	if (store->visit != NULL && (target == &store->current || !store->current.valid)) {
+		mms_visit_begin(store->visit, key);
+		mms_read_for_visitor(store->client, key, deadline, mms_visit_plan(store->visit), &target->answer);
+		return true;
+	}
 	mms_read_record(store->client, key, deadline, &target->answer);
 	if (store->client->settings.read_mode == MMS_READ_QUORUM) {
 		mms_quorum_write_back(store->client, key, deadline, &target->answer);
@@ -313,9 +339,11 @@ static struct mms_version next_version(struct mms_store *store, bool tombstone)
 	struct mms_client *client = store->client;
 	const struct mms_answer *answer = &store->current.answer;
 	bool has_base = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
+	uint64_t above = has_base ? answer->header.version.hlc : 0;
+	uint64_t told = store->visit != NULL ? mms_visit_above(store->visit) : 0;
 	struct mms_version version = {
 		.tombstone = tombstone,
-		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), has_base ? answer->header.version.hlc : 0,
+		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), told > above ? told : above,
 				client->settings.max_clock_drift_ms),
 		.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random,
 		.sequence = mms_shm_next_sequence(client->shm),
@@ -336,6 +364,51 @@ static struct mms_version next_version(struct mms_store *store, bool tombstone)
 		break;
 	}
 	return version;
+}
+
+/* What the visitor is told of the read, and the version that his request may write: it is stamped now, so that it can be
+ * told too. */
+static void read_by_visitor(struct mms_store *store)
+{
+	struct mms_version version;
+
+	if (store->visit == NULL || !store->current.valid) {
+		return;
+	}
+	mms_visit_begin(store->visit, (struct mms_slice){ store->current.key, store->current.key_len });
+	mms_visit_read(store->visit, &store->current.answer);
+	version = next_version(store, false);
+	(void)mms_visit_reserve(store->visit, &version);
+}
+
+/* The version of a write; *everywhere: it has to be on all usable nodes before it returns. */
+static struct mms_version version_for_visitor(struct mms_store *store, bool *everywhere)
+{
+	struct mms_version version;
+	bool taken = store->visit != NULL && mms_visit_take(store->visit, &version);
+
+	*everywhere = store->visit != NULL && mms_visit_reaches_all(store->visit, taken);
+	return taken ? version : next_version(store, false);
+}
+
+/* Acknowledged. A request of this session that has begun here meanwhile may have read before it and tells the visitor so:
+ * then it goes to all nodes after all. */
+static void tell_visitor(struct mms_store *store, struct mms_write_order *order, const struct mms_version *version,
+		const struct mms_write_result *result)
+{
+	struct mms_write_result rest;
+
+	if (store->visit == NULL) {
+		return;
+	}
+	if (!order->everywhere && mms_visit_overlaps(store->visit)) {
+		order->everywhere = true;
+		order->have_mask = result->acked_mask;
+		order->watched.valid = false;
+		(void)mms_write_record(store->client, order, deadline_from_now(store), &rest);
+		mms_client_count(store->client, MMS_METRIC_token_wide_writes);
+	}
+	mms_visit_wrote(store->visit, version, result->met_newer ? &result->newer.version : NULL);
 }
 
 static void describe_base(const struct mms_answer *answer, struct mms_record_header *header)
@@ -371,7 +444,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 {
 	struct mms_client *client = store->client;
 	const struct mms_answer *answer = &store->current.answer;
-	struct mms_record_header header = { .version = next_version(store, false), .lifetime_s = lifetime_s };
+	struct mms_record_header header = { .lifetime_s = lifetime_s };
 	unsigned char header_bytes[MMS_RECORD_HEADER_SIZE];
 	struct mms_slice key = { store->current.key, store->current.key_len };
 	struct mms_write_result result;
@@ -382,6 +455,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 	};
 	enum mms_status status;
 
+	header.version = version_for_visitor(store, &order.everywhere);
 	describe_base(answer, &header);
 	if (answer->pttl_ms > 0 && (uint64_t)answer->pttl_ms > order.ttl_ms) {
 		order.ttl_ms = (uint64_t)answer->pttl_ms;
@@ -404,6 +478,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 		(void)mms_hlc_observe(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 	}
+	tell_visitor(store, &order, &header.version, &result);
 	become(store, &header, header_bytes, (int64_t)order.ttl_ms);
 	return MMS_OK;
 }
@@ -452,6 +527,7 @@ static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_
 		mms_client_count(client, MMS_METRIC_failed_writes);
 		return status;
 	}
+	tell_visitor(store, &order, &header.version, &result);
 	become(store, &header, header_bytes, (int64_t)order.ttl_ms);
 	return MMS_OK;
 }

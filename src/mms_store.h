@@ -13,6 +13,7 @@
 
 #include "mms_base.h"
 #include "mms_client.h"
+#include "mms_visit.h"
 
 struct mms_store; /* opaque; belongs to one thread */
 
@@ -22,6 +23,10 @@ void mms_store_free(struct mms_store *store);
 
 /* Forgets the session and its payload, keeps the connections. */
 void mms_store_end(struct mms_store *store);
+
+/* The visitor's side of it with read = session-token, NULL otherwise. Give it what came with the request before anything is
+ * read; what his answer is to tell is asked of it after that. The store begins and ends it. */
+struct mms_visit *mms_store_visit(struct mms_store *store);
 
 /* True for ids that may become a key: 1..MMS_SESSION_ID_MAX of [A-Za-z0-9,-]. */
 bool mms_store_id_valid(struct mms_slice id);

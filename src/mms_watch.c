@@ -3,7 +3,7 @@
  * would go through unwatched, so every connection's first WATCH follows an empty transaction that shows that he has it. */
 #include "mms_watch.h"
 
-void mms_watch_build(struct mms_client *client, struct mms_watching *watching, unsigned node, struct mms_slice key,
+void mms_watch_lead(struct mms_client *client, struct mms_watching *watching, unsigned node, struct mms_slice key,
 		struct mms_command *command)
 {
 	const struct mms_watch *watch = &client->watches[node];
@@ -16,6 +16,12 @@ void mms_watch_build(struct mms_client *client, struct mms_watching *watching, u
 		mms_command_watch(command, key, watch->standing, watching->rehearsing);
 		client->watch_serial++;
 	}
+}
+
+static void build(struct mms_client *client, struct mms_watching *watching, unsigned node, struct mms_slice key,
+		struct mms_command *command)
+{
+	mms_watch_lead(client, watching, node, key, command);
 	mms_command_read_whole(command, key);
 }
 
@@ -35,7 +41,7 @@ void mms_watch_note(struct mms_fanout *fanout, struct mms_watching *watching, st
 	if (slot->state == MMS_FANOUT_ANSWERED && !slot->led) {
 		watch->refused = true;
 		mms_conn_close(client->conns[node]);
-		mms_watch_build(client, watching, node, key, command);
+		build(client, watching, node, key, command);
 		if (mms_fanout_ask(fanout, node, command, (int64_t)client->settings.read_timeout_ms * 1000)) {
 			mms_fanout_wait(fanout, UINT64_C(1) << node);
 		}

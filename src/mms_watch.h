@@ -12,8 +12,8 @@ struct mms_watching {
 	bool rehearsing; /* with an empty transaction before it */
 };
 
-/* The command that reads the whole record from this node, behind a WATCH where this client may. */
-void mms_watch_build(struct mms_client *client, struct mms_watching *watching, unsigned node, struct mms_slice key,
+/* Begins a command for this node: a WATCH where this client may. A read of the whole record is to follow. */
+void mms_watch_lead(struct mms_client *client, struct mms_watching *watching, unsigned node, struct mms_slice key,
 		struct mms_command *command);
 
 /* Once the node is no longer waited for. A user who may not make transactions may have been left within one: the node is

@@ -28,7 +28,7 @@ static void read_modes_are_three_words(void **state)
 	assert_int_equal(mode, MMS_READ_LOCAL);
 	mode = 99;
 	assert_int_equal(mms_config_parse_read_mode(mms_slice_of("new\nest"), &mode, &error), MMS_ERR_CONFIG);
-	assert_string_equal(error.text, "read mode \"new?est\" is unknown: write newest, quorum or local");
+	assert_string_equal(error.text, "read mode \"new?est\" is unknown: write newest, quorum, local or session-token");
 	assert_int_equal(mms_config_parse_read_mode(mms_slice_of(""), &mode, NULL), MMS_ERR_CONFIG);
 	assert_int_equal(mode, 99);
 }
@@ -402,7 +402,7 @@ static void settings_beyond_what_ini_allows_are_not_sound(void **state)
 	struct mms_settings *sound = calloc(1, sizeof(*sound)), *settings = calloc(1, sizeof(*settings));
 	static const struct { size_t offset; uint32_t max; } numbers[] = {
 		{ offsetof(struct mms_settings, node_count), MMS_NODES_MAX },
-		{ offsetof(struct mms_settings, read_mode), MMS_READ_LOCAL },
+		{ offsetof(struct mms_settings, read_mode), MMS_READ_TOKEN },
 		{ offsetof(struct mms_settings, on_no_quorum), MMS_NO_QUORUM_DEGRADE },
 		{ offsetof(struct mms_settings, lifetime_s), MMS_LIFETIME_MAX_S },
 		{ offsetof(struct mms_settings, connect_timeout_ms), MMS_TIMEOUT_MAX_MS },

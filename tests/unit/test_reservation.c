@@ -14,7 +14,7 @@ static void at_point(const char *name);
 #define mms_reservation_begin hooked_begin
 #define mms_reservation_take hooked_take
 #define mms_reservation_end hooked_end
-#define mms_reservation_overlaps hooked_overlaps
+#define mms_reservation_overlapped hooked_overlapped
 #define mms_reservation_snapshot hooked_snapshot
 #define mms_reservation_reap hooked_reap
 #include "../../src/mms_reservation.c"
@@ -67,12 +67,12 @@ static void lists_what_is_open_and_nothing_else(void **state)
 	assert_true(one != NULL && two != NULL && one != two);
 	closed = snapshot_of(arena);
 	assert_int_equal(closed.highest, 0);
-	mms_reservation_begin(one, 11);
+	mms_reservation_begin(&arena->table, one, 11);
 	assert_int_equal(mms_reservation_take(one, &arena->counter), 1);
-	mms_reservation_begin(two, 12);
+	mms_reservation_begin(&arena->table, two, 12);
 	assert_int_equal(mms_reservation_take(two, &arena->counter), 2);
 	mms_reservation_end(one);
-	mms_reservation_begin(one, 11);
+	mms_reservation_begin(&arena->table, one, 11);
 	assert_int_equal(mms_reservation_take(one, &arena->counter), 3);
 	closed = snapshot_of(arena);
 	assert_true(mms_closed_has(&closed, 1));
@@ -89,20 +89,23 @@ static void lists_what_is_open_and_nothing_else(void **state)
 	assert_ptr_equal(mms_reservation_claim(&arena->table), one);
 }
 
-static void sees_another_request_of_the_session(void **state)
+static void both_hear_of_another_request_of_the_session(void **state)
 {
 	struct arena *arena = new_arena();
 	struct mms_reservation_sh *one = mms_reservation_claim(&arena->table), *two = mms_reservation_claim(&arena->table);
 
 	(void)state;
-	mms_reservation_begin(one, 11);
-	assert_false(mms_reservation_overlaps(&arena->table, one, 11));
-	mms_reservation_begin(two, 12);
-	assert_false(mms_reservation_overlaps(&arena->table, one, 11));
-	mms_reservation_begin(two, 11);
-	assert_true(mms_reservation_overlaps(&arena->table, one, 11));
+	mms_reservation_begin(&arena->table, one, 11);
+	mms_reservation_begin(&arena->table, two, 12);
+	assert_false(mms_reservation_overlapped(one));
+	mms_reservation_begin(&arena->table, two, 11);
+	assert_true(mms_reservation_overlapped(one));
+	assert_true(mms_reservation_overlapped(two));
 	mms_reservation_end(two);
-	assert_false(mms_reservation_overlaps(&arena->table, one, 11));
+	assert_true(mms_reservation_overlapped(one)); /* it was open at some time while this one was */
+	mms_reservation_end(one);
+	mms_reservation_begin(&arena->table, one, 11);
+	assert_false(mms_reservation_overlapped(one));
 }
 
 static void a_full_table_has_no_place(void **state)
@@ -135,7 +138,7 @@ static void a_damaged_table_is_no_trap(void **state)
 		mms_reservation_release(mms_reservation_claim(&arena->table));
 		closed = snapshot_of(arena);
 		assert_true(closed.open_count <= MMS_CLOSED_OPEN_MAX);
-		(void)mms_reservation_overlaps(&arena->table, NULL, 5);
+		mms_reservation_begin(&arena->table, &arena->table.places[3], 5);
 	}
 	memset(&arena->table, 0xff, sizeof arena->table);
 	(void)mms_reservation_reap(&arena->table);
@@ -153,7 +156,7 @@ static int die_reserving(void *argument)
 	const struct victim *victim = argument;
 	struct mms_reservation_sh *place = mms_reservation_claim(&victim->arena->table);
 
-	mms_reservation_begin(place, 99);
+	mms_reservation_begin(&victim->arena->table, place, 99);
 	hook.name = victim->point;
 	(void)mms_reservation_take(place, &victim->arena->counter);
 	raise(SIGKILL);
@@ -168,7 +171,7 @@ static void die_at(const char *point, uint64_t counted)
 	struct mms_closed closed;
 	pid_t pid;
 
-	mms_reservation_begin(mine, 1);
+	mms_reservation_begin(&arena->table, mine, 1);
 	(void)mms_reservation_take(mine, &arena->counter);
 	mms_reservation_end(mine);
 	pid = spawn(die_reserving, &victim);
@@ -177,10 +180,14 @@ static void die_at(const char *point, uint64_t counted)
 	closed = snapshot_of(arena);
 	assert_true(mms_closed_has(&closed, 1));
 	assert_false(mms_closed_has(&closed, 2));
-	assert_true(mms_reservation_overlaps(&arena->table, mine, 99));
+	mms_reservation_begin(&arena->table, mine, 99);
+	assert_true(mms_reservation_overlapped(mine));
+	mms_reservation_end(mine);
 	assert_int_equal(mms_reservation_reap(&arena->table), 1);
 	assert_int_equal(mms_reservation_reap(&arena->table), 0);
-	assert_false(mms_reservation_overlaps(&arena->table, mine, 99));
+	mms_reservation_begin(&arena->table, mine, 99);
+	assert_false(mms_reservation_overlapped(mine));
+	mms_reservation_end(mine);
 	closed = snapshot_of(arena);
 	assert_int_equal(closed.highest, counted);
 	assert_int_equal(closed.open_count, 0);
@@ -199,7 +206,7 @@ static int hold_one(void *argument)
 	struct arena *arena = argument;
 	struct mms_reservation_sh *place = mms_reservation_claim(&arena->table);
 
-	mms_reservation_begin(place, 99);
+	mms_reservation_begin(&arena->table, place, 99);
 	(void)mms_reservation_take(place, &arena->counter);
 	for (;;) {
 		nap_us(1000);
@@ -272,7 +279,7 @@ static int reserve_all_the_time(struct squad_member *member)
 	while (place != NULL && atomic_load(&member->squad->stop) == 0) {
 		uint64_t sequence;
 
-		mms_reservation_begin(place, 1 + random_below(&random, 5));
+		mms_reservation_begin(&arena->table, place, 1 + random_below(&random, 5));
 		sequence = mms_reservation_take(place, &arena->counter);
 		if (sequence >= SEQUENCES) {
 			squad_fail(member->squad, "more sequences than this test has room for", sequence);
@@ -366,7 +373,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_what_is_open_and_nothing_else),
-		cmocka_unit_test(sees_another_request_of_the_session),
+		cmocka_unit_test(both_hear_of_another_request_of_the_session),
 		cmocka_unit_test(a_full_table_has_no_place),
 		cmocka_unit_test(a_damaged_table_is_no_trap),
 		cmocka_unit_test(a_killed_process_leaves_its_reservation_until_it_is_reaped),

@@ -17,6 +17,8 @@ function step(string $verb, array $words, array &$answer)
     switch ($verb) {
         case 'start':
             return session_start();
+        case 'quiet': // sessions of this request may start when the headers are gone
+            return ini_set('session.use_cookies', '0') !== false && ini_set('session.cache_limiter', '') !== false;
         case 'read_and_close':
             return session_start(['read_and_close' => true]);
         case 'strict':
@@ -63,6 +65,10 @@ function step(string $verb, array $words, array &$answer)
         case 'busy': // us
             for ($end = hrtime(true) + 1000 * (int) $words[0]; hrtime(true) < $end;);
             return true;
+        case 'early': // the headers go out now
+            echo ' ';
+            flush();
+            return headers_sent();
         case 'finish':
             return fastcgi_finish_request();
         case 'touch': // touch:path, a sign for the test that this request has come so far
@@ -74,6 +80,12 @@ function step(string $verb, array $words, array &$answer)
             return file_exists($words[0]);
         case 'flush':
             return mmsession_flush((int) ($words[0] ?? 1000));
+        case 'token': // token, or token:what the client sent
+            $answer['values']['token'] = mmsession_token($words[0] ?? null);
+            return true;
+        case 'counter':
+            $answer['values'][$words[0]] = mmsession_status()['counters'][$words[0]];
+            return true;
         case 'status':
             $answer['values']['status'] = mmsession_status();
             return true;

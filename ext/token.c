@@ -1,0 +1,361 @@
+/* Session tokens on their way in and out: cookies beside the session cookie, a header, or mmsession_token(). What they mean
+ * is in src/. The difficulty is to know what the visitor will have when he comes again: a token counts as announced only
+ * if it was among the headers before these were sent. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "php_mmsession.h"
+
+#include <strings.h>
+#include <time.h>
+
+#include "SAPI.h"
+#include "ext/hash/php_hash.h"
+#include "ext/hash/php_hash_sha.h"
+#include "php_ini.h"
+
+#include "../src/mms_store.h"
+
+#define SHA256_SIZE 32
+#define SHA256_BLOCK 64
+#define KEY_MIN 16          /* bytes: less is guessed */
+#define COOKIE_NAME_MAX 192
+#define HEADER_MAX 1024
+#define FORBIDDEN_IN_NAME "=,;.[ \t\r\n\013\014"
+
+static const char *text_of_ini(const char *name, size_t len)
+{
+	char *value = zend_ini_string((char *)name, len, 0);
+
+	return value == NULL ? "" : value;
+}
+#define INI_TEXT(name) text_of_ini(name, sizeof(name) - 1)
+
+static bool is_on(const char *value)
+{
+	return strcasecmp(value, "on") == 0 || strcasecmp(value, "yes") == 0 || strcasecmp(value, "true") == 0
+			|| atoi(value) != 0;
+}
+
+/* HMAC (RFC 2104) with SHA-256, cut. */
+static void authenticate(const void *context, struct mms_slice bytes, unsigned char out[MMS_TOKEN_MAC_SIZE])
+{
+	const struct php_mmsession_token_key *key = context;
+	unsigned char pad[SHA256_BLOCK], digest[SHA256_SIZE];
+	PHP_SHA256_CTX sha;
+
+	for (unsigned i = 0; i < SHA256_BLOCK; i++) {
+		pad[i] = key->block[i] ^ 0x36;
+	}
+	PHP_SHA256Init(&sha);
+	PHP_SHA256Update(&sha, pad, sizeof pad);
+	PHP_SHA256Update(&sha, (const unsigned char *)bytes.ptr, bytes.len);
+	PHP_SHA256Final(digest, &sha);
+	for (unsigned i = 0; i < SHA256_BLOCK; i++) {
+		pad[i] = key->block[i] ^ 0x5c;
+	}
+	PHP_SHA256Init(&sha);
+	PHP_SHA256Update(&sha, pad, sizeof pad);
+	PHP_SHA256Update(&sha, digest, sizeof digest);
+	PHP_SHA256Final(digest, &sha);
+	memcpy(out, digest, MMS_TOKEN_MAC_SIZE);
+}
+
+static struct mms_token_signer signer(void)
+{
+	return (struct mms_token_signer){ MMSG(token_key).set ? authenticate : NULL, &MMSG(token_key) };
+}
+
+enum mms_status php_mmsession_token_read_key(struct mms_error *error)
+{
+	struct php_mmsession_token_key *key = &MMSG(token_key);
+	char secret[MMS_SECRET_MAX + 1];
+	enum mms_status status;
+	size_t len;
+
+	memset(key, 0, sizeof *key);
+	if (MMSG(token_key_file) == NULL || MMSG(token_key_file)[0] == '\0') {
+		return MMS_OK;
+	}
+	status = mms_config_read_password(MMSG(token_key_file), secret, error);
+	len = strlen(secret);
+	if (status == MMS_OK && len < KEY_MIN) {
+		mms_error_set(error, "mmsession.token_key_file %s: its first line has %zu bytes: at least %d, best random",
+				MMSG(token_key_file), len, KEY_MIN);
+		status = MMS_ERR_CONFIG;
+	}
+	if (status == MMS_OK) {
+		if (len <= SHA256_BLOCK) {
+			memcpy(key->block, secret, len);
+		} else {
+			PHP_SHA256_CTX sha;
+
+			PHP_SHA256Init(&sha);
+			PHP_SHA256Update(&sha, (const unsigned char *)secret, len);
+			PHP_SHA256Final(key->block, &sha);
+		}
+		key->set = true;
+	}
+	explicit_bzero(secret, sizeof secret);
+	return status;
+}
+
+static bool uses_header(void)
+{
+	return MMSG(token_header) != NULL && MMSG(token_header)[0] != '\0';
+}
+
+static bool uses_cookies(const char *session_name)
+{
+	return is_on(INI_TEXT("session.use_cookies")) && strlen(session_name) < COOKIE_NAME_MAX - 16
+			&& strpbrk(session_name, FORBIDDEN_IN_NAME) == NULL;
+}
+
+/* What an earlier session of this request put in its slot; several requests of one script run (workers) are told apart by
+ * the time of their begin. */
+static bool has_own(void)
+{
+	return MMSG(token_own).len > 0 && MMSG(token_own).request == sapi_get_request_time();
+}
+
+static const zval *find_text(const char *array_name, size_t array_len, const char *name)
+{
+	zval *array = zend_hash_str_find(&EG(symbol_table), array_name, array_len), *value;
+
+	if (array == NULL) {
+		return NULL;
+	}
+	ZVAL_DEINDIRECT(array);
+	ZVAL_DEREF(array);
+	value = Z_TYPE_P(array) == IS_ARRAY ? zend_hash_str_find(Z_ARRVAL_P(array), name, strlen(name)) : NULL;
+	if (value != NULL) {
+		ZVAL_DEREF(value);
+	}
+	return value != NULL && Z_TYPE_P(value) == IS_STRING && Z_STRLEN_P(value) > 0 ? value : NULL;
+}
+
+static void add_text(struct mms_token_set *set, const zval *text)
+{
+	const struct mms_token_signer signed_by = signer();
+
+	if (text != NULL) {
+		mms_token_set_add(set, (struct mms_slice){ Z_STRVAL_P(text), Z_STRLEN_P(text) }, &signed_by);
+	}
+}
+
+static void collect_header(struct mms_token_set *set)
+{
+	char name[128] = "HTTP_";
+	size_t len = 5;
+
+	for (const char *at = MMSG(token_header); *at != '\0' && len + 1 < sizeof name; at++) {
+		name[len++] = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+	}
+	name[len] = '\0';
+	(void)zend_is_auto_global_str(ZEND_STRL("_SERVER"));
+	add_text(set, find_text(ZEND_STRL("_SERVER"), name));
+}
+
+static void collect_cookies(struct mms_token_set *set, const char *session_name)
+{
+	char name[COOKIE_NAME_MAX];
+
+	for (unsigned slot = 0; slot < MMS_TOKEN_SLOTS; slot++) {
+		if (has_own() && MMSG(token_own).slot == slot) {
+			continue; /* replaced by this answer */
+		}
+		snprintf(name, sizeof name, "%s_mms%u", session_name, slot);
+		add_text(set, find_text(ZEND_STRL("_COOKIE"), name));
+	}
+}
+
+void php_mmsession_token_open(struct mms_store *store, const char *session_name)
+{
+	struct mms_visit *visit = mms_store_visit(store);
+	const struct mms_token_signer signed_by = signer();
+	struct mms_token_set *set;
+
+	if (visit == NULL) {
+		return;
+	}
+	set = mms_visit_came(visit);
+	MMSG(token_visit) = visit;
+	MMSG(token_name)[0] = '\0';
+	if (uses_header()) {
+		if (!has_own()) {
+			collect_header(set);
+		}
+	} else if (uses_cookies(session_name)) {
+		snprintf(MMSG(token_name), sizeof MMSG(token_name), "%s", session_name);
+		collect_cookies(set, session_name);
+	}
+	if (MMSG(token_given) != NULL && !has_own()) {
+		mms_token_set_add(set, (struct mms_slice){ ZSTR_VAL(MMSG(token_given)), ZSTR_LEN(MMSG(token_given)) },
+				&signed_by);
+	}
+	if (has_own()) {
+		mms_token_set_add(set, (struct mms_slice){ MMSG(token_own).text, MMSG(token_own).len }, &signed_by);
+	}
+}
+
+static bool can_send(void)
+{
+	return !SG(headers_sent) && !SG(request_info).no_headers && (uses_header() || MMSG(token_name)[0] != '\0');
+}
+
+void php_mmsession_token_before_write(struct mms_store *store)
+{
+	if (mms_store_visit(store) != NULL) {
+		mms_visit_can_announce(mms_store_visit(store), can_send());
+	}
+}
+
+static int begins_alike(void *element, void *prefix)
+{
+	const sapi_header_struct *header = element;
+	const char *wanted = prefix;
+
+	return strncmp(header->header, wanted, strlen(wanted)) == 0;
+}
+
+static void append_expiry(char *line, size_t size)
+{
+	zend_long lifetime = zend_ini_long("session.cookie_lifetime", sizeof "session.cookie_lifetime" - 1, 0);
+	size_t len = strlen(line);
+	time_t then;
+	struct tm tm;
+
+	if (lifetime <= 0) {
+		return;
+	}
+	then = (time_t)(sapi_get_request_time() + (double)lifetime);
+	/* Month and day are English whatever the locale: strftime would ask it. */
+	if (gmtime_r(&then, &tm) != NULL) {
+		static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+		snprintf(line + len, size - len, "; expires=%.3s, %02d %.3s %04d %02d:%02d:%02d GMT; Max-Age=" ZEND_LONG_FMT,
+				days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+				tm.tm_sec, lifetime);
+	}
+}
+
+static void append(char *line, size_t size, const char *what, const char *value)
+{
+	size_t len = strlen(line);
+
+	snprintf(line + len, size - len, "%s%s", what, value);
+}
+
+/* With the session cookie's parameters as they are now, but never for scripts. False when it does not fit. */
+static bool send_cookie(const char *text)
+{
+	char start[COOKIE_NAME_MAX + 32], line[HEADER_MAX];
+	const char *path = INI_TEXT("session.cookie_path"), *domain = INI_TEXT("session.cookie_domain");
+	const char *samesite = INI_TEXT("session.cookie_samesite");
+
+	if (strlen(path) + strlen(domain) + strlen(samesite) > HEADER_MAX / 2) {
+		return false;
+	}
+	snprintf(start, sizeof start, "Set-Cookie: %s_mms%u=", MMSG(token_name), MMSG(token_own).slot);
+	snprintf(line, sizeof line, "%s%s", start, text);
+	append_expiry(line, sizeof line);
+	if (path[0] != '\0') {
+		append(line, sizeof line, "; path=", path);
+	}
+	if (domain[0] != '\0') {
+		append(line, sizeof line, "; domain=", domain);
+	}
+	if (is_on(INI_TEXT("session.cookie_secure"))) {
+		append(line, sizeof line, "; secure", "");
+	}
+	if (is_on(INI_TEXT("session.cookie_partitioned"))) {
+		append(line, sizeof line, "; Partitioned", "");
+	}
+	append(line, sizeof line, "; HttpOnly", "");
+	if (samesite[0] != '\0') {
+		append(line, sizeof line, "; SameSite=", samesite);
+	}
+	zend_llist_del_element(&SG(sapi_headers).headers, start, begins_alike);
+	return sapi_add_header_ex(estrdup(line), strlen(line), 0, 0) == SUCCESS;
+}
+
+static bool send_header(const char *text)
+{
+	char line[HEADER_MAX];
+
+	snprintf(line, sizeof line, "%s: %s", MMSG(token_header), text);
+	return sapi_add_header_ex(estrdup(line), strlen(line), 0, 1) == SUCCESS;
+}
+
+/* The token as things stand, as text; false when there is none. */
+static bool renew_own(struct mms_visit *visit, bool last)
+{
+	const struct mms_token_signer signed_by = signer();
+	struct php_mmsession_token_own *own = &MMSG(token_own);
+	struct mms_token token;
+
+	if (!mms_visit_token(visit, last, &token)) {
+		return false;
+	}
+	own->len = mms_token_encode(&token, &signed_by, own->text);
+	own->text[own->len] = '\0';
+	own->slot = token.slot;
+	own->request = sapi_get_request_time();
+	return true;
+}
+
+void php_mmsession_token_announce(struct mms_store *store, bool last)
+{
+	struct mms_visit *visit = mms_store_visit(store);
+
+	if (visit == NULL || !renew_own(visit, last) || !can_send()) {
+		return;
+	}
+	if (uses_header() ? send_header(MMSG(token_own).text) : send_cookie(MMSG(token_own).text)) {
+		mms_visit_announced(visit);
+	}
+}
+
+void php_mmsession_token_close(struct mms_store *store)
+{
+	if (mms_store_visit(store) != NULL) {
+		php_mmsession_token_announce(store, true);
+		MMSG(token_visit) = NULL;
+	}
+}
+
+void php_mmsession_token_forget(zend_mmsession_globals *globals)
+{
+	if (globals->token_given != NULL) {
+		zend_string_release(globals->token_given);
+		globals->token_given = NULL;
+	}
+	explicit_bzero(&globals->token_key, sizeof globals->token_key);
+}
+
+/* An open session's token as it is now: who asks for it brings it to the visitor. */
+PHP_FUNCTION(mmsession_token)
+{
+	zend_string *given = NULL;
+
+	ZEND_PARSE_PARAMETERS_START(0, 1)
+		Z_PARAM_OPTIONAL
+		Z_PARAM_STR_OR_NULL(given)
+	ZEND_PARSE_PARAMETERS_END();
+	if (given != NULL) {
+		if (MMSG(token_given) != NULL) {
+			zend_string_release(MMSG(token_given));
+		}
+		/* Outlives the request: there is no moment after the session's last write to free it. */
+		MMSG(token_given) = zend_string_init(ZSTR_VAL(given), ZSTR_LEN(given), 1);
+		MMSG(token_own).len = 0;
+	}
+	if (MMSG(token_visit) != NULL && renew_own(MMSG(token_visit), false)) {
+		mms_visit_announced(MMSG(token_visit));
+	}
+	if (!has_own()) {
+		RETURN_EMPTY_STRING();
+	}
+	RETURN_STRINGL(MMSG(token_own).text, MMSG(token_own).len);
+}

@@ -1,0 +1,229 @@
+/* A token is sent with the headers, mostly before anybody knows whether the request will write. So at session_start a version
+ * is reserved and announced; the reservation stays open in shared memory until that write is in the mailbox or the request
+ * is over. Everything that was not announced so goes to all nodes before PHP gets its answer. */
+#include "mms_visit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct mms_visit {
+	struct mms_client *client;
+	struct mms_token_set came;
+	struct mms_token_plan plan;
+	uint64_t session;                 /* 0 = none is open */
+	struct mms_reservation_sh *place; /* of this thread when the session was opened; NULL = none was to be had */
+	struct mms_token token;
+	bool told;                        /* token says something */
+	bool reserved;                    /* token.reserved was not taken yet */
+	bool announced;                   /* the reservation is with the visitor, or will be before he comes again */
+	bool can_announce;
+};
+
+static bool has_place(const struct mms_visit *visit);
+static unsigned slot_of(const struct mms_client *client);
+static void raise_to(struct mms_version *version, const struct mms_version *other);
+
+struct mms_visit *mms_visit_new(struct mms_client *client)
+{
+	struct mms_visit *visit = calloc(1, sizeof *visit);
+
+	if (visit != NULL) {
+		visit->client = client;
+	}
+	return visit;
+}
+
+void mms_visit_free(struct mms_visit *visit)
+{
+	if (visit != NULL) {
+		mms_visit_end(visit);
+		free(visit);
+	}
+}
+
+struct mms_token_set *mms_visit_came(struct mms_visit *visit)
+{
+	return &visit->came;
+}
+
+void mms_visit_begin(struct mms_visit *visit, struct mms_slice key)
+{
+	struct mms_client *client = visit->client;
+	uint64_t session = mms_token_session(key);
+
+	if (visit->session == session && !visit->told) {
+		return;
+	}
+	mms_visit_end(visit);
+	visit->session = session;
+	if (client->reservation == NULL) {
+		client->reservation = mms_reservation_claim(mms_shm_reservations(client->shm));
+	}
+	visit->place = client->reservation;
+	if (visit->place != NULL) {
+		mms_reservation_begin(mms_shm_reservations(client->shm), visit->place, session);
+	}
+	mms_token_plan_make(&visit->came, session, &visit->plan);
+}
+
+const struct mms_token_plan *mms_visit_plan(const struct mms_visit *visit)
+{
+	return &visit->plan;
+}
+
+void mms_visit_read(struct mms_visit *visit, const struct mms_answer *answer)
+{
+	struct mms_client *client = visit->client;
+	struct mms_version bound;
+	uint64_t hlc;
+
+	mms_client_count(client, answer->enough ? MMS_METRIC_token_local_reads : MMS_METRIC_token_full_reads);
+	if (answer->found == MMS_FOUND_UNREADABLE || answer->found == MMS_FOUND_FOREIGN) {
+		return;
+	}
+	visit->told = true;
+	visit->token = (struct mms_token){ .session = visit->session, .slot = slot_of(client),
+			.digest_count = visit->came.count };
+	for (unsigned i = 0; i < visit->came.count; i++) {
+		visit->token.digests[i] = visit->came.tokens[i].digest;
+	}
+	visit->token.reserved.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random;
+	if (answer->found != MMS_FOUND_NOTHING) {
+		visit->token.read = answer->header.version;
+	}
+	if (answer->enough || answer->authoritative) {
+		return;
+	}
+	/* Something may be missing: what he was told before stays the least. If even that is not known, nothing but an
+	 * authoritative read will do. */
+	if (mms_token_bound(&visit->came, visit->session, &bound, &hlc)) {
+		raise_to(&visit->token.read, &bound);
+	}
+	visit->token.uncertain = visit->plan.count == 0;
+}
+
+uint64_t mms_visit_above(const struct mms_visit *visit)
+{
+	struct mms_version bound;
+	uint64_t hlc;
+
+	(void)mms_token_bound(&visit->came, visit->session, &bound, &hlc);
+	return hlc;
+}
+
+bool mms_visit_reserve(struct mms_visit *visit, struct mms_version *version)
+{
+	struct mms_client *client = visit->client;
+
+	if (!visit->told) {
+		return false;
+	}
+	if (visit->token.uncertain || !has_place(visit)) {
+		visit->token.reserved.sequence = mms_shm_next_sequence(client->shm); /* names the token, no more */
+		return false;
+	}
+	version->sequence = mms_reservation_take(visit->place, &client->shm->write_sequence);
+	atomic_store_explicit(&client->cluster->reserved, version->sequence, memory_order_relaxed);
+	visit->token.reserved = *version;
+	visit->token.pending = true;
+	visit->reserved = true;
+	return true;
+}
+
+bool mms_visit_take(struct mms_visit *visit, struct mms_version *version)
+{
+	if (!visit->reserved || !has_place(visit)) {
+		return false;
+	}
+	visit->reserved = false;
+	*version = visit->token.reserved;
+	return true;
+}
+
+bool mms_visit_reaches_all(struct mms_visit *visit, bool taken)
+{
+	bool told = visit->can_announce || (visit->announced && (taken || visit->token.uncertain));
+	bool all = !told || !has_place(visit) || mms_visit_overlaps(visit);
+
+	if (all) {
+		mms_client_count(visit->client, MMS_METRIC_token_wide_writes);
+	}
+	return all;
+}
+
+bool mms_visit_overlaps(const struct mms_visit *visit)
+{
+	return has_place(visit) && mms_reservation_overlapped(visit->place);
+}
+
+void mms_visit_wrote(struct mms_visit *visit, const struct mms_version *version, const struct mms_version *newer)
+{
+	raise_to(&visit->token.read, version);
+	if (newer != NULL) {
+		raise_to(&visit->token.read, newer);
+	}
+	visit->token.pending = false;
+}
+
+bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out)
+{
+	if (!visit->told) {
+		return false;
+	}
+	if (last && visit->reserved) {
+		visit->token.pending = false;
+		visit->reserved = false;
+	}
+	*out = visit->token;
+	return true;
+}
+
+void mms_visit_can_announce(struct mms_visit *visit, bool can)
+{
+	visit->can_announce = can;
+}
+
+void mms_visit_announced(struct mms_visit *visit)
+{
+	visit->announced = true;
+}
+
+void mms_visit_end(struct mms_visit *visit)
+{
+	if (visit->session != 0 && has_place(visit)) {
+		mms_reservation_end(visit->place);
+	}
+	visit->session = 0;
+	visit->place = NULL;
+	visit->plan.count = 0;
+	visit->told = visit->reserved = visit->announced = false;
+}
+
+/* A child that was forked with an open session has lost it: the place is its parent's, and so is what was reserved. */
+static bool has_place(const struct mms_visit *visit)
+{
+	return visit->place != NULL && visit->place == visit->client->reservation;
+}
+
+/* Hosts agree on the ids of nodes: each is its local node's place among them. Until they are known, any will do. */
+static unsigned slot_of(const struct mms_client *client)
+{
+	const struct mms_node_sh *nodes = client->cluster->nodes;
+	uint64_t mine = atomic_load_explicit(&nodes[0].node_id, memory_order_relaxed);
+	unsigned rank = 0;
+
+	if (mine == 0) {
+		return client->settings.host_hash % MMS_TOKEN_SLOTS;
+	}
+	for (unsigned i = 1; i < client->settings.node_count; i++) {
+		rank += atomic_load_explicit(&nodes[i].node_id, memory_order_relaxed) < mine;
+	}
+	return rank % MMS_TOKEN_SLOTS;
+}
+
+static void raise_to(struct mms_version *version, const struct mms_version *other)
+{
+	if (mms_version_compare(other, version) > 0) {
+		*version = *other;
+	}
+}

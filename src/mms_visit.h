@@ -1,0 +1,66 @@
+/* One visitor's request under read = session-token: what he must be shown, what his answer tells him of it, and how far a
+ * write has to go before it returns (docs/protocol.md, "Session token").
+ *
+ *   visit = mms_visit_new(client);   mms_token_set_add(mms_visit_came(visit), ...)
+ *   mms_visit_begin(visit, key);     the read, with mms_visit_plan(visit)
+ *   mms_visit_read(visit, &answer);  mms_visit_reserve(visit, &version);
+ *   each write: mms_visit_take(), mms_visit_reaches_all(), and when it was acknowledged mms_visit_wrote()
+ *   mms_visit_end(visit);
+ */
+#ifndef MMS_VISIT_H
+#define MMS_VISIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_answer.h"
+#include "mms_client.h"
+#include "mms_token.h"
+
+struct mms_visit; /* opaque; belongs to one thread */
+
+/* client is borrowed. NULL when memory is short. */
+struct mms_visit *mms_visit_new(struct mms_client *client);
+void mms_visit_free(struct mms_visit *visit);
+
+/* Where the tokens go that came with the request. */
+struct mms_token_set *mms_visit_came(struct mms_visit *visit);
+
+/* This session is open here from now on; ends what was open. Does nothing when it is open already. */
+void mms_visit_begin(struct mms_visit *visit, struct mms_slice key);
+const struct mms_token_plan *mms_visit_plan(const struct mms_visit *visit);
+
+/* What the read has found; counts it. */
+void mms_visit_read(struct mms_visit *visit, const struct mms_answer *answer);
+
+/* Stamp that this request's versions must be above, as far as the visitor's authentic tokens say; 0 = any. */
+uint64_t mms_visit_above(const struct mms_visit *visit);
+
+/* Reserves: the version that the first write of this request will have. Its sequence is set here. Nothing is reserved when
+ * the visitor is to read all nodes next time in any case, or when this thread has no place: false, version as it was. */
+bool mms_visit_reserve(struct mms_visit *visit, struct mms_version *version);
+
+/* The reserved version, once; false when there is none (any more). */
+bool mms_visit_take(struct mms_visit *visit, struct mms_version *version);
+
+/* Must a write be on all usable nodes before it returns? Yes if the visitor can't be told of it, and if another request of
+ * this session is open on this host, whose answer may replace this one's token. taken: mms_visit_take() gave its version. */
+bool mms_visit_reaches_all(struct mms_visit *visit, bool taken);
+/* The same question once more, right after the local node has acknowledged: who begins later reads what was written. */
+bool mms_visit_overlaps(const struct mms_visit *visit);
+
+/* Acknowledged: version, and what stood there if that was newer (else NULL). */
+void mms_visit_wrote(struct mms_visit *visit, const struct mms_version *version, const struct mms_version *newer);
+
+/* The token for the visitor as things stand; false when there is none (nothing was read). last: no write will follow, so
+ * what was reserved and not written is not pending any more. */
+bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out);
+
+/* can: what mms_visit_token() gives after a write can still be sent. announced: what it gave last is on its way. */
+void mms_visit_can_announce(struct mms_visit *visit, bool can);
+void mms_visit_announced(struct mms_visit *visit);
+
+/* Nothing is open any more. */
+void mms_visit_end(struct mms_visit *visit);
+
+#endif

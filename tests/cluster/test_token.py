@@ -1,0 +1,248 @@
+"""read = session-token: visitors who hop between hosts, with mirrors that are late or lost."""
+import os
+import random
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rig.process import until
+from rig.results import bar, timing
+
+# What a page may look like: closes its session before any output, has sent its headers by then, writes twice, writes the
+# second time with the headers gone; only looks.
+WRITES = ("start;get:n;set:n:{n};close", "start;get:n;early;set:n:{n};close", "start;get:n;early;set:n:{n}",
+          "start;get:n;set:n:0{n};close;start;set:n:{n};close", "start;get:n;set:n:0{n};close;quiet;early;start;set:n:{n};close")
+LOOKS = ("start;get:n;close", "start;get:n;early;close", "start;get:n;early", "start;get:n", "read_and_close;get:n")
+
+
+class Visitor:
+    """One browser: keeps cookies, clicks one page after the other."""
+
+    def __init__(self, session, rng):
+        self.jar = {"PHPSESSID": session}
+        self.rng = rng
+        self.number = 0
+        self.stale = []
+        self.warnings = []
+
+    def click(self, host, steps):
+        reply = host.get("session.php", "; ".join(f"{name}={value}" for name, value in self.jar.items()), do=steps)
+        for header, text in reply.headers:
+            if header.lower() == "set-cookie":
+                name, _, value = text.split(";")[0].partition("=")
+                self.jar[name] = value
+        self.answered = time.monotonic()
+        answer = reply.json
+        self.warnings += answer["warnings"]
+        return answer
+
+    def look_or_write(self, host, share=0.5):
+        """One click; what is shown must be what he wrote last."""
+        writes = self.number == 0 or self.rng.random() < share
+        template = self.rng.choice(WRITES if writes else LOOKS)
+        answer = self.click(host, template.format(n=self.number + 1))
+        seen = answer["values"].get("n")
+        if self.number > 0 and seen != str(self.number):
+            self.stale.append((host.name, template, self.number, seen))
+        if writes:
+            self.number += 1
+
+    @property
+    def tokens(self):
+        return {name: value for name, value in self.jar.items() if "_mms" in name}
+
+
+def counters(shop, *names):
+    """Sums over all hosts; the status page reads a session itself, without a token, which is taken off again."""
+    sums = dict.fromkeys(names, 0)
+    for host in shop.hosts:
+        status = host.status()["counters"]
+        for name in names:
+            sums[name] += status[name]
+    shop.status_pages = getattr(shop, "status_pages", 0) + len(shop.hosts)
+    return [sums[name] - (shop.status_pages if name == "token_full_reads" else 0) for name in names]
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "token-key"
+    path.write_text(f"{random.getrandbits(256):064x}\n")
+    path.chmod(0o644)
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    return str(path)
+
+
+def know_all_nodes(shop):
+    """From then on every host has its own slot among a visitor's tokens."""
+    until(lambda: all(node["node_id"] for host in shop.hosts for node in host.status()["nodes"]), 10, "nodes are known")
+
+
+def settings(key_file=None, **more):
+    return {"read": "session-token", **({"token_key_file": key_file} if key_file else {}), **more}
+
+
+def walk(shop, visitors, clicks, pause=0.0, parallel=6, share=0.5):
+    """Every visitor clicks `clicks` times, each time on any host."""
+    def one(visitor):
+        for _ in range(clicks):
+            visitor.look_or_write(visitor.rng.choice(shop.hosts), share)
+            time.sleep(pause)
+    with ThreadPoolExecutor(parallel) as pool:
+        list(pool.map(one, visitors))
+
+
+def nothing_stale(row, text, visitors):
+    stale = [each for visitor in visitors for each in visitor.stale]
+    warnings = [each for visitor in visitors for each in visitor.warnings]
+    bar(row, text, f"{len(stale)} {stale[:3]}, {len(warnings)} warnings {warnings[:2]}", not stale and not warnings)
+
+
+@pytest.mark.row("token")
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "unsigned"])
+def test_hopping_visitors_see_what_they_wrote_at_full_speed(cluster, program, new_id, full, key_file, signed):
+    shop = cluster(3, 3, program=program, mmsession=settings(key_file if signed else None))
+    know_all_nodes(shop)
+    visitors = [Visitor(new_id(), random.Random(number)) for number in range(40 if full else 12)]
+    walk(shop, visitors, 300 if full else 60)
+    local, everywhere = counters(shop, "token_local_reads", "token_wide_writes")
+    nothing_stale("token", f"0 stale in {sum(v.number for v in visitors)} writes and as many looks, {local} reads local, "
+                  f"{everywhere} writes to all nodes", visitors)
+    assert local > 0 and everywhere > 0
+    assert all(len(visitor.tokens) <= 3 for visitor in visitors)
+
+
+@pytest.mark.row("token-delay")
+def test_late_mirrors_show_nobody_less_than_he_wrote(cluster, new_id, full, key_file):
+    shop = cluster(3, 3, proxied=True, mmsession=settings(key_file))
+    for host in range(3):
+        for node in range(3):
+            if host != node:
+                shop.link(host, node).set(latency_ms=20)
+    visitors = [Visitor(new_id(), random.Random(number)) for number in range(40 if full else 12)]
+    walk(shop, visitors, 100 if full else 25)
+    local, = counters(shop, "token_local_reads")
+    nothing_stale("token-delay", f"peers 20 ms away: 0 stale, {local} reads local", visitors)
+    assert local > 0
+
+
+@pytest.mark.row("token-local")
+def test_nine_of_ten_clicks_a_second_apart_are_answered_by_the_local_node(cluster, new_id, full, key_file):
+    shop = cluster(3, 3, mmsession=settings(key_file))
+    visitors = [Visitor(new_id(), random.Random(number)) for number in range(24)]
+    walk(shop, visitors, 1, pause=1.0, parallel=24)
+    before = counters(shop, "token_local_reads", "token_full_reads")
+    walk(shop, visitors, 60 if full else 12, pause=1.0, parallel=24, share=0.3)
+    after = counters(shop, "token_local_reads", "token_full_reads")
+    local, everywhere = (now - then for now, then in zip(after, before))
+    nothing_stale("token-local", "0 stale", visitors)
+    timing("token-local", "90 % of reads local, a second between clicks, most of them looks",
+           f"{100 * local / (local + everywhere):.1f} % of {local + everywhere}", local >= 9 * everywhere)
+
+
+@pytest.mark.row("token-lost")
+def test_mirrors_lost_with_all_php_of_a_host_are_not_missed_by_their_visitor(cluster, new_id, full, key_file):
+    shop = cluster(3, 3, mmsession=settings(key_file), workers=3)
+    visitors = [Visitor(new_id(), random.Random(number)) for number in range(6)]
+    walk(shop, visitors, 6)
+    for turn in range(30 if full else 6):
+        victim = shop.hosts[turn % 3]
+        for visitor in visitors:
+            # Written here, and nobody is left to bring it anywhere: the local node alone has it.
+            visitor.look_or_write(victim, 1.0)
+        victim.kill_all()
+        others = [host for host in shop.hosts if host is not victim]
+        for visitor in visitors:
+            visitor.look_or_write(visitor.rng.choice(others))
+        victim.start()
+        walk(shop, visitors, 3)
+    nothing_stale("token-lost", "0 stale after SIGKILL of a host's php-fpm in the middle of mirrors", visitors)
+
+
+@pytest.mark.row("token-stop")
+def test_a_stopped_replicator_makes_nobody_see_less(cluster, new_id, full, key_file):
+    shop = cluster(3, 3, mmsession=settings(key_file), workers=8)
+    visitors = [Visitor(new_id(), random.Random(number)) for number in range(6)]
+    walk(shop, visitors, 6)
+    for turn in range(12 if full else 3):
+        host = shop.hosts[turn % 3]
+        pid = host.status()["replicator"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            walk(shop, visitors, 8, pause=0.05)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        walk(shop, visitors, 4)
+    nothing_stale("token-stop", "0 stale while a host's replicator is stopped and after it", visitors)
+
+
+@pytest.mark.row("token-node")
+def test_nodes_restarted_empty_or_from_an_old_dump_show_nobody_less(cluster, new_id, full, key_file):
+    shop = cluster(3, 3, mmsession=settings(key_file))
+    visitors = [Visitor(new_id(), random.Random(number)) for number in range(8)]
+    for turn in range(9 if full else 3):
+        walk(shop, visitors, 6, pause=0.02)
+        assert all(host.flush() for host in shop.hosts)
+        node = shop.nodes[turn % 3]
+        node.kill()
+        walk(shop, visitors, 3)
+        node.start()
+        walk(shop, visitors, 10, pause=0.02)
+    stale = [each for visitor in visitors for each in visitor.stale]
+    bar("token-node", "0 stale while nodes are killed and come back empty", f"{len(stale)} {stale[:3]}", not stale)
+
+
+@pytest.mark.row("token-parallel")
+def test_parallel_requests_of_one_visitor_lose_none_of_his_tokens(cluster, new_id, full, key_file):
+    shop = cluster(3, 3, mmsession=settings(key_file))
+    stale, lock = [], threading.Lock()
+
+    def trial(number):
+        visitor, rng = Visitor(new_id(), random.Random(number)), random.Random(number)
+        visitor.click(rng.choice(shop.hosts), "start;set:n:0;close")
+        for turn in range(1, 12):
+            # One request writes, others of the same page look, all at once.
+            pages = [f"start;early;set:n:{turn}"] + ["start;early;get:n", "start;get:n;close"] * 2
+            rng.shuffle(pages)
+            jar = dict(visitor.jar)
+            with ThreadPoolExecutor(len(pages)) as pool:
+                tabs = [Visitor("", rng) for _ in pages]
+                for tab in tabs:
+                    tab.jar = dict(jar)
+                list(pool.map(lambda pair: pair[0].click(rng.choice(shop.hosts), pair[1]), zip(tabs, pages)))
+            for tab in sorted(tabs, key=lambda each: each.answered):
+                visitor.jar.update({name: value for name, value in tab.jar.items() if jar.get(name) != value})
+            seen = visitor.click(rng.choice(shop.hosts), "start;get:n;close")["values"]["n"]
+            if seen != str(turn):
+                with lock:
+                    stale.append((number, turn, seen))
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(trial, range(100 if full else 12)))
+    bar("token-parallel", "0 stale after parallel requests, whichever answer came last", f"{len(stale)} {stale[:3]}",
+        not stale)
+
+
+@pytest.mark.row("token-forged")
+def test_tokens_that_are_missing_forged_or_foreign_cost_a_full_read_and_no_more(cluster, new_id, key_file):
+    shop = cluster(3, 3, mmsession=settings(key_file))
+    visitor, other = Visitor(new_id(), random.Random(1)), Visitor(new_id(), random.Random(2))
+    visitor.click(shop.hosts[0], "start;set:n:1;close")
+    other.click(shop.hosts[0], "start;set:n:secret;close")
+    (name, token), = visitor.tokens.items()
+    (_, foreign), = other.tokens.items()
+    forged = token[:20] + ("A" if token[20] != "A" else "B") + token[21:]
+
+    def full_reads(jar):
+        visitor.jar = {"PHPSESSID": visitor.jar["PHPSESSID"], **jar}
+        before = counters(shop, "token_full_reads")[0]
+        seen = visitor.click(shop.hosts[1], "start;get:n;early;close")["values"]["n"]
+        assert seen == "1"
+        return counters(shop, "token_full_reads")[0] - before
+    time.sleep(0.5)
+    found = [full_reads(jar) for jar in ({name: token}, {}, {name: forged}, {name: foreign}, {name: "x" * 4000},
+                                         {name: f"{token}.{foreign}"}, {f"{name[:-1]}7": token})]
+    bar("token-forged", "good 0, missing 1, forged 1, foreign 1, rubbish 1, beside a foreign one 1, in another slot 0",
+        found, found == [0, 1, 1, 1, 1, 1, 0])
