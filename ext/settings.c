@@ -10,6 +10,8 @@
 #include "php_ini.h"
 #include "php_main.h"
 
+#define CPU_ALLOWANCE_MAX_MS 200 /* of the replicator's thread, per request beside it */
+
 struct number_range {
 	const char *name;
 	uint64_t min, max;
@@ -314,7 +316,11 @@ uint32_t php_mmsession_cpu_allowance_ms(void)
 #else
 	zend_long limit_s = EG(timeout_seconds);
 
-	/* A tenth of max_execution_time, of which the request beside the thread would be robbed at most. */
-	return limit_s > 0 && limit_s < 1000000 ? (uint32_t)limit_s * 100 : 0;
+	/* A tenth of max_execution_time, of which the request beside the thread would be robbed at most; little enough for a
+	 * set_time_limit() that comes later. */
+	if (limit_s <= 0 || limit_s >= 1000000) {
+		return 0;
+	}
+	return limit_s * 100 < CPU_ALLOWANCE_MAX_MS ? (uint32_t)limit_s * 100 : CPU_ALLOWANCE_MAX_MS;
 #endif
 }

@@ -169,6 +169,22 @@ PHP_FUNCTION(mmsession_status)
 	add_assoc_zval(return_value, "counters", &counters);
 }
 
+/* Every cluster that this worker has a connection to, under one deadline. */
+static bool flush_all(uint32_t timeout_ms)
+{
+	struct mms_mono until = { mms_clock_mono().us + (int64_t)timeout_ms * 1000 };
+	bool flushed = true;
+
+	for (unsigned i = 0; i < PHP_MMSESSION_CLIENTS_MAX && MMSG(clients)[i] != NULL; i++) {
+		struct mms_client *client = MMSG(clients)[i];
+		int64_t left_us = mms_clock_left_us(mms_clock_mono(), until);
+
+		flushed = mms_process_flush(php_mmsession_process(), client->cluster, &client->settings,
+				(uint32_t)((left_us + 999) / 1000)) && flushed;
+	}
+	return flushed;
+}
+
 PHP_FUNCTION(mmsession_flush)
 {
 	struct mms_error error = { "" };
@@ -193,7 +209,7 @@ PHP_FUNCTION(mmsession_flush)
 		php_error_docref(NULL, E_WARNING, "mmsession: %s", error.text);
 		RETURN_FALSE;
 	}
-	RETURN_BOOL(mms_process_flush(php_mmsession_process(), client->cluster, &client->settings, (uint32_t)timeout_ms));
+	RETURN_BOOL(flush_all((uint32_t)timeout_ms));
 }
 
 void php_mmsession_print_info(void)

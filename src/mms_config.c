@@ -118,7 +118,7 @@ enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error
 	}
 	if (!fits) {
 		mms_text_copy(excerpt, sizeof(excerpt), text);
-		mms_error_set(error, "host id \"%s\": write 1 to 63 letters, digits, dots, hyphens or underscores; "
+		mms_error_set(error, "host id \"%s\": write 1 to 64 letters, digits, dots, hyphens or underscores; "
 				"example: web1.example.com", excerpt);
 	}
 	return fits ? MMS_OK : MMS_ERR_CONFIG;

@@ -13,6 +13,7 @@
 #define MMS_KEY_MAX (MMS_PREFIX_MAX + MMS_SESSION_ID_MAX)
 #define MMS_SECRET_MAX 512
 #define MMS_PATH_MAX 256
+#define MMS_HOST_ID_MAX 64 /* as long as a host name may be */
 
 /* Largest values of the settings of that name. */
 #define MMS_LIFETIME_MAX_S 0x7fffffff
@@ -50,7 +51,7 @@ struct mms_settings {
 	uint64_t repair_rate;        /* bytes per second that a repair scan may move and compare */
 	uint32_t repair_interval_s;  /* between two sweeps; 0 = none */
 	uint32_t host_hash;          /* CRC-32C of host_id */
-	char host_id[64];
+	char host_id[MMS_HOST_ID_MAX + 1];
 	char prefix[MMS_PREFIX_MAX + 1];
 	char user[64];
 	char password_file[MMS_PATH_MAX];
@@ -73,7 +74,7 @@ enum mms_status mms_config_parse_no_quorum(struct mms_slice text, uint32_t *mode
 /* Settings that are right alone but not together: more acknowledgements than nodes. */
 enum mms_status mms_config_check_together(const struct mms_settings *settings, struct mms_error *error);
 
-/* Prefix: 0..64 bytes without blanks, control characters or glob characters (* ? [ ] \); host_id: 1..63 of
+/* Prefix: 0..64 bytes without blanks, control characters or glob characters (* ? [ ] \); host_id: 1..64 of
  * [A-Za-z0-9._-]. */
 enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error);
 /* Name of an HTTP header: 1..64 letters, digits and hyphens. */

@@ -35,6 +35,7 @@ struct mms_conn {
 	bool blocked;                       /* the socket took less than it was given: only flush tries again */
 	uint32_t handshake_done, handshake_left; /* its replies */
 	uint32_t outstanding;               /* replies to commands that were not taken yet */
+	uint64_t moved_bytes;               /* sent and received since open */
 	bool used;                          /* a whole reply came since open */
 	bool answered;                      /* a byte came since the first of the outstanding commands was sent */
 	enum mms_reply_class refusal;
@@ -118,6 +119,7 @@ void mms_conn_close(struct mms_conn *conn)
 	conn->handshake_done = 0;
 	conn->handshake_left = 0;
 	conn->outstanding = 0;
+	conn->moved_bytes = 0;
 	conn->used = false;
 	conn->answered = false;
 }
@@ -196,6 +198,11 @@ enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error)
 size_t mms_conn_queued_bytes(const struct mms_conn *conn)
 {
 	return mms_output_waiting(&conn->output).len;
+}
+
+uint64_t mms_conn_moved_bytes(const struct mms_conn *conn)
+{
+	return conn->moved_bytes;
 }
 
 enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
@@ -347,6 +354,7 @@ static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size
 	if (result > 0) {
 		conn->state = MMS_CONN_OPEN;
 		*sent = (size_t) result;
+		conn->moved_bytes += (size_t) result;
 	}
 	conn->blocked = *sent < whole;
 	return MMS_OK;
@@ -405,6 +413,7 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 		struct mms_error cause;
 
 		*total += (size_t) result;
+		conn->moved_bytes += (size_t) result;
 		conn->answered = true;
 		status = mms_reply_reader_feed(conn->reader, buffer, (size_t) result, &cause);
 		if (status != MMS_OK) {

@@ -63,6 +63,9 @@ enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error);
 /* Bytes queued and not yet taken by the socket. */
 size_t mms_conn_queued_bytes(const struct mms_conn *conn);
 
+/* Bytes sent and received since open: what tells a slow node from a silent one. */
+uint64_t mms_conn_moved_bytes(const struct mms_conn *conn);
+
 /* Reads what the socket has and parses it; MMS_OK also when nothing was there. The end of the connection is reported once
  * the replies before it have been taken; a reply that nobody asked for is MMS_ERR_PROTOCOL. Errors close the connection:
  * MMS_ERR_CLOSED, MMS_ERR_RESET, MMS_ERR_CONNECT, MMS_ERR_PROTOCOL, MMS_ERR_REFUSED (handshake refused; class in

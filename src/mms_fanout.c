@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define PROGRESS_WAIT_US 20000 /* for the next bytes of an answer that has begun */
+#define PROGRESS_BYTES 16384   /* that must have moved for it: a trickle is no progress */
 
 static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status status, struct mms_error *error);
 static bool send_to(struct mms_fanout *fanout, unsigned node);
@@ -139,6 +140,7 @@ static bool send_to(struct mms_fanout *fanout, unsigned node)
 	}
 	if (status == MMS_OK) {
 		status = mms_conn_send(conn, fanout->slots[node].command, &error);
+		fanout->slots[node].moved_bytes = mms_conn_moved_bytes(conn);
 	}
 	if (try_again(fanout, node, status)) {
 		return send_to(fanout, node);
@@ -322,7 +324,7 @@ static void collect(struct mms_fanout *fanout, unsigned node)
 			mms_reply_free(reply);
 			slot->leading_left--;
 			slot->led = slot->led && type != MMS_REPLY_ERROR;
-			if (type != MMS_REPLY_STATUS && type != MMS_REPLY_ARRAY && type != MMS_REPLY_ERROR) {
+			if (type == MMS_REPLY_INTEGER || type == MMS_REPLY_STRING) {
 				mms_error_set(&error, "node %s (%s): an answer that does not fit its question",
 						client->settings.nodes[node].name, client->settings.nodes[node].address);
 				status = MMS_ERR_PROTOCOL;
@@ -340,8 +342,13 @@ static void collect(struct mms_fanout *fanout, unsigned node)
 		return;
 	}
 	if (slot->replies_got < slot->replies_wanted) {
-		/* Megabytes take their time: a node that is still sending (or taking) is no silent one. The operation's deadline
-		 * stays what it is. */
+		/* Megabytes take their time: a node that is still sending (or taking) is no silent one, unless it is one that
+		 * trickles. The operation's deadline stays what it is. */
+		if (mms_conn_moved_bytes(conn) - slot->moved_bytes < PROGRESS_BYTES) {
+			return;
+		}
+		slot->moved_bytes = mms_conn_moved_bytes(conn);
+
 		struct mms_mono now = mms_clock_mono();
 
 		slot->limit_at = earlier((struct mms_mono){ now.us

@@ -34,6 +34,7 @@ struct mms_fanout_slot {
 	uint32_t leading_left;
 	bool led;                                        /* none of the leading replies so far was an error */
 	bool retried;
+	uint64_t moved_bytes;                            /* of the connection, when its limits were set last */
 	struct mms_mono asked_at;
 	struct mms_mono give_up_at;                      /* if another node has answered */
 	struct mms_mono limit_at;                        /* in any case */

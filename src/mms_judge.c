@@ -32,7 +32,7 @@ void mms_judge_answer(struct mms_fanout *fanout, unsigned node, const struct mms
 		mms_error_set(&error, "node %s (%s): an answer that does not fit its question", config->name, config->address);
 		mms_fanout_blame(fanout, node, &error);
 		mms_client_fault(fanout->client, node, MMS_ERR_PROTOCOL, MMS_CLASS_NONE, &error);
-	} else if (mms_reply_type(reply) == MMS_REPLY_NIL || (!whole && mms_reply_text(reply).len == 0)) {
+	} else if (mms_reply_type(reply) == MMS_REPLY_NIL || mms_reply_text(reply).len == 0) {
 		copy->verdict = MMS_VERDICT_ABSENT;
 	} else {
 		judge_record(mms_reply_text(reply), question, whole, copy);

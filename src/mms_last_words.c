@@ -4,11 +4,15 @@
 #include "mms_last_words.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "mms_address.h"
 #include "mms_mirror.h"
 
 #define QUEUED_MAX (64u * 1024u) /* collected before it is sent: the kernel charges a Unix socket's buffer for every send */
+
+#define HINTED_BYTES 16384u           /* guess at a record that is said from a hint */
+#define BUFFER_MAX (256 * 1024 * 1024) /* of a socket */
 
 static void say_to(struct mms_office *office, struct mms_link *link, struct mms_mono deadline);
 static bool say_ring(struct mms_office *office, struct mms_link *link, struct mms_conn *conn, struct mms_mono deadline);
@@ -59,6 +63,18 @@ static struct mms_conn *connect_to(struct mms_office *office, unsigned node, boo
 	return conn;
 }
 
+/* All that is to be said has to fit the kernel's buffer of this socket: nobody reads at the other end now. Beyond
+ * net.core.wmem_max only root may go. */
+static void widen_buffer(const struct mms_conn *conn, uint64_t bytes)
+{
+	uint64_t wanted = 2 * bytes + QUEUED_MAX; /* the kernel counts its own book-keeping too, and halves what it is told */
+	int size = wanted > BUFFER_MAX ? BUFFER_MAX : (int)wanted;
+
+	if (setsockopt(mms_conn_fd(conn), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0) {
+		(void)setsockopt(mms_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	}
+}
+
 static void say_to(struct mms_office *office, struct mms_link *link, struct mms_mono deadline)
 {
 	struct mms_conn *conn = connect_to(office, link->index, true);
@@ -66,6 +82,8 @@ static void say_to(struct mms_office *office, struct mms_link *link, struct mms_
 	if (conn == NULL) {
 		return;
 	}
+	widen_buffer(conn, mms_mailbox_used(&office->cluster->mailbox)
+			+ (uint64_t)mms_hints_count(&office->cluster->hints, link->index) * HINTED_BYTES);
 	if (say_ring(office, link, conn, deadline)) {
 		say_hints(office, link->index, conn, deadline);
 	}

@@ -212,6 +212,10 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		}
 		break;
 	case MMS_PUT_FOREIGN:
+		if (is_damaged(&item, &result)) {
+			hint_entry(link, &item); /* ours, but short */
+			return;
+		}
 		mms_link_count(office, MMS_METRIC_foreign_keys);
 		return;
 	case MMS_PUT_LACKING:

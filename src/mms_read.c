@@ -241,6 +241,10 @@ static void ask_again(struct reading *reading)
 		}
 		damaged |= reading->copies[i].verdict == MMS_VERDICT_DAMAGED ? UINT64_C(1) << i : 0;
 	}
+	/* Plainly: the WATCH is gone with its connection. */
+	reading->watching.node = -1;
+	mms_command_init(&reading->whole);
+	mms_command_read_whole(&reading->whole, reading->question.key);
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		if ((damaged >> i & 1) != 0) {
 			before[i] = mms_fanout_take_reply(&reading->fanout, i, 0);

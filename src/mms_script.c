@@ -44,7 +44,7 @@ _Static_assert(MMS_RECORD_HEADER_SIZE == 80, "the scripts know the size of the h
 static const char put_script[] =
 	LUA_READ
 	"local t=KEYS[2]\n"
-	"if s=='' and redis.call('EXISTS',k)==0 then\n"
+	"if s=='' then\n"
 	" redis.call('PEXPIRE',t,ARGV[2])\n"
 	" redis.call('RENAME',t,k)\n"
 	" return 1\n"
@@ -81,7 +81,7 @@ static const char put_script[] =
 static const char touch_script[] =
 	LUA_READ
 	LUA_NOT_A_STRING
-	"if s=='' and redis.call('EXISTS',k)==0 then return 5 end\n"
+	"if s=='' then return 5 end\n"
 	"if #s<80 or string.sub(s,1,4)~='MMS\\1' then return {3,s} end\n"
 	LUA_COMPARE
 	"if s~=h and n~=false then return 5 end\n"
@@ -114,8 +114,8 @@ static const char replace_if_script[] =
 	"return 1\n";
 
 static const struct mms_script_source scripts[MMS_SCRIPT_COUNT] = {
-	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "eb07d80e507ea38ed386d47478fa83c4f1c80f56"},
-	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "81e649e1602549395af3973e5c2b76e2498cd891"},
+	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "7efd8bb60a354ba1affecc8df8e8141965aed209"},
+	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "f857c11dd55349daac42d80e0ad66f992a183680"},
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
 		"1666e46765fec41a3c0b5f0080c6a1bf44f9510c"},
 	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,

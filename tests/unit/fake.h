@@ -15,6 +15,7 @@ enum fake_act {
 	FAKE_HOLD,   /* passed on and answered only after fake_release() */
 	FAKE_TWICE,  /* the answer comes twice */
 	FAKE_CUT,    /* the answer is cut after so many bytes, and the connection closed */
+	FAKE_TRICKLE, /* the answer comes a byte each 5 ms */
 	FAKE_CLOSE   /* closed without passing the command on */
 };
 
@@ -165,6 +166,13 @@ static inline bool fake_handle(struct fake_connection *connection, int backend, 
 		answer = realloc(answer, 2 * answer_len);
 		memcpy(answer + answer_len, answer, answer_len);
 		go_on = fake_send(connection->fd, answer, 2 * answer_len);
+	} else if (go_on && ruled && rule.act == FAKE_TRICKLE) {
+		for (size_t at = 0; at < answer_len && go_on && !connection->fake->ending; at++) {
+			const struct timespec pause = { 0, 5000000 };
+
+			go_on = fake_send(connection->fd, answer + at, 1);
+			nanosleep(&pause, NULL);
+		}
 	} else if (go_on) {
 		go_on = fake_send(connection->fd, answer, answer_len);
 	}

@@ -144,7 +144,7 @@ static void host_ids_are_names(void **state)
 	static const char *const right[] = {"web1", "web1.example.com", "A-b_c.9", "0"};
 	static const char *const wrong[] = {"", "web 1", "web/1", "web\n1", "w\xc3\xa9" "b", "a:b", "web1;"};
 	struct mms_error error = {""};
-	char text[64];
+	char text[65];
 
 	(void) state;
 	for (size_t index = 0; index < sizeof(right) / sizeof(right[0]); index++) {
@@ -152,11 +152,11 @@ static void host_ids_are_names(void **state)
 	}
 	for (size_t index = 0; index < sizeof(wrong) / sizeof(wrong[0]); index++) {
 		assert_int_equal(mms_config_check_host_id(mms_slice_of(wrong[index]), &error), MMS_ERR_CONFIG);
-		assert_non_null(strstr(error.text, ": write 1 to 63 letters, digits, dots, hyphens or underscores; example: web1."));
+		assert_non_null(strstr(error.text, ": write 1 to 64 letters, digits, dots, hyphens or underscores; example: web1."));
 	}
 	memset(text, 'h', sizeof(text));
-	assert_int_equal(mms_config_check_host_id((struct mms_slice) {text, 63}, &error), MMS_OK);
-	assert_int_equal(mms_config_check_host_id((struct mms_slice) {text, 64}, &error), MMS_ERR_CONFIG);
+	assert_int_equal(mms_config_check_host_id((struct mms_slice) {text, 64}, &error), MMS_OK);
+	assert_int_equal(mms_config_check_host_id((struct mms_slice) {text, 65}, &error), MMS_ERR_CONFIG);
 }
 
 static void session_ids_are_of_phps_alphabet(void **state)

@@ -157,6 +157,37 @@ static void a_silent_node_costs_its_own_wait_alone(void **state)
 	host_free(host);
 }
 
+static void a_trickle_is_no_progress(void **state)
+{
+	struct question question;
+	struct mms_settings settings;
+	struct fake *fake;
+	struct host *host;
+	char value[400];
+	int64_t before;
+
+	(void) state;
+	rig_fresh();
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	node_do(0, "SET", RIG_PREFIX "k", value);
+	fake = fake_start(0);
+	settings_with_fake(&settings, 2, 0, fake);
+	settings.read_timeout_ms = 100;
+	host = host_with(&settings, 1u << 20);
+	fake_rule(fake, (struct fake_rule) { .verb = "GET", .act = FAKE_TRICKLE, .times = -1 });
+	before = now_us();
+	begin(&question, host, 3 * LONG_US);
+	assert_true(ask_for(&question, 0, "k", 100000));
+	mms_fanout_wait(&question.fanout, 1);
+	assert_int_equal(state_of(&question, 0), MMS_FANOUT_FAILED);
+	assert_int_equal(question.fanout.slots[0].status, MMS_ERR_TIMEOUT);
+	assert_true(now_us() - before < 1000000); /* the whole answer would take two seconds */
+	mms_fanout_end(&question.fanout);
+	host_free(host);
+	fake_free(fake);
+}
+
 static void *release_later(void *fake)
 {
 	nap_us(5 * SHORT_US);
@@ -489,6 +520,7 @@ int main(void)
 		cmocka_unit_test(a_slot_is_asked_again),
 		cmocka_unit_test(a_dead_node_fails_at_once_and_opens),
 		cmocka_unit_test(a_silent_node_costs_its_own_wait_alone),
+		cmocka_unit_test(a_trickle_is_no_progress),
 		cmocka_unit_test(a_short_wait_counts_only_once_somebody_has_answered),
 		cmocka_unit_test(nobody_is_waited_for_beyond_the_deadline),
 		cmocka_unit_test(a_connect_without_answer_ends_with_the_connect_timeout),

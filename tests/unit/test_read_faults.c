@@ -50,6 +50,49 @@ static void a_damaged_local_copy_is_absent_and_replaced_at_once(void **state)
 	done(host);
 }
 
+/* The only copy is damaged: asked for once more on a new connection. What that leaves behind must not make the next
+ * visitor's answer look wrong. */
+static void a_damaged_only_copy_is_no_fault_of_its_node(void **state)
+{
+	struct sample sample, other;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(1, "web1");
+	sample_aged(&sample, "s", OLD_MS, "the data");
+	sample.bytes[17] ^= 0x80;
+	sample_aged(&other, "other", OLD_MS, "of another");
+	node_put(0, "s", &sample);
+	node_put(0, "other", &other);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		read_id(host, "s");
+		for (unsigned visit = 0; visit < 3; visit++) {
+			read_id(host, "other");
+			assert_true(payload_is("of another"));
+		}
+		assert_true(mms_breaker_allows_read(&host->cluster->nodes[0].breaker));
+		assert_int_equal(atomic_load(&host->cluster->nodes[0].breaker.soft_faults), 0);
+	}
+	done(host);
+}
+
+/* Nothing is in it that could be lost. */
+static void an_empty_value_is_no_value(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	node_do(0, "SET", RIG_PREFIX "s", "");
+	node_do(1, "SET", RIG_PREFIX "s", "");
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_NOTHING);
+	assert_int_equal(host_metric(host, MMS_METRIC_foreign_keys), 0);
+	done(host);
+}
+
 static void a_copy_cut_short_is_absent_and_replaced(void **state)
 {
 	struct sample sample;
@@ -576,6 +619,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_damaged_local_copy_is_absent_and_replaced_at_once),
+		cmocka_unit_test(a_damaged_only_copy_is_no_fault_of_its_node),
+		cmocka_unit_test(an_empty_value_is_no_value),
 		cmocka_unit_test(a_copy_cut_short_is_absent_and_replaced),
 		cmocka_unit_test(a_damaged_header_on_a_peer_is_replaced_too),
 		cmocka_unit_test(a_damaged_copy_is_left_when_it_can_not_be_written),

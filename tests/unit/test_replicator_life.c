@@ -2,6 +2,8 @@
  * forks. */
 #include "crew.h"
 
+#include <dirent.h>
+
 static struct board *board;
 static struct host *host;
 
@@ -34,6 +36,55 @@ static void all_nodes_get(unsigned count)
 	}
 	await(mailbox_is_empty(host));
 	assert_int_equal(hint_count(host, 1) + hint_count(host, 2), 0);
+}
+
+/* What the kernel tells of one thread: are all signals blocked that can be (but for the two of the C library's own)? */
+static bool blocks_signals(pid_t process, const char *thread)
+{
+	unsigned long long blocked = 0;
+	char path[320], line[256];
+	FILE *status;
+
+	(void) snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int) process, thread);
+	status = fopen(path, "r");
+	assert_non_null(status);
+	while (fgets(line, sizeof(line), status) != NULL) {
+		(void) sscanf(line, "SigBlk: %llx", &blocked);
+	}
+	(void) fclose(status);
+	for (int signal = 1; signal <= SIGSYS; signal++) {
+		if (signal != SIGKILL && signal != SIGSTOP && (blocked >> (signal - 1) & 1) == 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void signals_never_land_on_the_thread(void **state)
+{
+	char path[64];
+	struct dirent *entry;
+	pid_t worker;
+	unsigned threads = 0;
+	DIR *folder;
+
+	(void) state;
+	life_begin();
+	worker = worker_start(host, board, 0);
+	await(owner(host) == worker);
+	(void) snprintf(path, sizeof(path), "/proc/%d/task", (int) worker);
+	folder = opendir(path);
+	assert_non_null(folder);
+	while ((entry = readdir(folder)) != NULL) {
+		if (entry->d_name[0] != '.' && atoi(entry->d_name) != (int) worker) {
+			/* A sanitizer may have a thread of its own. */
+			threads += blocks_signals(worker, entry->d_name);
+		}
+	}
+	(void) closedir(folder);
+	assert_true(threads >= 1);
+	worker_leave(board, 0, worker);
+	life_end();
 }
 
 static void a_killed_owner_is_succeeded_and_nothing_is_lost(void **state)
@@ -194,6 +245,7 @@ static void hints_outlive_their_replicator(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(signals_never_land_on_the_thread),
 		cmocka_unit_test(a_killed_owner_is_succeeded_and_nothing_is_lost),
 		cmocka_unit_test(an_owner_that_leaves_is_succeeded),
 		cmocka_unit_test(when_all_were_killed_the_next_one_finds_everything_in_the_mailbox),

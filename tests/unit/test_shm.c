@@ -348,7 +348,7 @@ static void damaged_offsets_sizes_and_strings_are_seen(void **state)
 {
 	struct mms_shm *shm = shm_of(2);
 	struct mms_cluster_sh *cluster = claim(shm, 1);
-	char saved[64];
+	char saved[MMS_HOST_ID_MAX + 1];
 
 	(void) state;
 	assert_damage_is_seen(shm, &shm->magic, sizeof(shm->magic));

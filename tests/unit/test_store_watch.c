@@ -291,6 +291,55 @@ static void permission_revoked_in_between(void **state)
 	}
 }
 
+/* What one connection's user may do says nothing about the next connection's. */
+static void each_connection_rehearses(void **state)
+{
+	struct request early, late;
+	struct host *one, *two;
+
+	(void) state;
+	setting(&one, &two);
+	node_do(0, "CLIENT", "KILL", "TYPE", "normal");
+	read_session(&early, one, "first");
+	node_do(0, "CLIENT", "KILL", "TYPE", "normal");
+	request_end(&early);
+	node_do(0, "ACL", "SETUSER", "default", "-multi");
+	read_session(&early, one, "first");
+	read_session(&late, two, "first");
+	assert_int_equal(request_destroy(&late, session), MMS_OK);
+	request_end(&late);
+	write_session(&early, "too late");
+	node_do(0, "ACL", "SETUSER", "default", "+multi");
+	assert_true(node_header(0, session).version.tombstone);
+	host_free(one);
+	host_free(two);
+}
+
+static void an_empty_value_is_replaced(void **state)
+{
+	struct request request;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	host_meet(host);
+	for (unsigned watched = 0; watched < 2; watched++) {
+		for (unsigned node = 0; node < 3; node++) {
+			node_do(node, "SET", RIG_PREFIX "s", "");
+		}
+		request_begin(&request, host);
+		assert_int_equal(request_read(&request, session), MMS_OK);
+		assert_false(request.exists);
+		if (!watched) {
+			node_do(0, "SET", RIG_PREFIX "s", "");
+		}
+		write_session(&request, "data");
+		assert_true(node_has(0, session, "data", NULL));
+	}
+	host_free(host);
+}
+
 static void a_full_server_refuses_the_transaction(void **state)
 {
 	struct request request;
@@ -323,6 +372,8 @@ int main(void)
 		cmocka_unit_test(an_older_copy_on_the_first_node_is_not_watched_for),
 		cmocka_unit_test(without_permission_the_conditional_put_does_it),
 		cmocka_unit_test(permission_revoked_in_between),
+		cmocka_unit_test(each_connection_rehearses),
+		cmocka_unit_test(an_empty_value_is_replaced),
 		cmocka_unit_test(a_full_server_refuses_the_transaction),
 	};
 

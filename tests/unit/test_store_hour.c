@@ -1,0 +1,52 @@
+/* A machine that slept, or a request that ran, for longer than a tombstone's grace: what was read before it is not written. */
+#include "store.h"
+
+#include <sys/syscall.h>
+#include <time.h>
+
+static int64_t slept_s;
+
+/* Stands in for the C library's: the clock that goes on while the machine sleeps is ours to move. */
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+	const int result = (int) syscall(SYS_clock_gettime, clock, time);
+
+	if (clock == CLOCK_BOOTTIME) {
+		time->tv_sec += slept_s;
+	}
+	return result;
+}
+
+static void a_write_an_hour_after_its_read_is_refused(void **state)
+{
+	struct request request;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	host_meet(host);
+	visit(host, "s", "first");
+	request_begin(&request, host);
+	assert_int_equal(request_read(&request, "s"), MMS_OK);
+	slept_s += MMS_TOMBSTONE_GRACE_MS / 1000 - 60;
+	assert_int_equal(request_write(&request, "s", "second"), MMS_OK);
+	slept_s += 61;
+	assert_int_equal(request_write(&request, "s", "third"), MMS_ERR_GUARD);
+	assert_non_null(strstr(request.error.text, "60 minutes"));
+	assert_true(node_has(0, "s", "second", NULL));
+	assert_int_equal(host_metric(host, MMS_METRIC_refused_writes), 1);
+	assert_int_equal(request_read(&request, "s"), MMS_OK);
+	assert_int_equal(request_write(&request, "s", "fourth"), MMS_OK);
+	request_end(&request);
+	host_free(host);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_write_an_hour_after_its_read_is_refused),
+	};
+
+	return rig_run(tests);
+}
