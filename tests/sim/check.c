@@ -14,9 +14,6 @@
 #define ACKNOWLEDGED_MAX 1024
 #define ROOTS_MAX 1024
 
-/* Until scans clear them, behind markers stay: one whose setting was not answered is forgotten by its host. */
-#define RULE_H_IS_BUILT 0
-
 struct content_of {
 	unsigned session;
 	struct reference_version version;
@@ -285,25 +282,6 @@ static bool has_lived(unsigned session, const struct entry *entry)
 	return false;
 }
 
-static const char *marker_left(void)
-{
-	static char text[200];
-
-	for (unsigned i = 0; i < world.node_count && RULE_H_IS_BUILT; i++) {
-		struct content *content = &world.nodes[i].content;
-
-		for (unsigned k = 0; k < content->count; k++) {
-			struct entry *entry = &content->entries[k];
-
-			if (entry->key_len > 12 && memcmp(entry->key, PREFIX ":behind:", 12) == 0) {
-				snprintf(text, sizeof text, "node %u holds %.*s", i, (int)entry->key_len, entry->key);
-				return text;
-			}
-		}
-	}
-	return NULL;
-}
-
 const char *check_unsettled(void)
 {
 	static char text[200];
@@ -353,7 +331,7 @@ const char *check_unsettled(void)
 			}
 		}
 	}
-	return marker_left();
+	return NULL;
 }
 
 /* Logged out means logged out, also when the tombstone has lived its life: no copy may outlive it. */

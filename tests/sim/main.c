@@ -6,11 +6,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "directed.h"
 #include "schedule.h"
 
 struct options {
 	uint64_t schedules, seed;
 	const char *profile;
+	const char *directed; /* "all", or a name */
 	bool tracing, going_on;
 };
 
@@ -32,6 +34,8 @@ static int parse(int count, char **arguments, struct options *options)
 			options->tracing = true;
 		} else if (strcmp(arguments[i], "--keep-going") == 0) {
 			options->going_on = true;
+		} else if (strcmp(arguments[i], "--directed") == 0) {
+			options->directed = value, i++;
 		} else if (strcmp(arguments[i], "--schedules") == 0) {
 			options->schedules = strtoull(value, NULL, 0), i++;
 		} else if (strcmp(arguments[i], "--seed") == 0) {
@@ -43,6 +47,36 @@ static int parse(int count, char **arguments, struct options *options)
 		}
 	}
 	return 0;
+}
+
+/* Each scenario with all its seeds, or with one when it is traced. */
+static int play_directed(const struct options *options)
+{
+	static struct schedule schedule;
+	const char *name, *about;
+	struct outcome outcome;
+	int failures = 0;
+
+	for (unsigned i = 0; directed_name(i, &name, &about); i++) {
+		uint64_t failed = 0, first = 0;
+
+		if (strcmp(options->directed, "all") != 0 && strcmp(options->directed, name) != 0) {
+			continue;
+		}
+		for (uint64_t seed = options->seed; seed < options->seed + (options->tracing ? 1 : directed_seeds(i)); seed++) {
+			directed_make(i, seed, &schedule);
+			schedule_play(&schedule, options->tracing, &outcome);
+			if (outcome.failed) {
+				first = failed++ == 0 ? seed : first;
+				if (failed == 1) {
+					printf("FAIL %s seed %" PRIu64 ": %s\n", name, seed, outcome.failure);
+				}
+			}
+		}
+		printf("%-4s %-4s %s: %" PRIu64 " failed\n", failed > 0 ? "FAIL" : "ok", name, about, failed);
+		failures += failed > 0;
+	}
+	return failures;
 }
 
 int main(int count, char **arguments)
@@ -57,6 +91,9 @@ int main(int count, char **arguments)
 	if (parse(count, arguments, &options) != 0) {
 		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--trace] [--keep-going]\n");
 		return 2;
+	}
+	if (options.directed != NULL) {
+		return play_directed(&options) > 0;
 	}
 	for (uint64_t i = 0; i < options.schedules; i++) {
 		schedule_make(&schedule, options.seed + i, options.profile);

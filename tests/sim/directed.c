@@ -1,0 +1,119 @@
+/* Host n calls node n (modulo nodes) its local one. Pauses are in milliseconds and vary by half with the seed, so that what
+ * must be under way at some moment is, for some seeds. */
+#include "directed.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "random.h"
+#include "requests.h"
+
+#define STEPS_MAX 24
+#define SECONDS 1000
+
+struct step {
+	enum action_kind kind;
+	int64_t a, b, c;
+	int64_t pause_ms; /* before it */
+};
+
+struct directed {
+	const char *name, *about;
+	unsigned nodes, hosts;
+	struct step steps[STEPS_MAX];
+};
+
+/* ACTION_REQUEST here: host, kind of request, special: lifetime in seconds, or length of the payload when negative */
+#define WRITE(host, ms) { ACTION_REQUEST, host, REQUEST_WRITE, 0, ms }
+#define DESTROY(host, ms) { ACTION_REQUEST, host, REQUEST_DESTROY, 0, ms }
+#define CUT(host, node, ms) { ACTION_CUT, host, node, 2, ms }
+#define MEND(host, node, ms) { ACTION_MEND, host, node, 2, ms }
+#define NODE(what, node, ms) { ACTION_##what, node, 0, 0, ms }
+#define KILL_PHP(host, ms) { ACTION_KILL_PHP, host, 0, 0, ms }
+
+static const struct directed all[] = {
+	{ "D1", "a hint is under way, its session is missed again", 3, 2,
+		{ WRITE(0, 1), CUT(0, 2, 100), WRITE(0, 5), { ACTION_SLOW, 0, 2, 60000, 600 }, MEND(0, 2, 0), CUT(0, 2, 500),
+		WRITE(0, 5), MEND(0, 2, 300) } },
+	{ "D2", "the newest copy's node is away while its hint is delivered", 3, 3,
+		{ WRITE(0, 1), CUT(0, 1, 100), CUT(0, 2, 0), WRITE(0, 5), NODE(STOP, 0, 600), MEND(0, 1, 5), MEND(0, 2, 0),
+		NODE(CONTINUE, 0, 2000) } },
+	{ "D3", "two hosts share a local node; one clears its marker, the other's PHP is killed", 2, 3,
+		{ WRITE(0, 1), WRITE(2, 5), CUT(0, 1, 1500), CUT(2, 1, 0), WRITE(0, 5), WRITE(2, 300), MEND(0, 1, 600),
+		KILL_PHP(2, 1500), MEND(2, 1, 200) } },
+	{ "D4", "the local node is down, hints for it are in shared memory only, PHP is killed", 3, 3,
+		{ WRITE(0, 1), NODE(STOP, 0, 1500), WRITE(0, 5), WRITE(0, 400), KILL_PHP(0, 900), NODE(CONTINUE, 0, 300) } },
+	{ "D4b", "the same with one peer out of reach", 3, 3,
+		{ WRITE(0, 1), NODE(STOP, 0, 1500), CUT(0, 2, 0), WRITE(0, 5), WRITE(0, 400), KILL_PHP(0, 900),
+		NODE(CONTINUE, 0, 300), MEND(0, 2, 100) } },
+	{ "D5", "a session that lives long, a logout where they live short, a node away beyond the tombstone's life", 3, 3,
+		{ { ACTION_REQUEST, 0, REQUEST_WRITE, 40000, 1 }, NODE(STOP, 2, 500), { ACTION_REQUEST, 1, REQUEST_DESTROY, 100, 800 },
+		NODE(CONTINUE, 2, 4200 * SECONDS) } },
+	{ "D6", "PHP is killed with its mirrors still in the mailbox", 3, 3,
+		{ WRITE(0, 1), CUT(0, 1, 1500), CUT(0, 2, 0), WRITE(0, 5), KILL_PHP(0, 300), MEND(0, 1, 100), MEND(0, 2, 0) } },
+	{ "D7", "a clock ten seconds slow, two requests at once", 3, 3,
+		{ WRITE(2, 1), { ACTION_CLOCK, 0, -10000, 0, 100 }, WRITE(0, 5), WRITE(0, 0), WRITE(2, 100), WRITE(0, 5), WRITE(0, 0) } },
+	{ "D8", "more than the mailbox takes, and the local node is emptied", 3, 3,
+		{ WRITE(2, 1), { ACTION_REQUEST, 2, REQUEST_WRITE, -30000, 500 }, NODE(EMPTY, 2, 8) } },
+	{ "D9", "a node acknowledges and is emptied, the scan runs before the mirrors", 3, 3,
+		{ { ACTION_SLOW, 2, 0, 60000, 1 }, { ACTION_SLOW, 2, 1, 60000, 0 }, WRITE(2, 800), NODE(EMPTY, 2, 250) } },
+	{ "D10", "a node is restored from an old dump", 3, 3,
+		{ WRITE(0, 1), NODE(DUMP, 0, 500), WRITE(0, 100), NODE(RESTORE, 0, 300) } },
+	{ "D11", "one node has the logout, and is emptied", 2, 2,
+		{ WRITE(1, 1), CUT(1, 0, 1500), CUT(0, 1, 0), DESTROY(1, 5), NODE(EMPTY, 1, 600), MEND(1, 0, 300), MEND(0, 1, 0) } },
+	{ "D12", "the emptied node misses what one node alone has", 3, 3,
+		{ WRITE(1, 1), CUT(0, 1, 1500), CUT(0, 2, 0), WRITE(0, 5), KILL_PHP(0, 500), NODE(EMPTY, 2, 100),
+		MEND(0, 1, 1000), MEND(0, 2, 0) } },
+};
+
+bool directed_name(unsigned index, const char **name, const char **about)
+{
+	if (index >= sizeof all / sizeof all[0]) {
+		return false;
+	}
+	*name = all[index].name;
+	*about = all[index].about;
+	return true;
+}
+
+uint64_t directed_seeds(unsigned index)
+{
+	for (unsigned i = 0; i < STEPS_MAX; i++) {
+		if (all[index].steps[i].pause_ms > 1000 * SECONDS) {
+			return 2; /* an hour of idle loops takes its time */
+		}
+	}
+	return DIRECTED_SEEDS;
+}
+
+void directed_make(unsigned index, uint64_t seed, struct schedule *schedule)
+{
+	const struct directed *directed = &all[index];
+	struct random random;
+
+	random_seed(&random, seed);
+	memset(schedule, 0, offsetof(struct schedule, actions));
+	schedule->seed = seed;
+	schedule->profile = directed->name;
+	schedule->node_count = directed->nodes;
+	schedule->host_count = directed->hosts;
+	schedule->session_count = schedule->visitor_count = schedule->write_acks = 1;
+	schedule->late_one_in = schedule->yield_one_in = random_one_in(&random, 2) ? 0 : 16;
+	schedule->late_max_us = 500;
+	for (unsigned i = 0; i < STEPS_MAX && (directed->steps[i].pause_ms != 0 || directed->steps[i].kind != 0); i++) {
+		const struct step *step = &directed->steps[i];
+		struct action *action = &schedule->actions[schedule->action_count++];
+		int64_t half = step->pause_ms * 500 > UINT32_MAX / 4 ? 0 : step->pause_ms * 500;
+
+		*action = (struct action){ .kind = step->kind, .a = step->a, .b = step->b, .c = step->c };
+		action->after_us = step->pause_ms * 1000 + random_between(&random, -half, half);
+		if (step->kind == ACTION_REQUEST) {
+			action->b = i % 2; /* a worker */
+			action->c = action->d = 0;
+			action->e = step->b;
+			action->f = random_between(&random, 0, 3000);
+			action->g = step->c < 0 ? -step->c : 100;
+			action->h = step->c > 0 ? step->c : 0;
+		}
+	}
+}
