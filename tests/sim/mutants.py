@@ -22,7 +22,7 @@ MUTANTS = [
             "\t\tanswer->authoritative = is_authoritative(reading) || newest < 0;")),
     Mutant("blind-stays-blind-in-order", "b", "empty-cut",
            ("mms_record.c", "\tif (a->blind != b->blind) {\n\t\treturn a->blind ? -1 : 1;\n\t}\n", ""),
-           ("mms_command.c", '\t"elseif (f%4>1)~=(g%4>1) then n=f%4>1\\n" \\\n', "")),
+           ("mms_script.c", '\t"elseif (f%4>1)~=(g%4>1) then n=f%4>1\\n" \\\n', "")),
     Mutant("logout-of-nothing-is-real", "c", "empty-cut",
            ("mms_store.c", "\tdefault:\n\t\tversion.blind = !answer->authoritative;",
             "\tdefault:\n\t\tversion.blind = !tombstone && !answer->authoritative;")),
@@ -32,12 +32,11 @@ MUTANTS = [
            ("mms_store.c", "\t\t.sequence = mms_shm_next_sequence(client->shm),", "\t\t.sequence = 1,")),
     Mutant("any-run-id-is-complete", "e", "restore",
            ("mms_identity.c", "complete == 1 && strcmp(marked_run_id, run_id) == 0", "complete == 1"),
-           ("mms_identity.c", "(old_run != 0 && old_run != identity->run_hash) || ", "")),
+           ("mms_identity.c", "\treturn (old_run != 0 && old_run != identity->run_hash)\n\t\t\t|| (old_id", "\treturn ((old_id"),
+           ("mms_identity.c", "old_id != identity->node_id);", "old_id != identity->node_id) || old_run == 1);")),
     Mutant("old-acknowledgements-count", "f", "empty",
-           ("mms_greeting.c", "\tif (mms_identity_publish(node, identity)) {", "\tif (mms_identity_publish(node, identity) && false) {"),
+           ("mms_greeting.c", "\tif (mms_identity_changed(node, identity)) {", "\tif (mms_identity_changed(node, identity) && false) {"),
            ("mms_repair.c", "#define SETTLE_US 2000000 ", "#define SETTLE_US 0 ")),
-    Mutant("hint-without-version", "g", None,
-           ("mms_hints.c", "mms_version_compare(&stored, version) <= 0", "version != NULL")),
     Mutant("hint-dropped-at-first-try", "g", None,
            ("mms_delivery.c", "!enough && has_newest && result->answered_mask == all && parcel->ring_empty", "!enough")),
     Mutant("hint-dropped-when-node-lacks-newest", "g", "errors",
@@ -45,6 +44,8 @@ MUTANTS = [
     Mutant("hint-not-made", "g", None,
            ("mms_mirror.c", "\tif (mms_hints_add(&office->cluster->hints, item->key,",
             "\tif (item->ttl_ms > 0 || mms_hints_add(&office->cluster->hints, item->key,")),
+    Mutant("nobody-sweeps-for-the-dead", "j", "php",
+           ("mms_hosts.c", "\treturn is_life(name) && !mms_pairs_same(name", "\treturn since.us < 0 && is_life(name) && !mms_pairs_same(name")),
     Mutant("complete-after-one-source", "i", "empty-cut",
            ("mms_repair.c", "\tif (open == 0) {\n\t\trepair->step = STEP_CLOSING;",
             "\tif (open == 0 || progress->done_mask != 0) {\n\t\tprogress->done_mask = all_mask(office);\n"
@@ -56,15 +57,15 @@ MUTANTS = [
             "\tif (!header->version.tombstone && answer->header.lifetime_s > header->lifetime_s) {"),
            ("mms_store.c", "\t\tif (answer->pttl_ms > 0 && (uint64_t)answer->pttl_ms > order.ttl_ms) {\n"
             "\t\t\torder.ttl_ms = (uint64_t)answer->pttl_ms;\n\t\t}\n\t\torder.ttl_ms += MMS_TOMBSTONE_GRACE_MS;", ""),
-           ("mms_command.c", '" if p>0 and g%2==1 and f%2==0 then w=p+tonumber(ARGV[3]) end\\n"', '" w=l\\n"')),
+           ("mms_script.c", '" if p>0 and g%2==1 and f%2==0 then w=p+tonumber(ARGV[3]) end\\n"', '" w=l\\n"')),
     Mutant("tombstone-out-of-the-order", "order", None,
            ("mms_record.c", "\tif (a->tombstone != b->tombstone) {\n\t\treturn a->tombstone ? 1 : -1;\n\t}\n", ""),
-           ("mms_command.c", '\t"elseif f%2~=g%2 then n=g%2==1\\n" \\\n', "")),
+           ("mms_script.c", '\t"elseif f%2~=g%2 then n=g%2==1\\n" \\\n', "")),
     Mutant("tie-break-swapped-here", "order", "clocks",
            ("mms_record.c", "return compare_numbers(a->writer, b->writer);", "return compare_numbers(b->writer, a->writer);")),
     Mutant("tie-break-swapped-on-the-server", "order", "clocks",
-           ("mms_command.c", '"elseif a5~=b5 then n=b5>a5\\n"', '"elseif a5~=b5 then n=b5<a5\\n"'),
-           ("mms_command.c", '"elseif a6~=b6 then n=b6>a6\\n"', '"elseif a6~=b6 then n=b6<a6\\n"')),
+           ("mms_script.c", '"elseif a5~=b5 then n=b5>a5\\n"', '"elseif a5~=b5 then n=b5<a5\\n"'),
+           ("mms_script.c", '"elseif a6~=b6 then n=b6>a6\\n"', '"elseif a6~=b6 then n=b6<a6\\n"')),
     Mutant("stamp-not-above-what-was-read", "hlc", "clocks",
            ("mms_store.c", "has_base ? answer->header.version.hlc : 0,", "has_base ? 0 : 0,")),
     Mutant("oldest-copy-read", "read", None,
@@ -84,13 +85,10 @@ MUTANTS = [
             "\t\tif (i == 0 && mms_mailbox_distance(link->ack_position, lowest) > 0) {")),
     Mutant("watch-of-another-connection", "watch", "empty",
            ("mms_watch.c", "client->watches[watching->node].standing && sound", "sound")),
-    Mutant("own-keys-compared-once", "repair", "crash",
-           ("mms_repair.c", "\tif ((done | target) == all_mask(office)) {\n"
-            "\t\treturn done == all_mask(office) || ready == all_mask(office);\n\t}\n",
-            "\tif (done == all_mask(office)) {\n\t\treturn true;\n\t}\n")),
 ]
 
-NOT_BUILT = {
-    "h": "behind markers are set, but nobody scans by them yet: without them nothing is lost that is kept today",
-    "j": "a new mapping does not take itself for dirty yet: there is nothing to take out",
+# Taken out and not found in 40000 schedules; run names them, so that nobody takes them for shown.
+UNSEEN = {
+    "h": "scan behind a dead host's marker: the sweep after its death (rule j) brings the same records",
+    "g": "version in mms_hints_settle(): a hint that becomes newer while its delivery is under way",
 }
