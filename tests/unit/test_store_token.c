@@ -1,0 +1,307 @@
+/* Stores of several hosts with read = session-token: what a visitor is told, when one node is enough, and how far a write
+ * goes. No replicator runs: mirrors never arrive unless a test writes everywhere, and closed sequences are put by hand. */
+#include "store.h"
+
+#include "mms_closed.h"
+#include "mms_visit.h"
+
+#define ID "visitor"
+
+static const struct mms_token_signer unsigned_ones = { NULL, NULL };
+
+/* A host whose local node is node `first`. */
+static struct host *token_host(const char *name)
+{
+	struct host *host = host_new(3, name);
+
+	host->client->settings.read_mode = MMS_READ_TOKEN;
+	return host;
+}
+
+static void begin(struct request *request, struct host *host, const struct mms_token *token)
+{
+	char text[MMS_TOKEN_TEXT_MAX];
+	struct mms_token copy;
+
+	request_begin(request, host);
+	if (token != NULL) {
+		copy = *token;
+		mms_token_set_add(mms_visit_came(mms_store_visit(request->store)),
+				(struct mms_slice){ text, mms_token_encode(&copy, &unsigned_ones, text) }, &unsigned_ones);
+	}
+	assert_int_equal(request_read(request, ID), MMS_OK);
+}
+
+static struct mms_token token_of(struct request *request, bool last)
+{
+	struct mms_token token;
+
+	assert_true(mms_visit_token(mms_store_visit(request->store), last, &token));
+	return token;
+}
+
+static void announce(struct request *request)
+{
+	mms_visit_announced(mms_store_visit(request->store));
+}
+
+/* A page that writes and tells of it: the token that it leaves. */
+static struct mms_token page(struct host *host, const struct mms_token *token, const char *payload)
+{
+	struct request request;
+	struct mms_token left;
+
+	begin(&request, host, token);
+	announce(&request);
+	if (payload != NULL) {
+		assert_int_equal(request_write(&request, ID, payload), MMS_OK);
+	}
+	left = token_of(&request, true);
+	request_end(&request);
+	return left;
+}
+
+static struct host *fresh_host(void)
+{
+	struct host *host;
+
+	rig_fresh();
+	host = token_host("web1");
+	host_meet(host);
+	return host;
+}
+
+static uint64_t local_reads(const struct host *host)
+{
+	return host_metric(host, MMS_METRIC_token_local_reads);
+}
+
+static void what_was_written_is_enough_for_its_writer(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one");
+	struct request request;
+
+	(void)state;
+	assert_false(token.pending);
+	assert_false(token.uncertain);
+	assert_int_equal(local_reads(host), 0);
+	begin(&request, host, &token);
+	assert_true(request_got(&request, "one"));
+	assert_int_equal(local_reads(host), 1);
+	request_end(&request);
+	host_free(host);
+}
+
+static void an_announced_write_stays_local_and_others_go_everywhere(void **state)
+{
+	struct host *host = fresh_host();
+	struct request request;
+
+	(void)state;
+	begin(&request, host, NULL);
+	assert_true(token_of(&request, false).pending);
+	announce(&request);
+	assert_int_equal(request_write(&request, ID, "one"), MMS_OK);
+	assert_true(node_has(0, ID, "one", NULL));
+	assert_false(node_has(1, ID, "one", NULL));
+	/* The second write of the request, and nobody can be told. */
+	assert_int_equal(request_write(&request, ID, "two"), MMS_OK);
+	for (unsigned node = 0; node < 3; node++) {
+		assert_true(node_has(node, ID, "two", NULL));
+	}
+	assert_int_equal(host_metric(host, MMS_METRIC_token_wide_writes), 1);
+	/* The third, and the headers have not gone yet. */
+	mms_visit_can_announce(mms_store_visit(request.store), true);
+	assert_int_equal(request_write(&request, ID, "three"), MMS_OK);
+	assert_false(node_has(1, ID, "three", NULL));
+	request_end(&request);
+	begin(&request, host, NULL);
+	assert_int_equal(request_write(&request, ID, "four"), MMS_OK); /* not announced at all */
+	assert_true(node_has(2, ID, "four", NULL));
+	request_end(&request);
+	host_free(host);
+}
+
+static void the_reserved_version_is_the_one_that_is_written(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_version reserved;
+	struct request request;
+	struct mms_token left;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	begin(&request, host, NULL);
+	reserved = token_of(&request, false).reserved;
+	announce(&request);
+	assert_int_equal(request_write(&request, ID, "two"), MMS_OK);
+	left = token_of(&request, true);
+	assert_int_equal(mms_version_compare(&left.read, &reserved), 0);
+	request_end(&request);
+	host_free(host);
+}
+
+/* Puts our closed sequence on the local node. */
+static void close_up_to(struct host *host, uint64_t above, uint64_t highest)
+{
+	const uint64_t mapping = (uint64_t)host->settings.host_hash << 32 | host->shm->mapping_random;
+	struct mms_closed closed = { .above = above, .highest = highest };
+	unsigned char value[MMS_CLOSED_VALUE_MAX];
+	char key[MMS_PREFIX_MAX + MMS_CLOSED_KEY_EXTRA];
+
+	(void)mms_closed_key("", mapping, key, sizeof key);
+	node_put_bytes(0, key, value, mms_closed_encode(&closed, mapping, value));
+}
+
+static void a_page_that_only_looked_is_enough_once_it_is_closed(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token pending, left = page(host, NULL, "one");
+	struct request request;
+	uint64_t before;
+
+	(void)state;
+	begin(&request, host, &left);
+	pending = token_of(&request, false);
+	request_end(&request);
+	before = local_reads(host);
+	(void)page(host, &pending, NULL);
+	assert_int_equal(local_reads(host), before);
+	close_up_to(host, 0, pending.reserved.sequence - 1);
+	(void)page(host, &pending, NULL);
+	assert_int_equal(local_reads(host), before);
+	close_up_to(host, pending.reserved.sequence, pending.reserved.sequence + 5);
+	(void)page(host, &pending, NULL);
+	assert_int_equal(local_reads(host), before);
+	close_up_to(host, pending.reserved.sequence - 1, pending.reserved.sequence);
+	(void)page(host, &pending, NULL);
+	assert_int_equal(local_reads(host), before + 1);
+	host_free(host);
+}
+
+static void an_incomplete_node_is_never_enough(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one");
+
+	(void)state;
+	atomic_store(&host->cluster->nodes[0].complete, 0);
+	(void)page(host, &token, NULL);
+	assert_int_equal(local_reads(host), 0);
+	atomic_store(&host->cluster->nodes[0].complete, 1);
+	(void)page(host, &token, NULL);
+	assert_int_equal(local_reads(host), 1);
+	host_free(host);
+}
+
+static void what_could_not_be_seen_stays_the_least(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token pending, unseen, later;
+	struct request request;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	begin(&request, host, NULL);
+	pending = token_of(&request, false); /* may have been written on another host, whose node is away */
+	request_end(&request);
+	host_open_breaker(host, 2, MMS_FAULT_HARD);
+	unseen = page(host, &pending, NULL);
+	assert_int_equal(mms_version_compare(&unseen.read, &pending.reserved), 0);
+	assert_false(unseen.uncertain);
+	later = page(host, &unseen, NULL);
+	assert_int_equal(local_reads(host), 0);
+	assert_int_equal(mms_version_compare(&later.read, &pending.reserved), 0);
+	/* Without a token nobody knows what is the least. */
+	later = page(host, NULL, NULL);
+	assert_true(later.uncertain);
+	assert_false(later.pending);
+	(void)page(host, &later, NULL);
+	assert_int_equal(local_reads(host), 0);
+	memset(&host->cluster->nodes[2].breaker, 0, sizeof host->cluster->nodes[2].breaker);
+	later = page(host, &later, NULL);
+	assert_false(later.uncertain); /* all have answered */
+	(void)page(host, &later, NULL);
+	assert_int_equal(local_reads(host), 1);
+	host_free(host);
+}
+
+static void a_write_beside_another_request_goes_everywhere(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_client *other_thread;
+	struct request one, two;
+	struct host second;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	other_thread = mms_client_new(host->shm, &host->settings, host->client->fingerprint, NULL);
+	assert_non_null(other_thread);
+	other_thread->settings.read_mode = MMS_READ_TOKEN;
+	second = *host;
+	second.client = other_thread;
+	begin(&one, host, NULL);
+	announce(&one);
+	begin(&two, &second, NULL);
+	request_end(&two); /* over before the write, and its answer may come after it */
+	assert_int_equal(request_write(&one, ID, "two"), MMS_OK);
+	assert_true(node_has(1, ID, "two", NULL));
+	assert_true(node_has(2, ID, "two", NULL));
+	request_end(&one);
+	mms_client_free(other_thread);
+	host_free(host);
+}
+
+static void a_forked_child_has_nothing_reserved(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_version reserved;
+	struct request request;
+	struct mms_token left;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	begin(&request, host, NULL);
+	reserved = token_of(&request, false).reserved;
+	announce(&request);
+	mms_client_drop_connections(host->client); /* as a child does that notices what it is */
+	assert_int_equal(request_write(&request, ID, "two"), MMS_OK);
+	left = token_of(&request, true);
+	assert_true(mms_version_compare(&left.read, &reserved) > 0);
+	assert_true(node_has(2, ID, "two", NULL));
+	request_end(&request);
+	host_free(host);
+}
+
+static void stamps_are_above_authentic_tokens_alone(void **state)
+{
+	static const uint64_t ahead = UINT64_C(60000) << 16; /* a minute */
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one"), left;
+	uint64_t seen = token.read.hlc;
+
+	(void)state;
+	token.pending = true;
+	token.reserved.hlc = seen + ahead;
+	left = page(host, &token, "two");
+	assert_true(left.read.hlc < seen + ahead);
+	host_free(host);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_written_is_enough_for_its_writer),
+		cmocka_unit_test(an_announced_write_stays_local_and_others_go_everywhere),
+		cmocka_unit_test(the_reserved_version_is_the_one_that_is_written),
+		cmocka_unit_test(a_page_that_only_looked_is_enough_once_it_is_closed),
+		cmocka_unit_test(an_incomplete_node_is_never_enough),
+		cmocka_unit_test(what_could_not_be_seen_stays_the_least),
+		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
+		cmocka_unit_test(a_forked_child_has_nothing_reserved),
+		cmocka_unit_test(stamps_are_above_authentic_tokens_alone),
+	};
+
+	return rig_run(tests);
+}
