@@ -48,7 +48,9 @@ static void refuse(int stage, const char *name, const char *why)
 {
 	int level = stage == ZEND_INI_STAGE_STARTUP ? E_CORE_WARNING : E_WARNING;
 
-	zend_error(level, "mmsession: %s: %s; %s", name, why,
+	/* Some reasons begin with the setting's name themselves. */
+	zend_error(level, "mmsession: %s%s%s; %s", strncmp(why, name, strlen(name)) == 0 ? "" : name,
+			strncmp(why, name, strlen(name)) == 0 ? "" : ": ", why,
 			stage == ZEND_INI_STAGE_STARTUP ? "the default is used" : "the old value stays");
 }
 

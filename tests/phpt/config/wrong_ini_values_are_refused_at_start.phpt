@@ -49,6 +49,7 @@ ini_set('mmsession.budget_ms', '333');
 $messages = mms_messages(function () { return ini_set('mmsession.budget_ms', '0'); }, $result);
 mms_is(false, $result, 'ini_set of a wrong value');
 mms_ok(count($messages) === 1 && strpos($messages[0], 'from 1 to 60000') !== false, implode(' / ', $messages));
+mms_is(1, substr_count(implode(' ', $messages), 'mmsession.budget_ms'), 'the setting is named once');
 mms_is('333', ini_get('mmsession.budget_ms'), 'the old value stays');
 
 echo "ok\n";
