@@ -2,6 +2,7 @@
  * moment agree on the id of the one that came first. */
 #include "mms_greeting.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "mms_identity.h"
@@ -137,11 +138,62 @@ static void on_marker(struct mms_link *link, void *context, uint64_t token, stru
 	become_ready(link, &identity);
 }
 
+/* One server under two addresses would count as two copies. Same marker and same run_id: not a copied dump. */
+static bool are_one_server(const struct mms_link *one, const struct mms_identity *identity, const struct mms_link *other)
+{
+	const struct mms_node_sh *node = mms_link_node(other);
+
+	return one != other && mms_link_ready(other) && identity->node_id != 0
+			&& atomic_load(&node->node_id) == identity->node_id && atomic_load(&node->run_hash) == identity->run_hash;
+}
+
+/* The first entry of the list stays. True when it is not this one. */
+static bool refuse_twins(struct mms_link *link, const struct mms_identity *identity)
+{
+	struct mms_office *office = link->office;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *other = &office->links[i], *later = i < link->index ? link : other;
+		const struct mms_node_config *first = &office->settings->nodes[later == link ? i : link->index];
+		char text[256];
+
+		if (!are_one_server(link, identity, other)) {
+			continue;
+		}
+		(void)snprintf(text, sizeof text, "this is the same server as node %s (%s): left out, or it would count as two "
+				"copies; take one of the two out of the list", first->name, first->address);
+		refuse(later, text);
+		if (later == link) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Somebody else's key in the marker's place: the node works and proves nothing. */
+static void say_what_is_no_marker(struct mms_link *link, const struct mms_identity *identity)
+{
+	const struct mms_node_config *config = &link->office->settings->nodes[link->index];
+	struct mms_error error;
+
+	if (identity->node_id != 0 || link->marker[0] == '\0') {
+		return;
+	}
+	mms_error_set(&error, "node %s (%s): the key %s:node holds something that is not mmsession's, so the node never counts as "
+			"complete: delete it, or give mmsession.prefix a value of its own", config->name, config->address,
+			link->office->settings->prefix);
+	mms_breaker_note(&mms_link_node(link)->breaker, error.text, mms_clock_wall());
+}
+
 static void become_ready(struct mms_link *link, const struct mms_identity *identity)
 {
 	struct mms_office *office = link->office;
 	struct mms_node_sh *node = mms_link_node(link);
 
+	if (refuse_twins(link, identity)) {
+		return;
+	}
+	say_what_is_no_marker(link, identity);
 	if (mms_identity_changed(node, identity)) {
 		/* Rule f: what the old incarnation of this node acknowledged is worth nothing, to us, to a request thread, or to a
 		 * successor of ours; and whatever others miss, this one misses too. */

@@ -180,6 +180,52 @@ static void a_full_server_is_usable_and_proves_nothing(void **state)
 	desk_close(desk);
 }
 
+/* In whatever order they are met, the first of the list stays. */
+static void one_server_under_two_addresses_is_one_node(void **state)
+{
+	struct mms_settings settings;
+	char text[1024], error[MMS_BREAKER_TEXT_SIZE];
+
+	(void) state;
+	for (unsigned first = 0; first < 2; first++) {
+		struct desk *desk;
+
+		rig_fresh();
+		(void) snprintf(text, sizeof(text), "unix://%s?name=one unix:///.%s?name=same", rig_servers[0].socket_path,
+				rig_servers[0].socket_path);
+		settings_from(&settings, text, "web1");
+		desk = desk_open(host_with(&settings, 1u << 20));
+		greet(desk, first);
+		desk_await(desk, mms_link_ready(desk_link(desk, first)));
+		greet(desk, 1 - first);
+		desk_await(desk, !mms_breaker_allows_read(desk_breaker(desk, 1)));
+		desk_await(desk, mms_link_ready(desk_link(desk, 0)));
+		assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+		(void) mms_breaker_last_error(desk_breaker(desk, 1), error, sizeof(error));
+		assert_non_null(strstr(error, "same"));
+		assert_non_null(strstr(error, "same server as node one"));
+		desk_close(desk);
+	}
+}
+
+static void what_is_no_marker_is_named(void **state)
+{
+	char error[MMS_BREAKER_TEXT_SIZE];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	node_do(0, "SET", MARKER, "hello world");
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 0);
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	(void) mms_breaker_last_error(desk_breaker(desk, 0), error, sizeof(error));
+	assert_non_null(strstr(error, MARKER));
+	assert_non_null(strstr(error, "delete it"));
+	desk_close(desk);
+}
+
 static void two_good_greetings_close_a_breaker(void **state)
 {
 	struct desk *desk;
@@ -211,6 +257,8 @@ int main(void)
 		cmocka_unit_test(a_node_that_another_host_repaired_is_complete),
 		cmocka_unit_test(a_server_that_may_not_be_asked_is_refused_with_its_reason),
 		cmocka_unit_test(a_full_server_is_usable_and_proves_nothing),
+		cmocka_unit_test(one_server_under_two_addresses_is_one_node),
+		cmocka_unit_test(what_is_no_marker_is_named),
 		cmocka_unit_test(two_good_greetings_close_a_breaker),
 	};
 
