@@ -13,6 +13,8 @@ static void on_info(struct mms_link *link, void *context, uint64_t token, struct
 static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void become_ready(struct mms_link *link, const struct mms_identity *identity);
+static bool found_all(struct mms_link *link, const struct mms_identity *identity);
+static void write_founded(struct mms_office *office);
 
 void mms_greeting_ask(struct mms_link *link)
 {
@@ -50,6 +52,55 @@ static void note_recovery(struct mms_link *link)
 	}
 }
 
+/* With this word of the node all are founded: a first installation. Nothing can be lacking anywhere, and all are complete at
+ * once, for this host; the markers that say so to others follow. */
+static bool found_all(struct mms_link *link, const struct mms_identity *identity)
+{
+	struct mms_office *office = link->office;
+	struct mms_identity complete = *identity;
+
+	if (!mms_identity_all_founded(office->cluster, office->node_count, link->index, identity)
+			|| mms_identity_changed(mms_link_node(link), identity)) {
+		return false;
+	}
+	complete.complete = true;
+	(void)mms_identity_publish(mms_link_node(link), &complete);
+	for (unsigned i = 0; i < office->node_count; i++) {
+		atomic_store(&office->cluster->nodes[i].complete, 1);
+	}
+	return true;
+}
+
+static void on_founded(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void)context;
+	(void)token;
+	if (replies != NULL && mms_reply_integer(replies[0]) == 1) {
+		link->marker[strlen(link->marker) - 1] = '0' + MMS_MARKER_COMPLETE;
+		atomic_store(&mms_link_node(link)->founded, 0);
+	}
+}
+
+static void write_founded(struct mms_office *office)
+{
+	char key[MMS_MARKER_KEY_MAX], value[MMS_MARKER_VALUE_MAX];
+	struct mms_command command;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *link = &office->links[i];
+		size_t len = strlen(link->marker);
+
+		if (!mms_link_ready(link) || len == 0 || link->marker[len - 1] != '0' + MMS_MARKER_FOUNDED) {
+			continue;
+		}
+		(void)snprintf(value, sizeof value, "%.*s%d", (int)len - 1, link->marker, MMS_MARKER_COMPLETE);
+		mms_command_init(&command);
+		mms_command_replace_if(&command, (struct mms_slice){ key, mms_identity_marker_key(office->settings, key,
+				sizeof key) }, mms_slice_of(link->marker), mms_slice_of(value), 0);
+		(void)mms_link_request(link, &command, on_founded, NULL, 0);
+	}
+}
+
 static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_identity identity;
@@ -72,7 +123,9 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 	if (mms_reply_type(replies[0]) == MMS_REPLY_STRING) {
 		mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[0]));
 		mms_identity_judge(mms_reply_text(replies[0]), link->run_id, &identity);
-		(void)mms_identity_publish(mms_link_node(link), &identity);
+		if (!found_all(link, &identity)) {
+			(void)mms_identity_publish(mms_link_node(link), &identity);
+		}
 	}
 }
 
@@ -106,7 +159,8 @@ static void on_info(struct mms_link *link, void *context, uint64_t token, struct
 		return;
 	}
 	/* A node that this host knew and that has lost its marker was emptied: it starts incomplete. */
-	if (mms_identity_propose(link->run_id, atomic_load(&mms_link_node(link)->node_id) == 0, value) != MMS_OK) {
+	if (mms_identity_propose(link->run_id, atomic_load(&mms_link_node(link)->node_id) == 0 ? MMS_MARKER_FOUNDED
+			: MMS_MARKER_INCOMPLETE, value) != MMS_OK) {
 		refuse(link, "no random bytes for a node id");
 		return;
 	}
@@ -189,6 +243,7 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 {
 	struct mms_office *office = link->office;
 	struct mms_node_sh *node = mms_link_node(link);
+	bool founded;
 
 	if (refuse_twins(link, identity)) {
 		return;
@@ -206,9 +261,15 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 			office->links[i].marker_mask &= ~(UINT64_C(1) << link->index);
 		}
 	}
-	(void)mms_identity_publish(node, identity);
+	founded = found_all(link, identity);
+	if (!founded) {
+		(void)mms_identity_publish(node, identity);
+	}
 	link->state = MMS_LINK_READY;
 	link->ready_since = office->now;
+	if (founded) {
+		write_founded(office);
+	}
 	link->marker_checked = office->now;
 	link->hint_cursor = 0;
 	link->hint_rounds = 0;

@@ -117,27 +117,41 @@ enum mms_status mms_identity_parse_info(struct mms_slice info, char run_id[MMS_R
 	return MMS_OK;
 }
 
-enum mms_status mms_identity_propose(const char *run_id, bool complete, char out[MMS_MARKER_VALUE_MAX])
+enum mms_status mms_identity_propose(const char *run_id, enum mms_marker_flag flag, char out[MMS_MARKER_VALUE_MAX])
 {
 	uint64_t id = 0;
 	enum mms_status status = mms_random_bytes(&id, sizeof id);
 
-	(void)snprintf(out, MMS_MARKER_VALUE_MAX, "%016" PRIx64 " %s %d", id == 0 ? 1 : id, run_id, complete ? 1 : 0);
+	(void)snprintf(out, MMS_MARKER_VALUE_MAX, "%016" PRIx64 " %s %d", id == 0 ? 1 : id, run_id, (int)flag);
 	return status;
 }
 
 void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_identity *out)
 {
 	char value[MMS_MARKER_VALUE_MAX], marked_run_id[MMS_RUN_ID_MAX + 1];
-	int complete = 0;
+	int flag = 0;
 
 	*out = (struct mms_identity){ .run_hash = hash_text(run_id) };
 	mms_text_copy(value, sizeof value, marker);
-	if (sscanf(value, "%16" SCNx64 " %40s %d", &out->node_id, marked_run_id, &complete) != 3) {
+	if (sscanf(value, "%16" SCNx64 " %40s %d", &out->node_id, marked_run_id, &flag) != 3) {
 		out->node_id = 0;
 		return;
 	}
-	out->complete = out->node_id != 0 && complete == 1 && strcmp(marked_run_id, run_id) == 0;
+	if (out->node_id != 0 && strcmp(marked_run_id, run_id) == 0) {
+		out->complete = flag == MMS_MARKER_COMPLETE;
+		out->founded = flag == MMS_MARKER_FOUNDED;
+	}
+}
+
+bool mms_identity_all_founded(const struct mms_cluster_sh *cluster, unsigned node_count, unsigned index,
+		const struct mms_identity *identity)
+{
+	for (unsigned i = 0; i < node_count; i++) {
+		if (i == index ? !identity->founded : atomic_load(&cluster->nodes[i].founded) == 0) {
+			return false;
+		}
+	}
+	return true;
 }
 
 bool mms_identity_changed(const struct mms_node_sh *node, const struct mms_identity *identity)
@@ -156,6 +170,7 @@ bool mms_identity_publish(struct mms_node_sh *node, const struct mms_identity *i
 		atomic_store(&node->node_id, identity->node_id);
 	}
 	atomic_store(&node->complete, identity->complete && !changed ? 1 : 0);
+	atomic_store(&node->founded, identity->founded ? 1 : 0);
 	atomic_store(&node->run_hash, identity->run_hash);
 	return changed;
 }

@@ -1,7 +1,9 @@
 /* Who a node is: id and completeness from its marker key `<prefix>:node`, and the server's run_id. Hosts agree on nodes by
  * this id, never by index or address.
  *
- * Marker value: "<id, 16 hex digits> <run_id> <1 complete | 0>". The first host to meet a node makes it (SET NX). It is
+ * Marker value: "<id, 16 hex digits> <run_id> <2 founded | 1 complete | 0>". The first host to meet a node makes it (SET NX):
+ * as founded, if it never knew that node, for then it may be a first installation. Nodes that are all founded are all
+ * complete; one founded among others that are not was emptied, or is new, and is incomplete. It is founded or
  * complete only while the marker's run_id is the server's current one: a restart, empty or from an old dump, makes a node
  * incomplete, and "no such session" from it proves nothing (docs/protocol.md, rules b and e). Making it complete again is
  * the repair scan's business. Texts and numbers only: who asks the node is mms_greeting (replicator) or mms_meeting
@@ -26,7 +28,10 @@ struct mms_identity {
 	uint64_t node_id;  /* 0 = unknown: no marker could be read or made */
 	uint64_t run_hash; /* of run_id, never 0 */
 	bool complete;
+	bool founded;      /* by a host that never knew it: complete as soon as all nodes are known to be */
 };
+
+enum mms_marker_flag { MMS_MARKER_INCOMPLETE = 0, MMS_MARKER_COMPLETE = 1, MMS_MARKER_FOUNDED = 2 };
 
 /* Keys of ours that are no sessions: `<prefix>:node`, `<prefix>:lives`, `<prefix>:behind`. Return the length. */
 size_t mms_identity_marker_key(const struct mms_settings *settings, char *out, size_t size);
@@ -54,10 +59,14 @@ enum mms_status mms_identity_parse_info(struct mms_slice info, char run_id[MMS_R
 		struct mms_error *error);
 
 /* A marker for a node that has none, with a new random id. */
-enum mms_status mms_identity_propose(const char *run_id, bool complete, char out[MMS_MARKER_VALUE_MAX]);
+enum mms_status mms_identity_propose(const char *run_id, enum mms_marker_flag flag, char out[MMS_MARKER_VALUE_MAX]);
 
 /* What a marker (empty = none) and the server's run_id say. */
 void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_identity *out);
+
+/* Are all nodes of the cluster founded, the one at index by this word of it? Then each is complete. */
+bool mms_identity_all_founded(const struct mms_cluster_sh *cluster, unsigned node_count, unsigned index,
+		const struct mms_identity *identity);
 
 /* Is this another node, or another incarnation, than was known? */
 bool mms_identity_changed(const struct mms_node_sh *node, const struct mms_identity *identity);

@@ -52,6 +52,7 @@ static void learn(struct meeting *meeting, unsigned node)
 {
 	struct mms_fanout *fanout = meeting->fanout;
 	struct mms_fanout_slot *slot = &fanout->slots[node];
+	struct mms_cluster_sh *cluster = fanout->client->cluster;
 	struct mms_slice key = { meeting->key, meeting->key_len };
 	char run_id[MMS_RUN_ID_MAX + 1], value[MMS_MARKER_VALUE_MAX];
 	struct mms_identity identity;
@@ -61,7 +62,7 @@ static void learn(struct meeting *meeting, unsigned node)
 		return;
 	}
 	mms_identity_judge(mms_reply_text(slot->replies[1]), run_id, &identity);
-	if (mms_reply_type(slot->replies[1]) == MMS_REPLY_NIL && mms_identity_propose(run_id, true, value) == MMS_OK) {
+	if (mms_reply_type(slot->replies[1]) == MMS_REPLY_NIL && mms_identity_propose(run_id, MMS_MARKER_FOUNDED, value) == MMS_OK) {
 		mms_command_init(&meeting->command);
 		mms_command_set_once(&meeting->command, key, mms_slice_of(value));
 		if (!mms_fanout_ask(fanout, node, &meeting->command, wait_us(fanout->client))) {
@@ -74,7 +75,14 @@ static void learn(struct meeting *meeting, unsigned node)
 		mms_identity_judge(mms_reply_text(slot->replies[1]), run_id, &identity);
 	}
 	/* The replicator may have been faster; it is the one that notices changes. */
-	if (atomic_load(&fanout->client->cluster->nodes[node].run_hash) == 0) {
-		(void)mms_identity_publish(&fanout->client->cluster->nodes[node], &identity);
+	if (atomic_load(&cluster->nodes[node].run_hash) != 0) {
+		return;
+	}
+	identity.complete = identity.complete
+			|| mms_identity_all_founded(cluster, fanout->client->settings.node_count, node, &identity);
+	(void)mms_identity_publish(&cluster->nodes[node], &identity);
+	/* The last one makes all of them complete, if nobody ever saw any before; the replicator tells other hosts. */
+	for (unsigned i = 0; identity.founded && identity.complete && i < fanout->client->settings.node_count; i++) {
+		atomic_store(&cluster->nodes[i].complete, 1);
 	}
 }

@@ -92,6 +92,14 @@ static inline void desk_turn(struct desk *desk)
 	nap_us(200);
 }
 
+/* Turns the loop until nothing is asked any more. */
+static inline void desk_quiet(struct desk *desk)
+{
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		desk_await(desk, desk->office.links[node].request_count == 0);
+	}
+}
+
 static inline struct mms_link *desk_link(struct desk *desk, unsigned node)
 {
 	return &desk->office.links[node];

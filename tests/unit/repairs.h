@@ -78,10 +78,29 @@ static inline void begin_with(struct host *host)
 	}
 }
 
+static inline bool is_complete(unsigned node)
+{
+	return atomic_load(&desk->host->cluster->nodes[node].complete) == 1;
+}
+
+static inline bool marker_says_complete(unsigned node)
+{
+	struct mms_reply *reply = node_ask(node, "GET", MARKER);
+	const struct mms_slice text = mms_reply_text(reply);
+	const bool complete = text.len > 2 && memcmp(text.ptr + text.len - 2, " 1", 2) == 0;
+
+	mms_reply_free(reply);
+	return complete;
+}
+
 static inline void begin(unsigned nodes)
 {
 	rig_fresh();
 	begin_with(host_new(nodes, "web1"));
+	for (unsigned node = 0; node < nodes; node++) {
+		assert_true(is_complete(node));
+		desk_await(desk, marker_says_complete(node));
+	}
 }
 
 static inline void end(void)
@@ -95,27 +114,12 @@ static inline void end(void)
 	desk_close(desk);
 }
 
-static inline bool is_complete(unsigned node)
-{
-	return atomic_load(&desk->host->cluster->nodes[node].complete) == 1;
-}
-
 /* As after a restart without persistence. */
 static inline void empty(unsigned node)
 {
 	node_do(node, "FLUSHALL");
 	greet(node);
 	assert_false(is_complete(node));
-}
-
-static inline bool marker_says_complete(unsigned node)
-{
-	struct mms_reply *reply = node_ask(node, "GET", MARKER);
-	const struct mms_slice text = mms_reply_text(reply);
-	const bool complete = text.len > 2 && memcmp(text.ptr + text.len - 2, " 1", 2) == 0;
-
-	mms_reply_free(reply);
-	return complete;
 }
 
 static inline void await_no_lease(unsigned node)

@@ -14,6 +14,7 @@ static void greet(unsigned node)
 	mms_link_connect(desk_link(desk, node));
 	mms_greeting_ask(desk_link(desk, node));
 	desk_await(desk, mms_link_ready(desk_link(desk, node)));
+	desk_quiet(desk);
 }
 
 static void begin_with(struct host *host)

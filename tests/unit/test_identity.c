@@ -126,8 +126,8 @@ static void a_proposal_is_judged_as_it_was_meant(void **state)
 	char marker[MMS_MARKER_VALUE_MAX], other[MMS_MARKER_VALUE_MAX];
 
 	(void) state;
-	assert_int_equal(mms_identity_propose(RUN_A, true, marker), MMS_OK);
-	assert_int_equal(mms_identity_propose(RUN_A, false, other), MMS_OK);
+	assert_int_equal(mms_identity_propose(RUN_A, MMS_MARKER_COMPLETE, marker), MMS_OK);
+	assert_int_equal(mms_identity_propose(RUN_A, MMS_MARKER_INCOMPLETE, other), MMS_OK);
 	assert_true(judged(marker, RUN_A).complete);
 	assert_false(judged(other, RUN_A).complete);
 	assert_true(judged(marker, RUN_A).node_id != 0);

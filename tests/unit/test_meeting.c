@@ -183,9 +183,33 @@ static void a_node_that_falls_silent_is_left_unknown(void **state)
 	meet(host, 1);
 	assert_false(is_known(host, 0));
 	meet(host, 1);
-	assert_true(is_complete(host, 0));
+	assert_true(is_known(host, 0));
+	assert_false(is_complete(host, 0)); /* nothing is known of the other yet: this may be no first installation */
+	meet(host, 3);
+	assert_true(is_complete(host, 0) && is_complete(host, 1));
 	host_free(host);
 	fake_free(fake);
+}
+
+/* Emptied while no PHP ran here, or new among others: who meets it never knew it. */
+static void a_node_without_marker_among_others_is_incomplete(void **state)
+{
+	struct host *first, *second;
+
+	(void) state;
+	rig_fresh();
+	first = host_new(3, "web1");
+	meet(first, 7);
+	node_do(1, "FLUSHALL");
+	node_do(0, "SET", MARKER, "00000000000000aa 0123456789012345678901234567890123456789 1");
+	second = host_new(3, "web2");
+	meet(second, 7);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(is_known(second, i));
+		assert_false(is_complete(second, i));
+	}
+	host_free(first);
+	host_free(second);
 }
 
 int main(void)
@@ -200,6 +224,7 @@ int main(void)
 		cmocka_unit_test(a_node_that_refuses_info_stays_unknown),
 		cmocka_unit_test(a_node_that_takes_no_marker_proves_nothing),
 		cmocka_unit_test(a_node_that_falls_silent_is_left_unknown),
+		cmocka_unit_test(a_node_without_marker_among_others_is_incomplete),
 	};
 
 	return rig_run(tests);

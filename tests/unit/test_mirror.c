@@ -16,6 +16,7 @@ static void begin(unsigned nodes)
 		mms_greeting_ask(desk_link(desk, node));
 		desk_await(desk, mms_link_ready(desk_link(desk, node)));
 	}
+	desk_quiet(desk);
 }
 
 static void end(void)

@@ -262,6 +262,7 @@ static void a_foreign_key_on_one_node_is_an_uncertain_miss(void **state)
 	(void) state;
 	rig_fresh();
 	host = host_new(2, "web1");
+	read_id(host, "none");
 	for (unsigned i = 0; i < 2; i++) {
 		node_do(i, "RPUSH", RIG_PREFIX "s", "a list");
 		read_id(host, "s");

@@ -41,6 +41,7 @@ static void become_ready(unsigned node)
 {
 	tend(node);
 	desk_await(desk, mms_link_ready(link_of(node)));
+	desk_quiet(desk);
 }
 
 static void a_closed_node_is_connected_and_greeted(void **state)
@@ -58,6 +59,7 @@ static void a_closed_node_is_connected_and_greeted(void **state)
 	tend(0);
 	assert_int_equal(link_of(0)->request_count, 1); /* one greeting */
 	desk_await(desk, mms_link_ready(link_of(0)));
+	desk_quiet(desk);
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].complete), 1);
 	tend(0);
 	assert_int_equal(link_of(0)->request_count, 0);
