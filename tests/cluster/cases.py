@@ -34,7 +34,7 @@ CASES = {
     "C2": ("the older one wins after a split", "F33"),
     "C3": ("one key written on two masters", "pairs"),
     "C4": ("deleted on one, alive on the other", "F34 F48 outage-hints"),
-    "C5": ("a late write brings a logout back", "C5"),
+    "C5": ("a late write brings a logout back", "late-write"),
     "C6": ("two hosts, no third vote", None),
     "C7": ("buffers in a long outage", "F48"),
     "C8": ("stale or missing during lag", "A4 hop"),

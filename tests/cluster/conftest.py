@@ -63,7 +63,7 @@ class Counts:
 
 def pytest_configure(config):
     config.pluginmanager.register(Counts(), "counts")
-    results.begin()
+    results.begin(keep=bool(config.getoption("--only")))
 
 
 @pytest.fixture

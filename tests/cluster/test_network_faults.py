@@ -35,7 +35,7 @@ def _until_first_timeouts(shop, phases, name):
 @pytest.mark.core
 @pytest.mark.row("F07")
 def test_connects_into_nothing_are_paid_once_per_host(cluster, full, size, server):
-    shop, last = cluster(size, 2, program=server, workers=WORKERS, proxied=True), size - 1
+    shop, last = cluster(size, 2, program=server, workers=WORKERS, proxied=[size - 1]), size - 1
     with Phases(shop, full) as phases:
         for turn in range(TURNS):
             phases.run(f"healthy {turn}", seconds(full, 15, 2))
@@ -58,7 +58,7 @@ def test_connects_into_nothing_are_paid_once_per_host(cluster, full, size, serve
 
 @pytest.mark.row("blackholed-peer")
 def test_a_blackholed_peer_slows_only_requests_in_flight(cluster, full):
-    shop = cluster(3, 2, workers=WORKERS, proxied=True)
+    shop = cluster(3, 2, workers=WORKERS, proxied=[2])
     count, length = (6, 20) if full else (3, 1.5)
     with Phases(shop, full) as phases:
         for turn in range(count):
@@ -173,7 +173,9 @@ def test_a_reset_connection_fails_no_request(cluster, new_id, full, faults, node
     shop.wait_equal(10)
 
 
-TAMPERING = [{"verb": "*", "do": "delay", "delay_ms": 130, "share": 0.003},
+# Twice the default's patience, so that a busy machine is not taken for a third dishonest node; the long delay is above it.
+PATIENT = {"read_timeout_ms": 200, "budget_ms": 500}
+TAMPERING = [{"verb": "*", "do": "delay", "delay_ms": 230, "share": 0.003},
              {"verb": "*", "do": "delay", "delay_ms": 30, "share": 0.003},
              {"verb": "*", "do": "twice", "share": 0.003},
              {"verb": "*", "do": "swallow", "share": 0.003}]
@@ -182,7 +184,8 @@ READS_PER_ROUND = 400
 
 @pytest.mark.row("desync")
 def test_late_doubled_and_missing_replies_never_show_another_session(cluster, new_id, full):
-    shop = cluster(3, 2, workers=4, proxied=True, proxied_local=True, fpm={"fpm_global": ["process_control_timeout = 5s"]})
+    shop = cluster(3, 2, workers=4, proxied=True, proxied_local=True, mmsession=PATIENT,
+                   fpm={"fpm_global": ["process_control_timeout = 5s"]})
     mirrors = Mirrors(shop, new_id, 200)
     reads, wrong, missing, failed, slowest, hits = 0, [], 0, [], 0, 0
     for number in range((100000 if full else 10000) // READS_PER_ROUND):
@@ -203,7 +206,7 @@ def test_late_doubled_and_missing_replies_never_show_another_session(cluster, ne
         f"{len(wrong)} {wrong[:2]}; {hits} replies tampered with", not wrong and hits >= reads // 500)
     bar("desync", "with two honest nodes: none read as empty", missing, missing == 0)
     none_failed("desync", failed, "with two honest nodes: 0 failed")
-    bar("desync", "each within budget", ms(slowest), slowest <= 2 * BUDGET_US)
+    bar("desync", "each within budget", ms(slowest), slowest <= 2000 * PATIENT["budget_ms"])
 
 
 @pytest.mark.row("desync")

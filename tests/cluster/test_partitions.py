@@ -176,7 +176,7 @@ def _flap(shop, links, phases, number):
 
 @pytest.mark.row("F36")
 def test_a_flapping_node_is_held_out_longer_each_time(cluster, full):
-    shop = cluster(3, 2, proxied=True)
+    shop = cluster(3, 2, proxied=[2])
     links, length, used = shop.links_to(2), seconds(full, 60, 6), [0, 0]
     rounds = int(length / 0.4)
     with Phases(shop, full) as phases:

@@ -13,7 +13,7 @@ class Cluster:
     """Use as context manager.
 
     hosts: how many. handler: "mmsession" or "phpredis" (a host list, the control). proxied: hosts reach peers
-    through fault proxies, cluster.link(host, node) is the one between the two. proxied_local: the local node too.
+    through fault proxies (True, or only the nodes with these indexes), cluster.link(host, node) is the one between the two. proxied_local: the local node too.
     local_tcp: the local node over TCP instead of its Unix socket. network: Loopback() or Namespaces(n).
     program: kind of server, MMS_SERVER decides when it is None. mmsession: INI settings without their prefix. ini: other settings. fpm: keyword arguments of Host.
     node_settings: command line of every node. node_environments: variables of each node, in their order.
@@ -74,7 +74,8 @@ class Cluster:
                                         **(self._mmsession if mmsession is None else mmsession))
 
     def _url(self, host_index, node, local):
-        if self.proxy and (self._proxied_local if local else self._proxied):
+        through = self._proxied if isinstance(self._proxied, bool) else self.nodes.index(node) in self._proxied
+        if self.proxy and (self._proxied_local if local else through):
             name = self._link_name(host_index, node)
             if not self.proxy.has(name):
                 self.proxy.add(name, (node.host, node.port))

@@ -6,7 +6,7 @@ import tempfile
 PATH = os.environ.get("MMS_RESULTS") or os.path.join(tempfile.gettempdir(), f"mms-results-{os.getuid()}.md")
 _HEAD = """# Results
 
-Written by `MMS_RESULTS=docs/results.md tests/run cluster`; with `MMS_FULL=1` at the length of the fault matrix. Rows F01 to F56
+Written by `MMS_RESULTS=docs/results.md tests/run cluster [row...]`; with `MMS_FULL=1` at the length of the fault matrix. Rows F01 to F56
 are faults, A1 to C15 cases (`tests/cluster/cases.py`), the others have names of their own; each runs alone by its name. The
 control is phpredis with the same nodes as host list. Pass: "missed" is a bar on times that was measured again, "open" a goal
 that is not met yet, "skipped" says why. On three nodes of redis-server unless the row says otherwise.
@@ -14,12 +14,26 @@ that is not met yet, "skipped" says why. On three nodes of redis-server unless t
 | row | bar | measured | control | pass |
 |---|---|---|---|---|
 """
-_lines, _where = [], ""
+_lines, _kept, _where = [], [], ""
 
 
-def begin():
+def begin(keep):
+    """keep: only some rows run; those of an earlier run that the file holds stay until they are measured again."""
+    if keep and os.path.exists(PATH):
+        with open(PATH) as table:
+            text = table.read().split("\n## Cases", 1)[0]
+        _kept.extend(line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| row |"))
     with open(PATH, "w") as table:
         table.write(_HEAD)
+
+
+def _row(line):
+    return line.split("|")[1].strip()
+
+
+def _all():
+    measured = {_row(line) for line in _lines}
+    return _lines + [line for line in _kept if _row(line) not in measured]
 
 
 def on(size, server):
@@ -31,7 +45,7 @@ def on(size, server):
 
 def _order(line):
     """F2 before F10; names last."""
-    row = line.split("|")[1].strip()
+    row = _row(line)
     found = re.match(r"([A-CF])(\d+)(.*)", row)
     return (0, found[1] != "F", found[1], int(found[2]), found[3]) if found else (1, False, row, 0, "")
 
@@ -39,7 +53,7 @@ def _order(line):
 def finish(cases=(), elsewhere=None):
     """cases: name -> (complaint, rows that show it); elsewhere: name -> what to look at instead."""
     with open(PATH, "w") as table:
-        table.write(_HEAD + "".join(line + "\n" for line in sorted(_lines, key=_order)))
+        table.write(_HEAD + "".join(line + "\n" for line in sorted(_all(), key=_order)))
         if cases:
             table.write("\n## Cases\n\n| case | complaint | shown by | pass |\n|---|---|---|---|\n")
         for name in cases:
@@ -50,7 +64,8 @@ def finish(cases=(), elsewhere=None):
 def _verdict(rows):
     """Over all lines of these rows; the last try counts where a bar on times was measured again."""
     wanted = {row.lower() for row in (rows or "").split()}
-    found = [line.rsplit("|", 2)[1].strip() for line in _lines if line.split("|")[1].split("(")[0].strip().lower() in wanted]
+    found = [line.rsplit("|", 2)[1].strip() for line in _all()
+             if _row(line).split("(")[0].strip().lower() in wanted]
     if not found:
         return "not in this run" if rows else "elsewhere"
     return "NO" if "NO" in found else "in part" if "open" in found else "yes"
