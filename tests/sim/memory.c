@@ -12,7 +12,7 @@
 #include "mms_shm.h"
 
 #define REGION_BYTES (UINT64_C(1) << 28)
-#define MAPPINGS_MAX 64
+#define MAPPINGS_MAX 256 /* of the hosts whose PHP is killed again and again within one schedule */
 #define STEP 16
 #define SMALL_CLASSES 64 /* up to 1024 bytes, by 16 */
 #define LARGE_CLASSES 40
@@ -102,6 +102,9 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd,
 		return MAP_FAILED;
 	}
 	mappings[mapping_count] = (struct mapping){ __real_mmap(address, size, protection, flags, fd, offset), size, true };
+	if (mappings[mapping_count].memory == MAP_FAILED) {
+		return MAP_FAILED;
+	}
 	return mappings[mapping_count++].memory;
 }
 

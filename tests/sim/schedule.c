@@ -35,7 +35,7 @@ static const struct profile profiles[] = {
 	{ "flush", FAULT_FLUSH, 0 },
 	{ "empty-cut", FAULT_EMPTY | FAULT_CUT, 0 },
 	{ "restore", FAULT_RESTORE | FAULT_CUT, 1 },
-	{ "php", FAULT_PHP | FAULT_CUT, 2 },
+	{ "php", FAULT_PHP | FAULT_CUT, 0 },
 	{ "chaos", FAULT_CUT | FAULT_RESET | FAULT_SLOW | FAULT_STOP | FAULT_KILL | FAULT_FULL | FAULT_FORGET | FAULT_WORKER
 			| FAULT_FREEZE | FAULT_CLOCK, 2 },
 	{ "all", 0x3fff, 0 },
