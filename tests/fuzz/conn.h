@@ -15,6 +15,7 @@
 #define FUZZ_RUN_ID "0123456789012345678901234567890123456789"
 
 struct mms_conn {
+	uint64_t moved_bytes;
 	struct mms_conn_options options;
 	enum mms_conn_state state;
 	struct mms_reply_reader *reader;
@@ -97,6 +98,11 @@ enum mms_conn_state mms_conn_state(const struct mms_conn *conn)
 int mms_conn_fd(const struct mms_conn *conn)
 {
 	return conn->state == MMS_CONN_CLOSED ? -1 : conn_readable;
+}
+
+uint64_t mms_conn_moved_bytes(const struct mms_conn *conn)
+{
+	return conn->moved_bytes;
 }
 
 bool mms_conn_wants_write(const struct mms_conn *conn)
@@ -197,6 +203,7 @@ enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *
 		conn_answer(conn, verb, keys[0], lens[0]);
 	}
 	conn->outstanding += command->reply_count;
+	conn->moved_bytes += len;
 	return MMS_OK;
 }
 
