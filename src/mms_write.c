@@ -39,6 +39,8 @@ static void judge(struct writing *writing, unsigned node);
 static void hint_missing(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
+static bool is_local_first(const struct writing *writing);
+static uint32_t at_least_two(const struct writing *writing, uint32_t needed);
 
 enum mms_status mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result)
@@ -46,7 +48,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	struct writing *writing = client->scratch;
 	uint32_t needed = order->acks_needed;
 	struct mms_ticket ticket = { 0, false };
-	bool pushed;
+	bool pushed, failed_over = false;
 
 	memset(result, 0, sizeof *result);
 	writing->client = client;
@@ -57,10 +59,11 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->local_slow = mms_slow_local(client);
 	writing->tmp.len = 0;
 	pushed = push(writing, &ticket);
-	if (needed < 2 && client->settings.node_count > 1 && (!pushed || !is_settled(writing))) {
+	if (!pushed || !is_settled(writing) || !is_local_first(writing)) {
 		/* Rule k: no write stays on one node. Nor on a node that has just come back, which other hosts may not read from
-		 * yet: the visitor's next request may go there before the mirror does. */
-		needed = 2;
+		 * yet: the visitor's next request may go there before the mirror does. Nor on another host's local node alone:
+		 * that host may leave it out while it is slow (decision 0012). */
+		needed = at_least_two(writing, needed);
 	}
 	mms_fanout_begin(&writing->fanout, client, deadline);
 	writing->command.part_count = 0;
@@ -78,7 +81,11 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 			break; /* enough, or nobody left to ask */
 		}
 		settle_round(writing, asked);
-		if (!first || (((asked | order->have_mask) & 1) == 0 && !writing->local_slow)) {
+		if ((result->acked_mask & 1) == 0) {
+			needed = at_least_two(writing, needed);
+		}
+		if (!failed_over && !writing->local_slow && ((asked | order->have_mask | result->acked_mask) & 1) == 0) {
+			failed_over = true;
 			mms_client_count(client, MMS_METRIC_failovers);
 		}
 	}
@@ -169,6 +176,16 @@ static bool is_settled(struct writing *writing)
 		}
 	}
 	return true;
+}
+
+static bool is_local_first(const struct writing *writing)
+{
+	return !writing->local_slow && (((writing->order->have_mask & 1) != 0) || mms_client_can_write(writing->client, 0));
+}
+
+static uint32_t at_least_two(const struct writing *writing, uint32_t needed)
+{
+	return needed < 2 && writing->client->settings.node_count > 1 ? 2 : needed;
 }
 
 static int64_t wait_us(const struct mms_client *client)

@@ -124,9 +124,11 @@ static void the_next_usable_node_takes_it(void **state)
 	node_kill(0);
 	host = host_new(3, "web1");
 	assert_int_equal(write_now(host, "s", "data"), MMS_OK);
-	assert_true(result.acked_mask == bit(1));
+	/* Two of them: another host may leave its own node out while that is slow. */
+	assert_true(result.acked_mask == (bit(1) | bit(2)));
 	assert_true(node_holds(1, "s", &written));
-	assert_true(mailbox_last(host).have_mask == bit(1));
+	assert_true(node_holds(2, "s", &written));
+	assert_true(mailbox_last(host).have_mask == (bit(1) | bit(2)));
 	assert_int_equal(host_metric(host, MMS_METRIC_failovers), 1);
 	host_open_breaker(host, 1, MMS_FAULT_WRITE_ONLY);
 	assert_int_equal(write_now(host, "s", "again"), MMS_OK);
