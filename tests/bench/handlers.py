@@ -201,10 +201,11 @@ class Handlers:
     """php.ini files by the handler's name, with the servers' pids whose CPU counts for it."""
 
     def __init__(self, folder):
-        self.folder, self._files, self._pids = folder, {}, {}
+        self.folder, self._files, self._pids, self._made = folder, {}, {}, 0
 
     def add(self, name, settings, pids=()):
-        path = os.path.join(self.folder, f"handler-{len(self._files)}.ini")
+        path = os.path.join(self.folder, f"handler-{self._made}.ini")
+        self._made += 1
         extensions, values = settings
         write_ini(path, extensions, {"max_execution_time": "0", **values})
         self._files[name], self._pids[name] = path, list(pids)
