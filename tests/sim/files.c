@@ -229,6 +229,13 @@ int __wrap_fcntl(int fd, int command, ...)
 	return 0;
 }
 
+int __wrap_fcntl64(int fd, int command, ...)
+{
+	(void)fd;
+	(void)command;
+	return 0;
+}
+
 int __wrap_close(int fd)
 {
 	struct file *file = files_at(fd);

@@ -108,6 +108,12 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd,
 	return mappings[mapping_count++].memory;
 }
 
+/* What mmap() is called where files have 64-bit offsets (hiredis' flags say so). */
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	return __wrap_mmap(address, size, protection, flags, fd, offset);
+}
+
 int __wrap_munmap(void *address, size_t size)
 {
 	return begun ? 0 : __real_munmap(address, size);
