@@ -30,7 +30,9 @@ static int parse(int count, char **arguments, struct options *options)
 	for (int i = 1; i < count; i++) {
 		const char *value = i + 1 < count ? arguments[i + 1] : "";
 
-		if (strcmp(arguments[i], "--trace") == 0) {
+		if (strcmp(arguments[i], "--tokens") == 0) {
+			play_with_tokens = true;
+		} else if (strcmp(arguments[i], "--trace") == 0) {
 			options->tracing = true;
 		} else if (strcmp(arguments[i], "--keep-going") == 0) {
 			options->going_on = true;
@@ -89,7 +91,7 @@ int main(int count, char **arguments)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (parse(count, arguments, &options) != 0) {
-		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--trace] [--keep-going]\n");
+		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--trace] [--keep-going]\n");
 		return 2;
 	}
 	if (options.directed != NULL) {

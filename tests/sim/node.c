@@ -367,12 +367,13 @@ static void set(struct node *node, const struct argument *arguments, unsigned co
 {
 	int64_t expires_at = NODE_NO_EXPIRY;
 
-	if (count == 4 && is(&arguments[3], "NX")) {
-		if (node_find(node, arguments[1].ptr, arguments[1].len) != NULL) {
+	if ((count == 4 && is(&arguments[3], "NX")) || (count == 6 && is(&arguments[5], "XX"))) {
+		if ((node_find(node, arguments[1].ptr, arguments[1].len) != NULL) != (count == 6)) {
 			reply_raw(reply, "$-1\r\n", 5);
 			return;
 		}
-	} else if (count == 5 && is(&arguments[3], "PX")) {
+	}
+	if (count >= 5 && is(&arguments[3], "PX")) {
 		expires_at = sched_now() + number(&arguments[4]) * 1000;
 	}
 	node_set(node, arguments[1].ptr, arguments[1].len, arguments[2].ptr, arguments[2].len, expires_at);
@@ -419,12 +420,17 @@ static void execute(struct node *node, struct connection *connection, const stru
 		reply_printf(reply, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
 	} else if (transaction_takes(node, connection, arguments, count, reply)) {
 		return;
-	} else if (is(verb, "GET")) {
-		entry = node_find(node, arguments[1].ptr, arguments[1].len);
-		if (entry == NULL) {
-			reply_raw(reply, "$-1\r\n", 5);
-		} else {
-			reply_bulk(reply, entry->value, entry->value_len);
+	} else if (is(verb, "GET") || is(verb, "MGET")) {
+		if (is(verb, "MGET")) {
+			reply_printf(reply, "*%u\r\n", count - 1);
+		}
+		for (unsigned i = 1; i < count; i++) {
+			entry = node_find(node, arguments[i].ptr, arguments[i].len);
+			if (entry == NULL) {
+				reply_raw(reply, "$-1\r\n", 5);
+			} else {
+				reply_bulk(reply, entry->value, entry->value_len);
+			}
 		}
 	} else if (is(verb, "GETRANGE")) {
 		size_t end = (size_t)number(&arguments[3]) + 1;

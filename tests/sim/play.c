@@ -12,6 +12,7 @@
 #include "net.h"
 #include "requests.h"
 #include "schedule.h"
+#include "tokens.h"
 #include "trace.h"
 
 #define QUIET_MAX_US 5000000      /* for requests under way when the last action is done */
@@ -49,6 +50,8 @@ const char *world_sha1(int script)
 {
 	return mms_command_script_sha1((enum mms_script)script);
 }
+
+bool play_with_tokens;
 
 static void run_until(int64_t until)
 {
@@ -150,7 +153,7 @@ static void begin(const struct schedule *schedule, bool tracing)
 	world.lifetime_s = schedule->lifetime_s;
 	world.touch_interval_s = schedule->touch_interval_s;
 	world.write_acks = schedule->write_acks < schedule->node_count ? schedule->write_acks : schedule->node_count;
-	world.read_mode = MMS_READ_NEWEST;
+	world.read_mode = play_with_tokens ? MMS_READ_TOKEN : MMS_READ_NEWEST;
 	memory_begin();
 	sched_reset(schedule->seed ^ UINT64_C(0x5851f42d4c957f2d));
 	sched_yield_one_in = schedule->yield_one_in;
@@ -239,6 +242,7 @@ void schedule_play(const struct schedule *schedule, bool tracing, struct outcome
 	if (!world.failed) {
 		mend_everything();
 		if (schedule->last_reads) {
+			tokens_reset_jars(); /* one node's answer would be enough, and damage elsewhere is not met */
 			read_everything();
 		}
 		converge();

@@ -9,6 +9,7 @@
 #include "hosts.h"
 #include "mms_read.h"
 #include "mms_write.h"
+#include "tokens.h"
 #include "trace.h"
 
 #define PAYLOAD_MAX 40000
@@ -16,7 +17,11 @@
 
 static uint32_t request_count;
 
-void __real_mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+void __real_mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		const struct mms_token_plan *plan, struct mms_answer *answer);
+void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		const struct mms_token_plan *plan, struct mms_answer *answer);
+void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
 		struct mms_answer *answer);
 enum mms_status __real_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result);
@@ -24,6 +29,7 @@ enum mms_status __real_mms_write_record(struct mms_client *client, const struct 
 void requests_reset(void)
 {
 	request_count = 0;
+	tokens_reset();
 }
 
 static struct request *current(void)
@@ -74,12 +80,18 @@ static void check_newest(const struct request *request, const struct mms_answer 
 void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
 		struct mms_answer *answer)
 {
+	__wrap_mms_read_for_visitor(client, key, deadline, NULL, answer);
+}
+
+void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		const struct mms_token_plan *plan, struct mms_answer *answer)
+{
 	struct request *request = current();
 	int64_t held_us = sched_self()->held_us, began_us = sched_now();
 
 	check_sight(request->session, &request->sight);
 	request->root = check_new_root();
-	__real_mms_read_record(client, key, deadline, answer);
+	__real_mms_read_for_visitor(client, key, deadline, plan, answer);
 	check_budget(request, deadline, began_us, held_us, "a read");
 	request->has_read = answer->found != MMS_FOUND_UNREADABLE;
 	request->authoritative = answer->authoritative;
@@ -95,6 +107,9 @@ void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, str
 	}
 	if (request->has_read) {
 		check_newest(request, answer);
+		request->was_shown = request->found;
+		request->shown = request->read;
+		tokens_read(request, answer);
 	}
 }
 
@@ -128,6 +143,9 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 	}
 	if (status == MMS_OK) {
 		check_acknowledged(request->session, &request->stamped, request->expires_at, request->root);
+		if (order->kind == MMS_PARCEL_PUT) {
+			tokens_acknowledged(request, result);
+		}
 	}
 	return status;
 }
@@ -233,6 +251,7 @@ static void *run(void *argument)
 	struct mms_slice id_slice = { id, (size_t)snprintf(id, sizeof id, "s%u", request->session) };
 
 	host_tend(worker);
+	tokens_bring(request);
 	if (request->kind == REQUEST_BLUNT) {
 		status = mms_store_destroy(worker->store, id_slice, request->lifetime_s, &error);
 		report(request, "destroyed, unread,", status, &error);
@@ -256,10 +275,13 @@ static void *run(void *argument)
 			check_payload(request, payload);
 		}
 		if (status == MMS_OK) {
+			tokens_early(request);
+			tokens_before_write(request);
 			think(request);
 			act(request, id_slice, payload, exists);
 		}
 	}
+	tokens_answer(request);
 	mms_store_end(worker->store);
 	worker->request = NULL;
 	return NULL;

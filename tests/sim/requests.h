@@ -33,6 +33,9 @@ struct request {
 	struct reference_version newer;
 	int64_t expires_at;
 	uint32_t root, lifetime_s;
+	/* tokens.c: what the visitor will know of it */
+	bool was_shown, has_told, token_sent;
+	struct reference_version shown, told;
 	struct sight sight;
 };
 

@@ -63,6 +63,8 @@ struct outcome {
 	uint64_t steps;
 	int64_t simulated_us;
 };
+/* Visitors read by session tokens, not the newest of all nodes. */
+extern bool play_with_tokens;
 /* Plays it, heals everything, and looks at what is left. */
 void schedule_play(const struct schedule *schedule, bool tracing, struct outcome *outcome);
 

@@ -1,0 +1,181 @@
+/* Visitors with cookies. A page is one of three kinds, by its number: its headers go out as soon as the session was read, at
+ * its end, or never. A visitor's jar has a place for each slot, as a browser has. The table of reservations asks the
+ * system who lives; here the simulator knows. */
+#include "tokens.h"
+
+#include <string.h>
+
+#include "mms_read.h"
+#include "mms_reservation.h"
+#include "mms_visit.h"
+#include "mms_write.h"
+#include "trace.h"
+
+#define OWNERS_MAX 256
+
+enum manner { HEADERS_EARLY, HEADERS_AT_THE_END, HEADERS_NEVER, MANNERS };
+
+struct jar {
+	char texts[MMS_TOKEN_SLOTS][MMS_TOKEN_TEXT_MAX];
+	size_t lens[MMS_TOKEN_SLOTS];
+	unsigned under_way;
+	bool parallel; /* had two requests at once: their answers promise less */
+	struct { bool known; struct reference_version version; } told[SESSIONS_MAX];
+};
+
+static struct jar jars[VISITORS_MAX];
+static struct owner { struct mms_reservation_sh *place; const struct process *process; } owners[OWNERS_MAX];
+
+struct mms_reservation_sh *__wrap_mms_reservation_claim(struct mms_reservations_sh *table);
+unsigned __wrap_mms_reservation_reap(struct mms_reservations_sh *table);
+
+static const struct mms_token_signer signer = { NULL, NULL };
+
+void tokens_reset(void)
+{
+	memset(jars, 0, sizeof jars);
+	memset(owners, 0, sizeof owners);
+}
+
+void tokens_reset_jars(void)
+{
+	for (unsigned i = 0; i < VISITORS_MAX; i++) {
+		memset(jars[i].lens, 0, sizeof jars[i].lens);
+	}
+}
+
+struct mms_reservation_sh *__wrap_mms_reservation_claim(struct mms_reservations_sh *table)
+{
+	for (unsigned i = 0; i < OWNERS_MAX; i++) {
+		struct mms_reservation_sh *place = &table->places[i];
+
+		if (owners[i].process == NULL && atomic_load(&place->owner) == 0) {
+			atomic_store(&place->owner, i + 1);
+			if (atomic_load(&table->used) <= i) {
+				atomic_store(&table->used, i + 1);
+			}
+			owners[i].place = place;
+			owners[i].process = sched_self()->process;
+			return place;
+		}
+	}
+	return NULL;
+}
+
+unsigned __wrap_mms_reservation_reap(struct mms_reservations_sh *table)
+{
+	unsigned reaped = 0;
+
+	for (unsigned i = 0; i < OWNERS_MAX; i++) {
+		if (owners[i].place == &table->places[i] && !owners[i].process->alive) {
+			mms_reservation_end(owners[i].place);
+			atomic_store(&owners[i].place->owner, 0);
+			owners[i].place = NULL;
+			owners[i].process = NULL;
+			reaped++;
+		}
+	}
+	return reaped;
+}
+
+static enum manner manner_of(const struct request *request)
+{
+	return (enum manner)(request->number % MANNERS);
+}
+
+static struct mms_visit *visit_of(const struct request *request)
+{
+	return mms_store_visit(request->worker->store);
+}
+
+static void keep_token(struct request *request, bool last)
+{
+	struct jar *jar = &jars[request->visitor];
+	struct mms_token token;
+
+	if (mms_visit_token(visit_of(request), last, &token)) {
+		jar->lens[token.slot] = mms_token_encode(&token, &signer, jar->texts[token.slot]);
+		trace("request %u gives visitor %u token %08x in slot %u: read %llx, reserved %llx seq %llu%s%s", request->number,
+				request->visitor, token.digest, token.slot, (unsigned long long)token.read.hlc,
+				(unsigned long long)token.reserved.hlc, (unsigned long long)token.reserved.sequence,
+				token.pending ? ", pending" : "", token.uncertain ? ", uncertain" : "");
+		mms_visit_announced(visit_of(request));
+	}
+}
+
+void tokens_bring(struct request *request)
+{
+	struct jar *jar = &jars[request->visitor];
+	struct mms_visit *visit = visit_of(request);
+
+	if (visit == NULL) {
+		return;
+	}
+	jar->parallel = jar->parallel || jar->under_way > 0;
+	jar->under_way++;
+	memset(mms_visit_came(visit), 0, sizeof *mms_visit_came(visit));
+	for (unsigned i = 0; i < MMS_TOKEN_SLOTS; i++) {
+		mms_token_set_add(mms_visit_came(visit), (struct mms_slice){ jar->texts[i], jar->lens[i] }, &signer);
+	}
+}
+
+void tokens_read(struct request *request, const struct mms_answer *answer)
+{
+	const struct jar *jar = &jars[request->visitor];
+	char shown[2][100];
+
+	if (answer->enough && !jar->parallel && jar->told[request->session].known
+			&& reference_compare(&request->read, &jar->told[request->session].version) < 0) {
+		reference_format(&request->read, shown[0]);
+		reference_format(&jar->told[request->session].version, shown[1]);
+		world_fail("token: request %u: visitor %u was shown {%s} of s%u by one node, and has been told of {%s}", request->number,
+				request->visitor, shown[0], request->session, shown[1]);
+	}
+}
+
+void tokens_before_write(struct request *request)
+{
+	if (visit_of(request) != NULL) {
+		mms_visit_can_announce(visit_of(request), manner_of(request) == HEADERS_AT_THE_END);
+	}
+}
+
+/* What no token tells of is only told if it is everywhere. A token that went out early tells of a write, not of a logout. */
+void tokens_acknowledged(struct request *request, const struct mms_write_result *result)
+{
+	bool first = !request->has_told;
+	bool announced = manner_of(request) == HEADERS_AT_THE_END || (request->token_sent && first && !request->stamped.tombstone);
+
+	if (announced || result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
+		request->told = request->stamped;
+		request->has_told = true;
+	}
+}
+
+void tokens_answer(struct request *request)
+{
+	struct jar *jar = &jars[request->visitor];
+	struct reference_version told = request->has_told ? request->told : request->shown;
+
+	if (visit_of(request) == NULL) {
+		return;
+	}
+	jar->under_way--;
+	if (manner_of(request) == HEADERS_AT_THE_END) {
+		keep_token(request, true);
+	}
+	/* What a page without headers shows, nobody can carry on; what it writes is everywhere. */
+	if ((request->has_told || (request->was_shown && (request->token_sent || manner_of(request) == HEADERS_AT_THE_END))) && (!jar->told[request->session].known
+			|| reference_compare(&told, &jar->told[request->session].version) > 0)) {
+		jar->told[request->session].known = true;
+		jar->told[request->session].version = told;
+	}
+}
+
+void tokens_early(struct request *request)
+{
+	if (visit_of(request) != NULL && manner_of(request) == HEADERS_EARLY) {
+		request->token_sent = true;
+		keep_token(request, false);
+	}
+}

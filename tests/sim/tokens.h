@@ -1,0 +1,26 @@
+/* read = session-token: what visitors carry, how their answers reach them, and that a read which one node was enough for never
+ * shows a visitor less than he has seen or written. */
+#ifndef TOKENS_H
+#define TOKENS_H
+
+#include "requests.h"
+
+struct mms_answer;
+struct mms_write_result;
+
+void tokens_reset(void);
+/* All visitors lose their cookies. */
+void tokens_reset_jars(void);
+/* The request's visitor brings what he has. */
+void tokens_bring(struct request *request);
+/* It was read. */
+void tokens_read(struct request *request, const struct mms_answer *answer);
+/* Headers that go out at once do so. */
+void tokens_early(struct request *request);
+/* A write of it is about to begin; it was acknowledged. */
+void tokens_before_write(struct request *request);
+void tokens_acknowledged(struct request *request, const struct mms_write_result *result);
+/* It is over and the answer is with the visitor. */
+void tokens_answer(struct request *request);
+
+#endif
