@@ -110,7 +110,7 @@ static void fuzz_words(struct mms_slice text)
 		check_message(&error);
 	}
 	if (mms_config_check_host_id(text, &error) == MMS_OK) {
-		check(text.len >= 1 && text.len <= 63);
+		check(text.len >= 1 && text.len <= MMS_HOST_ID_MAX);
 	} else {
 		check_message(&error);
 	}
