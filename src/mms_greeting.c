@@ -14,6 +14,8 @@ static void on_marker(struct mms_link *link, void *context, uint64_t token, stru
 static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void become_ready(struct mms_link *link, const struct mms_identity *identity);
 static bool found_all(struct mms_link *link, const struct mms_identity *identity);
+static struct mms_link *find_copy(struct mms_link *link);
+static void part_copy(struct mms_link *copy);
 static void write_founded(struct mms_office *office);
 
 void mms_greeting_ask(struct mms_link *link)
@@ -101,9 +103,19 @@ static void write_founded(struct mms_office *office)
 	}
 }
 
+/* On a connection that stands: everything is asked as after a connect. */
+static void meet_again(struct mms_link *link)
+{
+	link->state = MMS_LINK_CONNECTING;
+	link->deadline.us = link->office->now.us + (int64_t)link->office->settings->read_timeout_ms * 1000;
+	mms_greeting_ask(link);
+	mms_link_flush(link);
+}
+
 static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_identity identity;
+	struct mms_link *copy;
 
 	(void)context;
 	(void)token;
@@ -114,15 +126,20 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL
 			&& (link->marker[0] != '\0' || mms_breaker_allows_write(&mms_link_node(link)->breaker))) {
 		/* Emptied under our connection, or it took no marker when we met: a stranger (again). */
-		link->state = MMS_LINK_CONNECTING;
-		link->deadline.us = link->office->now.us + (int64_t)link->office->settings->read_timeout_ms * 1000;
-		mms_greeting_ask(link);
-		mms_link_flush(link);
+		meet_again(link);
 		return;
 	}
 	if (mms_reply_type(replies[0]) == MMS_REPLY_STRING) {
 		mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[0]));
 		mms_identity_judge(mms_reply_text(replies[0]), link->run_id, &identity);
+		if (mms_identity_changed(mms_link_node(link), &identity)) {
+			meet_again(link); /* another host was faster to see it emptied, or to tell it from its copy */
+			return;
+		}
+		copy = find_copy(link);
+		if (copy != NULL) {
+			part_copy(copy); /* its server refused that until now */
+		}
 		if (!found_all(link, &identity)) {
 			(void)mms_identity_publish(mms_link_node(link), &identity);
 		}
@@ -173,6 +190,7 @@ static void on_info(struct mms_link *link, void *context, uint64_t token, struct
 static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_identity identity;
+	struct mms_link *copy;
 	struct mms_error error;
 
 	(void)context;
@@ -189,7 +207,74 @@ static void on_marker(struct mms_link *link, void *context, uint64_t token, stru
 	}
 	mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[1]));
 	mms_identity_judge(mms_reply_text(replies[1]), link->run_id, &identity);
-	become_ready(link, &identity);
+	copy = find_copy(link);
+	if (copy != NULL) {
+		part_copy(copy);
+	}
+	if (copy != link) {
+		become_ready(link, &identity);
+	}
+}
+
+/* Rule e. Is there a node that answers with the same id, but is another server? Then one was started from a copy of the
+ * other's dump: the one of the two that has to take a new id, else NULL. */
+static struct mms_link *find_copy(struct mms_link *link)
+{
+	struct mms_office *office = link->office;
+	struct mms_identity mine, theirs;
+
+	mms_identity_judge(mms_slice_of(link->marker), link->run_id, &mine);
+	for (unsigned i = 0; i < office->node_count && mine.node_id != 0; i++) {
+		struct mms_link *other = &office->links[i];
+
+		if (other == link || !mms_link_ready(other)) {
+			continue;
+		}
+		mms_identity_judge(mms_slice_of(other->marker), other->run_id, &theirs);
+		if (theirs.node_id != mine.node_id || theirs.run_hash == mine.run_hash) {
+			continue;
+		}
+		/* The marker bears the run_id of the server that it was made for. */
+		if (mine.current != theirs.current) {
+			return mine.current ? other : link;
+		}
+		return i < link->index ? link : other;
+	}
+	return NULL;
+}
+
+static void on_parted(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct mms_identity identity;
+
+	(void)context;
+	(void)token;
+	if (replies == NULL) {
+		return;
+	}
+	if (mms_reply_integer(replies[0]) == 1) {
+		meet_again(link);
+	} else if (link->state == MMS_LINK_CONNECTING) {
+		/* Another host was faster, or the server takes no writes now: the next look at the marker says which. */
+		mms_identity_judge(mms_slice_of(link->marker), link->run_id, &identity);
+		become_ready(link, &identity);
+	}
+}
+
+static void part_copy(struct mms_link *copy)
+{
+	char key[MMS_MARKER_KEY_MAX], value[MMS_MARKER_VALUE_MAX];
+	struct mms_command command;
+
+	if (mms_identity_propose(copy->run_id, MMS_MARKER_INCOMPLETE, value) != MMS_OK) {
+		refuse(copy, "no random bytes for a node id");
+		return;
+	}
+	mms_command_init(&command);
+	mms_command_replace_if(&command, (struct mms_slice){ key, mms_identity_marker_key(copy->office->settings, key,
+			sizeof key) }, mms_slice_of(copy->marker), mms_slice_of(value), 0);
+	(void)mms_link_request(copy, &command, on_parted, NULL, 0);
+	mms_link_flush(copy);
 }
 
 /* One server under two addresses would count as two copies. Same marker and same run_id: not a copied dump. */

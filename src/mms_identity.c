@@ -138,6 +138,7 @@ void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_
 		return;
 	}
 	if (out->node_id != 0 && strcmp(marked_run_id, run_id) == 0) {
+		out->current = true;
 		out->complete = flag == MMS_MARKER_COMPLETE;
 		out->founded = flag == MMS_MARKER_FOUNDED;
 	}

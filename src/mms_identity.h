@@ -27,6 +27,7 @@
 struct mms_identity {
 	uint64_t node_id;  /* 0 = unknown: no marker could be read or made */
 	uint64_t run_hash; /* of run_id, never 0 */
+	bool current;      /* the marker was made or renewed for the server as it runs now */
 	bool complete;
 	bool founded;      /* by a host that never knew it: complete as soon as all nodes are known to be */
 };

@@ -208,6 +208,155 @@ static void one_server_under_two_addresses_is_one_node(void **state)
 	}
 }
 
+static void marker_of(unsigned node, char *out)
+{
+	struct mms_reply *reply = node_ask(node, "GET", MARKER);
+
+	mms_text_copy(out, MMS_MARKER_VALUE_MAX, mms_reply_text(reply));
+	mms_reply_free(reply);
+}
+
+/* Servers with markers of their own, and a desk that has met none of them. */
+static struct desk *desk_of_strangers(void)
+{
+	struct desk *desk;
+
+	rig_fresh();
+	desk = desk_open(host_new(2, "web1"));
+	greet_all(desk);
+	desk_quiet(desk);
+	desk_close(desk);
+	return desk_open(host_new(2, "web1"));
+}
+
+static void push_one(struct desk *desk)
+{
+	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .ttl_ms = RIG_TTL_MS };
+	struct sample sample;
+
+	sample_aged(&sample, "s", 0, "data");
+	parcel.key = key_of("s");
+	parcel.header = sample.bytes;
+	assert_true(mms_mailbox_push(&desk->host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		desk_link(desk, node)->ack_position = mms_mailbox_head(&desk->host->cluster->mailbox);
+		desk_link(desk, node)->send_position = desk_link(desk, node)->ack_position;
+	}
+}
+
+/* One id under two run_ids, whichever of the two is the copy, in whatever order they are met (rules e and f). */
+static void a_node_started_from_a_copied_dump_takes_a_new_id(void **state)
+{
+	char original[MMS_MARKER_VALUE_MAX], marker[MMS_MARKER_VALUE_MAX];
+
+	(void) state;
+	for (unsigned turn = 0; turn < 4; turn++) {
+		const unsigned copy = turn & 1, first = turn >> 1;
+		struct desk *desk = desk_of_strangers();
+		struct mms_identity identity;
+		uint64_t head, id;
+
+		marker_of(1 - copy, original);
+		node_do(copy, "SET", MARKER, original);
+		greet(desk, first);
+		desk_await(desk, mms_link_ready(desk_link(desk, first)));
+		push_one(desk);
+		head = mms_mailbox_head(&desk->host->cluster->mailbox);
+		greet(desk, 1 - first);
+		desk_await(desk, mms_link_ready_mask(&desk->office) == 3 && atomic_load(&node_of(desk, 0)->node_id)
+				!= atomic_load(&node_of(desk, 1)->node_id));
+		marker_of(1 - copy, marker);
+		assert_string_equal(marker, original);
+		assert_int_equal(strtoull(original, NULL, 16), (id = atomic_load(&node_of(desk, 1 - copy)->node_id)));
+		assert_int_equal(atomic_load(&node_of(desk, 1 - copy)->complete), 1);
+		marker_of(copy, marker);
+		mms_identity_judge(mms_slice_of(marker), desk_link(desk, copy)->run_id, &identity);
+		assert_true(identity.node_id == atomic_load(&node_of(desk, copy)->node_id) && identity.node_id != id);
+		assert_true(identity.current && !identity.complete && !identity.founded);
+		assert_int_equal(atomic_load(&node_of(desk, copy)->complete), 0);
+		if (first == copy) { /* it was known by the other's id, and is now another node */
+			assert_true(desk_link(desk, copy)->ack_position == mms_mailbox_tail(&desk->host->cluster->mailbox));
+			assert_true(desk_link(desk, copy)->distrust_until == head);
+		} else {
+			assert_true(desk_link(desk, 1 - copy)->ack_position == head);
+		}
+		desk_close(desk);
+	}
+}
+
+/* Nothing says which one is the copy. */
+static void of_two_that_look_alike_the_later_one_takes_a_new_id(void **state)
+{
+	static const char *const old_run = "0123456789012345678901234567890123456789";
+	char marker[2][MMS_MARKER_VALUE_MAX], now[MMS_MARKER_VALUE_MAX];
+
+	(void) state;
+	for (unsigned turn = 0; turn < 4; turn++) {
+		const unsigned current = turn & 1, first = turn >> 1;
+		struct desk *desk = desk_of_strangers();
+
+		for (unsigned node = 0; node < 2; node++) {
+			marker_of(node, now);
+			(void) snprintf(marker[node], sizeof(marker[node]), "%016x %.40s 1", 77, current ? now + 17 : old_run);
+			node_do(node, "SET", MARKER, marker[node]);
+		}
+		greet(desk, first);
+		desk_await(desk, mms_link_ready(desk_link(desk, first)));
+		greet(desk, 1 - first);
+		desk_await(desk, mms_link_ready_mask(&desk->office) == 3 && atomic_load(&node_of(desk, 0)->node_id)
+				!= atomic_load(&node_of(desk, 1)->node_id));
+		assert_int_equal(atomic_load(&node_of(desk, 0)->node_id), 77);
+		assert_int_equal(atomic_load(&node_of(desk, 0)->complete), current);
+		assert_int_equal(atomic_load(&node_of(desk, 1)->complete), 0);
+		marker_of(0, now);
+		assert_string_equal(now, marker[0]);
+		desk_close(desk);
+	}
+}
+
+static void a_copy_that_takes_no_writes_gets_its_id_later(void **state)
+{
+	struct desk *desk = desk_of_strangers();
+	char original[MMS_MARKER_VALUE_MAX];
+
+	(void) state;
+	marker_of(0, original);
+	node_do(1, "SET", MARKER, original);
+	node_do(1, "CONFIG", "SET", "maxmemory", "1");
+	greet_all(desk);
+	assert_true(atomic_load(&node_of(desk, 0)->node_id) == atomic_load(&node_of(desk, 1)->node_id));
+	assert_int_equal(atomic_load(&node_of(desk, 1)->complete), 0);
+	node_do(1, "CONFIG", "SET", "maxmemory", "0");
+	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 1)), atomic_load(&node_of(desk, 0)->node_id)
+			!= atomic_load(&node_of(desk, 1)->node_id)));
+	assert_int_equal(strtoull(original, NULL, 16), atomic_load(&node_of(desk, 0)->node_id));
+	desk_close(desk);
+}
+
+/* Rule f also where another host was the first to notice. */
+static void a_node_that_another_host_found_emptied_is_sent_the_whole_mailbox_again(void **state)
+{
+	struct desk *one, *two;
+	uint64_t id;
+
+	(void) state;
+	rig_fresh();
+	one = desk_open(host_new(1, "web1"));
+	two = desk_open(host_new(1, "web2"));
+	greet_all(one);
+	greet_all(two);
+	desk_quiet(one);
+	push_one(one);
+	id = atomic_load(&node_of(one, 0)->node_id);
+	node_do(0, "FLUSHALL");
+	desk_await(two, (mms_greeting_recheck(desk_link(two, 0)), atomic_load(&node_of(two, 0)->node_id) != id));
+	desk_await(one, (mms_greeting_recheck(desk_link(one, 0)), atomic_load(&node_of(one, 0)->node_id) != id));
+	assert_true(atomic_load(&node_of(one, 0)->node_id) == atomic_load(&node_of(two, 0)->node_id));
+	assert_true(desk_link(one, 0)->ack_position == mms_mailbox_tail(&one->host->cluster->mailbox));
+	desk_close(one);
+	desk_close(two);
+}
+
 static void what_is_no_marker_is_named(void **state)
 {
 	char error[MMS_BREAKER_TEXT_SIZE];
@@ -258,6 +407,10 @@ int main(void)
 		cmocka_unit_test(a_server_that_may_not_be_asked_is_refused_with_its_reason),
 		cmocka_unit_test(a_full_server_is_usable_and_proves_nothing),
 		cmocka_unit_test(one_server_under_two_addresses_is_one_node),
+		cmocka_unit_test(a_node_started_from_a_copied_dump_takes_a_new_id),
+		cmocka_unit_test(of_two_that_look_alike_the_later_one_takes_a_new_id),
+		cmocka_unit_test(a_copy_that_takes_no_writes_gets_its_id_later),
+		cmocka_unit_test(a_node_that_another_host_found_emptied_is_sent_the_whole_mailbox_again),
 		cmocka_unit_test(what_is_no_marker_is_named),
 		cmocka_unit_test(two_good_greetings_close_a_breaker),
 	};
