@@ -11,6 +11,7 @@
 
 #include "mms_shm.h"
 
+#define FRESH_BYTES 65536
 #define REGION_BYTES (UINT64_C(1) << 28)
 #define MAPPINGS_MAX 256 /* of the hosts whose PHP is killed again and again within one schedule */
 #define STEP 16
@@ -95,6 +96,9 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd,
 	for (unsigned i = 0; i < mapping_count; i++) {
 		if (!mappings[i].used && mappings[i].size == size) {
 			mappings[i].used = true;
+			/* As the kernel gives it, as far as anybody relies on that: the mapping's own words and the table of open
+			 * requests. All of it would be 14 MB. */
+			memset(mappings[i].memory, 0, size < FRESH_BYTES ? size : FRESH_BYTES);
 			return mappings[i].memory;
 		}
 	}
