@@ -17,7 +17,7 @@ CASES = {
     "A11": ("carts lost", "A11"),
     "A12": ("one server's product only", "hop pairs"),
     "B1": ("increments on both sides of a split", "F33"),
-    "B2": ("a rejoining node is sent everything many times over", None),
+    "B2": ("a rejoining node is sent everything many times over", "B2"),
     "B3": ("writes passed on again and again", "B3"),
     "B4": ("the application hangs while a node is down", "F01 F04"),
     "B5": ("a switch that loses data", "F49"),
@@ -49,7 +49,6 @@ CASES = {
 
 # Cases that no test of the cluster shows, and where to look instead.
 ELSEWHERE = {
-    "B2": "tests/run bench, section rejoin",
     "B7": "tests/run bench: throughput with and without mirrors",
     "B12": "tests/run bench: against phpredis on one node",
     "C6": "MMS_NODES=2 tests/run cluster F01 F02 F04 F05 F07 F15 F30 F33 F34 F37",
