@@ -38,6 +38,8 @@ struct mms_client {
 	struct mms_watch watches[MMS_NODES_MAX];
 	uint32_t watch_serial;               /* changes when a WATCH was sent, used up, or lost with its connection */
 	bool names_awaited;                  /* a request has waited for host names once; no other does */
+	uint64_t run_hashes[MMS_NODES_MAX];  /* of the server's run_id, as asked on this connection; 0 = not yet */
+	bool reads_new_id;                   /* the id was made here a moment ago: nobody else can have stored anything under it */
 	bool fresh[MMS_NODES_MAX];           /* opened in this operation: its first answer is no measure of latency */
 };
 

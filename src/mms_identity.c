@@ -128,16 +128,21 @@ enum mms_status mms_identity_propose(const char *run_id, enum mms_marker_flag fl
 
 void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_identity *out)
 {
+	mms_identity_judge_hash(marker, hash_text(run_id), out);
+}
+
+void mms_identity_judge_hash(struct mms_slice marker, uint64_t run_hash, struct mms_identity *out)
+{
 	char value[MMS_MARKER_VALUE_MAX], marked_run_id[MMS_RUN_ID_MAX + 1];
 	int flag = 0;
 
-	*out = (struct mms_identity){ .run_hash = hash_text(run_id) };
+	*out = (struct mms_identity){ .run_hash = run_hash };
 	mms_text_copy(value, sizeof value, marker);
 	if (sscanf(value, "%16" SCNx64 " %40s %d", &out->node_id, marked_run_id, &flag) != 3) {
 		out->node_id = 0;
 		return;
 	}
-	if (out->node_id != 0 && strcmp(marked_run_id, run_id) == 0) {
+	if (out->node_id != 0 && hash_text(marked_run_id) == run_hash) {
 		out->current = true;
 		out->complete = flag == MMS_MARKER_COMPLETE;
 		out->founded = flag == MMS_MARKER_FOUNDED;

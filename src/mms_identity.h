@@ -65,6 +65,9 @@ enum mms_status mms_identity_propose(const char *run_id, enum mms_marker_flag fl
 /* What a marker (empty = none) and the server's run_id say. */
 void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_identity *out);
 
+/* The same with the hash of a run_id that was parsed before. */
+void mms_identity_judge_hash(struct mms_slice marker, uint64_t run_hash, struct mms_identity *out);
+
 /* Are all nodes of the cluster founded, the one at index by this word of it? Then each is complete. */
 bool mms_identity_all_founded(const struct mms_cluster_sh *cluster, unsigned node_count, unsigned index,
 		const struct mms_identity *identity);

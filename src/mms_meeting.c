@@ -1,4 +1,4 @@
-/* INFO and the marker in one round trip; a second one where the marker has to be made. */
+/* INFO and the marker in one round trip; a second one where the marker has to be made, or read again. */
 #include "mms_meeting.h"
 
 #include "mms_identity.h"
@@ -78,6 +78,7 @@ static void learn(struct meeting *meeting, unsigned node)
 	if (atomic_load(&cluster->nodes[node].run_hash) != 0) {
 		return;
 	}
+	fanout->client->run_hashes[node] = identity.run_hash;
 	identity.complete = identity.complete
 			|| mms_identity_all_founded(cluster, fanout->client->settings.node_count, node, &identity);
 	(void)mms_identity_publish(&cluster->nodes[node], &identity);
@@ -85,4 +86,59 @@ static void learn(struct meeting *meeting, unsigned node)
 	for (unsigned i = 0; identity.founded && identity.complete && i < fanout->client->settings.node_count; i++) {
 		atomic_store(&cluster->nodes[i].complete, 1);
 	}
+}
+
+static bool still_complete(struct mms_fanout *fanout, unsigned node)
+{
+	struct mms_client *client = fanout->client;
+	const struct mms_fanout_slot *slot = &fanout->slots[node];
+	const struct mms_reply *marker = slot->replies[slot->replies_wanted - 1];
+	char run_id[MMS_RUN_ID_MAX + 1];
+	struct mms_identity identity;
+
+	if (slot->state != MMS_FANOUT_ANSWERED || mms_reply_type(marker) != MMS_REPLY_STRING) {
+		return false;
+	}
+	if (slot->replies_wanted == 1) {
+		mms_identity_judge_hash(mms_reply_text(marker), client->run_hashes[node], &identity);
+	} else {
+		if (mms_reply_type(slot->replies[0]) != MMS_REPLY_STRING
+				|| mms_identity_parse_info(mms_reply_text(slot->replies[0]), run_id, NULL) != MMS_OK) {
+			return false;
+		}
+		mms_identity_judge(mms_reply_text(marker), run_id, &identity);
+		client->run_hashes[node] = identity.run_hash;
+	}
+	/* Founded: complete as all of them are, which the marker will say in a moment; of a node that this host knew by another
+	 * id, it says that somebody who did not know it found it empty. */
+	return identity.complete || (identity.founded
+			&& atomic_load(&client->cluster->nodes[node].node_id) == identity.node_id);
+}
+
+uint64_t mms_meeting_confirm(struct mms_fanout *fanout, uint64_t mask)
+{
+	struct mms_client *client = fanout->client;
+	struct mms_command full, short_one;
+	char key_text[MMS_MARKER_KEY_MAX];
+	struct mms_slice key = { key_text, mms_identity_marker_key(&client->settings, key_text, sizeof key_text) };
+	uint64_t asked = 0, confirmed = 0;
+
+	mms_command_init(&full);
+	mms_command_info_server(&full);
+	mms_command_get(&full, key);
+	mms_command_init(&short_one);
+	mms_command_get(&short_one, key);
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((mask >> i & 1) != 0
+				&& mms_fanout_ask(fanout, i, client->run_hashes[i] == 0 ? &full : &short_one, wait_us(client))) {
+			asked |= UINT64_C(1) << i;
+		}
+	}
+	mms_fanout_wait(fanout, asked);
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((asked >> i & 1) != 0 && still_complete(fanout, i)) {
+			confirmed |= UINT64_C(1) << i;
+		}
+	}
+	return confirmed;
 }

@@ -1,5 +1,6 @@
 /* The request thread meets nodes that nobody on this host has identified yet: only on the first misses after PHP's start,
- * before the replicator has greeted them. Without it, the first visitor's "no such session" would prove nothing. */
+ * before the replicator has greeted them. Without it, the first visitor's "no such session" would prove nothing. And it asks
+ * complete nodes whether they still are, for the replicator learns of an emptied one up to a second later. */
 #ifndef MMS_MEETING_H
 #define MMS_MEETING_H
 
@@ -10,5 +11,10 @@
 /* Asks those nodes of mask that are not identified, in at most two round trips within the fan-out's deadline, and publishes
  * what they say. Slots of other nodes are left alone. */
 void mms_meeting_run(struct mms_fanout *fanout, uint64_t mask);
+
+/* Which nodes of mask, known as complete, still are: their markers are read again, on the connections that have just answered
+ * (with the server's run_id, once for each connection). One that was emptied a moment ago has none, or one that says
+ * incomplete, and what this host knew of it is old. One round trip. */
+uint64_t mms_meeting_confirm(struct mms_fanout *fanout, uint64_t mask);
 
 #endif

@@ -44,6 +44,7 @@ static bool fetch(struct reading *reading, unsigned node);
 static void meet_strangers(struct reading *reading);
 static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
 static void tally(struct reading *reading, int newest, struct mms_answer *answer);
+static void confirm(struct reading *reading, int newest, struct mms_answer *answer);
 static bool misses_quorum(struct reading *reading, struct mms_answer *answer);
 static bool is_authoritative(const struct reading *reading);
 static void take_newest(struct reading *reading, unsigned newest, struct mms_answer *answer);
@@ -92,6 +93,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 		meet_strangers(reading);
 	}
 	tally(reading, newest, answer);
+	confirm(reading, newest, answer);
 	if (!misses_quorum(reading, answer)) {
 		answer->authoritative = is_authoritative(reading);
 		if (newest >= 0) {
@@ -391,6 +393,21 @@ static void tally(struct reading *reading, int newest, struct mms_answer *answer
 	if (answer->answered_mask != 0 && answer->answered_mask != mms_client_all_mask(client) && !answer->enough) {
 		mms_client_count(client, MMS_METRIC_skipped_peers);
 	}
+}
+
+/* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was
+ * found: what is written then may win over everything, or be refused), the nodes are asked once more. Not for an id that was
+ * made here; and a node alone is complete again at once. */
+static void confirm(struct reading *reading, int newest, struct mms_answer *answer)
+{
+	const struct mms_version *version = newest < 0 ? NULL : &reading->copies[newest].header.version;
+
+	if (reading->complete_mask == 0 || reading->client->reads_new_id || reading->client->settings.node_count == 1
+			|| (version != NULL && !(is_authoritative(reading) && (version->tombstone || version->blind)))) {
+		return;
+	}
+	reading->complete_mask = mms_meeting_confirm(&reading->fanout, reading->complete_mask);
+	answer->absent_mask &= reading->complete_mask;
 }
 
 static uint32_t count_bits(uint64_t mask)

@@ -154,7 +154,9 @@ enum mms_verdict_id mms_store_exists(struct mms_store *store, struct mms_slice i
 bool mms_store_created(struct mms_store *store, struct mms_slice id)
 {
 	clear(&store->ahead);
+	store->client->reads_new_id = true;
 	(void)fill(store, &store->ahead, id);
+	store->client->reads_new_id = false;
 	store->ahead.created_here = true;
 	return store->ahead.answer.found == MMS_FOUND_NOTHING || store->ahead.answer.found == MMS_FOUND_UNREADABLE;
 }

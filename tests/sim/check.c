@@ -18,6 +18,7 @@ struct content_of {
 	unsigned session;
 	struct reference_version version;
 	uint64_t hash;
+	uint32_t nodes; /* that have stored it at some time */
 };
 
 struct acknowledged {
@@ -25,6 +26,7 @@ struct acknowledged {
 	struct reference_version version;
 	int64_t expires_at, at;
 	uint32_t root;
+	bool of_blind; /* a logout of a blind session that was really read: real, by rule c */
 	bool gone; /* every copy of it, and of anything newer, was lost: a known limit */
 };
 
@@ -70,7 +72,8 @@ static bool session_of(const char *key, size_t len, unsigned *session)
 	return *session < world.session_count;
 }
 
-static void check_content(unsigned session, const struct reference_version *version, const char *value, size_t len)
+static void check_content(unsigned session, const struct reference_version *version, const char *value, size_t len,
+		unsigned node)
 {
 	uint64_t hash = hash_of(value, len);
 
@@ -80,11 +83,12 @@ static void check_content(unsigned session, const struct reference_version *vers
 			if (contents[i].hash != hash) {
 				world_fail("1: session s%u: one version, two contents", session);
 			}
+			contents[i].nodes |= 1u << node;
 			return;
 		}
 	}
 	if (content_count < VERSIONS_MAX) {
-		contents[content_count++] = (struct content_of){ session, *version, hash };
+		contents[content_count++] = (struct content_of){ session, *version, hash, 1u << node };
 	}
 }
 
@@ -107,7 +111,7 @@ void check_stored(struct node *node, const char *key, size_t key_len, const stru
 	if (!is.tombstone && (unsigned)atoi(value + REFERENCE_HEADER + 1) != session) {
 		world_fail("10: node %u: under the key of s%u lies the content of another session", node->index, session);
 	}
-	check_content(session, &is, value, len);
+	check_content(session, &is, value, len, node->index);
 	if (old == NULL || old->damaged || !reference_decode(old->value, old->value_len, &was)) {
 		return;
 	}
@@ -152,6 +156,18 @@ static bool is_for(struct mms_slice key, unsigned session)
 	return session_of(key.ptr, key.len, &found) && found == session;
 }
 
+/* Has every node stored it? Then a mailbox that still has it is only waiting for acknowledgements that are under way. */
+static bool went_everywhere(unsigned session, const struct reference_version *version)
+{
+	for (unsigned i = 0; i < content_count; i++) {
+		if (contents[i].session == session && contents[i].version.sequence == version->sequence
+				&& reference_compare(&contents[i].version, version) == 0) {
+			return contents[i].nodes == (1u << world.node_count) - 1;
+		}
+	}
+	return false;
+}
+
 /* Does this host still have it to deliver? Only its mailbox and a tombstone's hint hold anything. */
 static bool host_holds(struct host *host, unsigned session, const struct reference_version *version)
 {
@@ -167,7 +183,7 @@ static bool host_holds(struct host *host, unsigned session, const struct referen
 			at = item.next) {
 		if (is_for(item.key, session) && item.kind == MMS_PARCEL_PUT
 				&& reference_decode(item.record.ptr, item.record.len, &found)
-				&& reference_compare(&found, version) >= 0) {
+				&& reference_compare(&found, version) >= 0 && !went_everywhere(session, &found)) {
 			return true;
 		}
 	}
@@ -235,11 +251,13 @@ uint32_t check_new_root(void)
 	return root_count - 1;
 }
 
-void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root)
+void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root,
+		bool of_blind)
 {
 	if (acknowledged_count < ACKNOWLEDGED_MAX) {
 		acknowledged[acknowledged_count++] = (struct acknowledged){ .session = session, .version = *version,
-			.expires_at = expires_at, .at = sched_now(), .root = root, .gone = !exists_anywhere(session, version) };
+			.expires_at = expires_at, .at = sched_now(), .root = root, .of_blind = of_blind,
+			.gone = !exists_anywhere(session, version) };
 	}
 }
 
@@ -257,7 +275,8 @@ static void check_not_wiped(const struct acknowledged *one, const struct entry *
 		return;
 	}
 	for (unsigned i = 0; found->tombstone && i < acknowledged_count; i++) {
-		root = reference_compare(&acknowledged[i].version, found) == 0 ? acknowledged[i].root : root;
+		root = reference_compare(&acknowledged[i].version, found) != 0 ? root
+				: acknowledged[i].of_blind ? 0 : acknowledged[i].root;
 	}
 	if (root != 0 && root < root_count && root != one->root && born_at[root] > one->at) {
 		reference_format(&one->version, shown[0]);

@@ -27,8 +27,10 @@ struct sight {
 };
 void check_sight(unsigned session, struct sight *sight);
 
-/* PHP was told that this version is stored. root: what its content descends from. */
-void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root);
+/* PHP was told that this version is stored. root: what its content descends from. of_blind: it logs out of a blind session
+ * that was really read. */
+void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root,
+		bool of_blind);
 /* A number for the content of one write; payloads carry it. */
 uint32_t check_new_serial(void);
 /* A number for a read, which begins now: content that descends from it bears it if the read finds nothing. */

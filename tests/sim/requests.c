@@ -142,7 +142,8 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 			.tombstone = result->newer.version.tombstone };
 	}
 	if (status == MMS_OK) {
-		check_acknowledged(request->session, &request->stamped, request->expires_at, request->root);
+		check_acknowledged(request->session, &request->stamped, request->expires_at, request->root,
+				request->stamped.tombstone && request->found && request->read.blind && !request->read.tombstone);
 		if (order->kind == MMS_PARCEL_PUT) {
 			tokens_acknowledged(request, result);
 		}

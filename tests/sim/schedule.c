@@ -31,9 +31,9 @@ static const struct profile profiles[] = {
 	{ "errors", FAULT_FULL | FAULT_FORGET | FAULT_RESET, 1 },
 	{ "damage", FAULT_DAMAGE | FAULT_RESET, 1 },
 	{ "life", FAULT_LIFE | FAULT_STOP, 0 },
-	{ "empty", FAULT_EMPTY, 0 },
-	{ "flush", FAULT_FLUSH, 0 },
-	{ "empty-cut", FAULT_EMPTY | FAULT_CUT, 0 },
+	{ "empty", FAULT_EMPTY, 1 },
+	{ "flush", FAULT_FLUSH, 1 },
+	{ "empty-cut", FAULT_EMPTY | FAULT_CUT, 1 },
 	{ "restore", FAULT_RESTORE | FAULT_CUT, 1 },
 	{ "php", FAULT_PHP | FAULT_CUT, 0 },
 	{ "chaos", FAULT_CUT | FAULT_RESET | FAULT_SLOW | FAULT_STOP | FAULT_KILL | FAULT_FULL | FAULT_FORGET | FAULT_WORKER

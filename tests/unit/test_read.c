@@ -251,6 +251,56 @@ static void nothing_on_an_incomplete_node_proves_nothing(void **state)
 	done(host);
 }
 
+/* The replicator has not noticed: FLUSHALL leaves the connections up. */
+static void a_node_emptied_a_moment_ago_proves_nothing(void **state)
+{
+	struct sample tombstone, sample;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	read_id(host, "s");
+	assert_true(answer.authoritative);
+	sample_aged(&sample, "s", OLD_MS, "data");
+	sample_tombstone(&tombstone, "gone", OLD_MS);
+	node_do(1, "FLUSHALL");
+	node_put(0, "s", &sample);
+	node_put(2, "gone", &tombstone);
+	read_id(host, "other");
+	assert_int_equal(answer.found, MMS_FOUND_NOTHING);
+	assert_false(answer.authoritative);
+	assert_true(answer.answered_mask == 7);
+	assert_true(answer.absent_mask == 5);
+	read_id(host, "gone");
+	assert_int_equal(answer.found, MMS_FOUND_TOMBSTONE);
+	assert_false(answer.authoritative);
+	node_forget_calls(0);
+	node_forget_calls(2);
+	read_id(host, "s"); /* a session that is there is not asked about twice */
+	assert_true(payload_is("data"));
+	assert_int_equal(node_calls(0, "get"), 1);
+	assert_int_equal(node_calls(2, "get"), 0);
+	done(host);
+}
+
+/* Restarted from its dump: the marker is there, and speaks of the server before. */
+static void a_node_restarted_a_moment_ago_proves_nothing(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	read_id(host, "s");
+	assert_true(answer.authoritative);
+	node_do(1, "SET", MARKER, "00000000000000aa 0123456789012345678901234567890123456789 1");
+	read_id(host, "s");
+	assert_false(answer.authoritative);
+	assert_true(answer.absent_mask == 1);
+	done(host);
+}
+
 static void a_dead_peer_makes_a_read_uncertain_and_no_more(void **state)
 {
 	struct sample sample;
@@ -380,6 +430,8 @@ int main(void)
 		cmocka_unit_test(a_new_incarnation_wins_over_its_tombstone),
 		cmocka_unit_test(nothing_on_complete_nodes_is_authoritative),
 		cmocka_unit_test(nothing_on_an_incomplete_node_proves_nothing),
+		cmocka_unit_test(a_node_emptied_a_moment_ago_proves_nothing),
+		cmocka_unit_test(a_node_restarted_a_moment_ago_proves_nothing),
 		cmocka_unit_test(a_dead_peer_makes_a_read_uncertain_and_no_more),
 		cmocka_unit_test(a_dead_local_node_is_replaced_by_a_peer),
 		cmocka_unit_test(a_silent_local_node_costs_one_wait),
