@@ -32,7 +32,7 @@ static const struct profile profiles[] = {
 	{ "damage", FAULT_DAMAGE | FAULT_RESET, 1 },
 	{ "life", FAULT_LIFE | FAULT_STOP, 0 },
 	{ "empty", FAULT_EMPTY, 1 },
-	{ "flush", FAULT_FLUSH, 1 },
+	{ "flush", FAULT_FLUSH, 0 },
 	{ "empty-cut", FAULT_EMPTY | FAULT_CUT, 1 },
 	{ "restore", FAULT_RESTORE | FAULT_CUT, 1 },
 	{ "php", FAULT_PHP | FAULT_CUT, 0 },
