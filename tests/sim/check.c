@@ -156,16 +156,17 @@ static bool is_for(struct mms_slice key, unsigned session)
 	return session_of(key.ptr, key.len, &found) && found == session;
 }
 
-/* Has every node stored it? Then a mailbox that still has it is only waiting for acknowledgements that are under way. */
+/* Has every node stored it, or something newer? Then a mailbox that still has it is only waiting for answers under way. */
 static bool went_everywhere(unsigned session, const struct reference_version *version)
 {
+	uint32_t nodes = 0;
+
 	for (unsigned i = 0; i < content_count; i++) {
-		if (contents[i].session == session && contents[i].version.sequence == version->sequence
-				&& reference_compare(&contents[i].version, version) == 0) {
-			return contents[i].nodes == (1u << world.node_count) - 1;
+		if (contents[i].session == session && reference_compare(&contents[i].version, version) >= 0) {
+			nodes |= contents[i].nodes;
 		}
 	}
-	return false;
+	return nodes == (1u << world.node_count) - 1;
 }
 
 /* Does this host still have it to deliver? Only its mailbox and a tombstone's hint hold anything. */
