@@ -8,6 +8,8 @@
 #include "mms_identity.h"
 
 #define RECHECK_US 1000000
+#define FOUNDING_US 20000
+#define FOUNDING_FOR_US 3000000
 
 static void on_info(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
@@ -27,12 +29,25 @@ void mms_greeting_ask(struct mms_link *link)
 	(void)mms_link_request(link, &command, on_info, NULL, 0);
 }
 
+/* Hosts that are installed at the same moment found the nodes together: one sees the marker that another has completed
+ * already beside those that it has not. Looked at often for a while, or all would begin with blind sessions. */
+static bool is_founding(const struct mms_link *link)
+{
+	const struct mms_node_sh *node = mms_link_node(link);
+
+	return mms_link_ready(link) && atomic_load(&node->founded) != 0 && atomic_load(&node->complete) == 0
+			&& link->office->now.us - link->ready_since.us < FOUNDING_FOR_US;
+}
+
 void mms_greeting_recheck(struct mms_link *link)
 {
 	struct mms_command command;
 	char key[MMS_MARKER_KEY_MAX];
 
-	if (!mms_link_ready(link) || link->office->now.us - link->marker_checked.us < RECHECK_US) {
+	bool founding = is_founding(link);
+
+	link->office->busy = link->office->busy || founding;
+	if (!mms_link_ready(link) || link->office->now.us - link->marker_checked.us < (founding ? FOUNDING_US : RECHECK_US)) {
 		return;
 	}
 	link->marker_checked = link->office->now;
@@ -67,9 +82,7 @@ static bool found_all(struct mms_link *link, const struct mms_identity *identity
 	}
 	complete.complete = true;
 	(void)mms_identity_publish(mms_link_node(link), &complete);
-	for (unsigned i = 0; i < office->node_count; i++) {
-		atomic_store(&office->cluster->nodes[i].complete, 1);
-	}
+	mms_identity_make_sure(office->cluster, office->node_count);
 	return true;
 }
 
@@ -92,7 +105,8 @@ static void write_founded(struct mms_office *office)
 		struct mms_link *link = &office->links[i];
 		size_t len = strlen(link->marker);
 
-		if (!mms_link_ready(link) || len == 0 || link->marker[len - 1] != '0' + MMS_MARKER_FOUNDED) {
+		if (!mms_link_ready(link) || len == 0 || atomic_load(&mms_link_node(link)->founded) != MMS_FOUNDED_SURE
+				|| link->marker[len - 1] != '0' + MMS_MARKER_FOUNDED) {
 			continue;
 		}
 		(void)snprintf(value, sizeof value, "%.*s%d", (int)len - 1, link->marker, MMS_MARKER_COMPLETE);
@@ -143,6 +157,7 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 		if (!found_all(link, &identity)) {
 			(void)mms_identity_publish(mms_link_node(link), &identity);
 		}
+		write_founded(link->office);
 	}
 }
 
@@ -328,7 +343,6 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 {
 	struct mms_office *office = link->office;
 	struct mms_node_sh *node = mms_link_node(link);
-	bool founded;
 
 	if (refuse_twins(link, identity)) {
 		return;
@@ -346,15 +360,12 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 			office->links[i].marker_mask &= ~(UINT64_C(1) << link->index);
 		}
 	}
-	founded = found_all(link, identity);
-	if (!founded) {
+	if (!found_all(link, identity)) {
 		(void)mms_identity_publish(node, identity);
 	}
 	link->state = MMS_LINK_READY;
 	link->ready_since = office->now;
-	if (founded) {
-		write_founded(office);
-	}
+	write_founded(office);
 	link->marker_checked = office->now;
 	link->hint_cursor = 0;
 	link->hint_rounds = 0;

@@ -160,6 +160,14 @@ bool mms_identity_all_founded(const struct mms_cluster_sh *cluster, unsigned nod
 	return true;
 }
 
+void mms_identity_make_sure(struct mms_cluster_sh *cluster, unsigned node_count)
+{
+	for (unsigned i = 0; i < node_count; i++) {
+		atomic_store(&cluster->nodes[i].founded, MMS_FOUNDED_SURE);
+		atomic_store(&cluster->nodes[i].complete, 1);
+	}
+}
+
 bool mms_identity_changed(const struct mms_node_sh *node, const struct mms_identity *identity)
 {
 	uint64_t old_run = atomic_load(&node->run_hash), old_id = atomic_load(&node->node_id);
@@ -175,8 +183,10 @@ bool mms_identity_publish(struct mms_node_sh *node, const struct mms_identity *i
 	if (identity->node_id != 0) {
 		atomic_store(&node->node_id, identity->node_id);
 	}
-	atomic_store(&node->complete, identity->complete && !changed ? 1 : 0);
-	atomic_store(&node->founded, identity->founded ? 1 : 0);
+	bool sure = identity->founded && !changed && atomic_load(&node->founded) == MMS_FOUNDED_SURE;
+
+	atomic_store(&node->complete, (identity->complete || sure) && !changed ? 1 : 0);
+	atomic_store(&node->founded, sure ? MMS_FOUNDED_SURE : identity->founded ? MMS_FOUNDED : MMS_FOUNDED_NOT);
 	atomic_store(&node->run_hash, identity->run_hash);
 	return changed;
 }

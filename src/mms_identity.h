@@ -32,6 +32,10 @@ struct mms_identity {
 	bool founded;      /* by a host that never knew it: complete as soon as all nodes are known to be */
 };
 
+/* What a host knows of a node whose marker says founded: SURE once it has seen all nodes so, whatever their markers say by
+ * now, which hosts complete one after another. */
+enum mms_founding { MMS_FOUNDED_NOT = 0, MMS_FOUNDED = 1, MMS_FOUNDED_SURE = 2 };
+
 enum mms_marker_flag { MMS_MARKER_INCOMPLETE = 0, MMS_MARKER_COMPLETE = 1, MMS_MARKER_FOUNDED = 2 };
 
 /* Keys of ours that are no sessions: `<prefix>:node`, `<prefix>:lives`, `<prefix>:behind`. Return the length. */
@@ -67,6 +71,9 @@ void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_
 
 /* The same with the hash of a run_id that was parsed before. */
 void mms_identity_judge_hash(struct mms_slice marker, uint64_t run_hash, struct mms_identity *out);
+
+/* All nodes are founded: each is complete, and stays so while the markers are rewritten. */
+void mms_identity_make_sure(struct mms_cluster_sh *cluster, unsigned node_count);
 
 /* Are all nodes of the cluster founded, the one at index by this word of it? Then each is complete. */
 bool mms_identity_all_founded(const struct mms_cluster_sh *cluster, unsigned node_count, unsigned index,

@@ -83,8 +83,8 @@ static void learn(struct meeting *meeting, unsigned node)
 			|| mms_identity_all_founded(cluster, fanout->client->settings.node_count, node, &identity);
 	(void)mms_identity_publish(&cluster->nodes[node], &identity);
 	/* The last one makes all of them complete, if nobody ever saw any before; the replicator tells other hosts. */
-	for (unsigned i = 0; identity.founded && identity.complete && i < fanout->client->settings.node_count; i++) {
-		atomic_store(&cluster->nodes[i].complete, 1);
+	if (identity.founded && identity.complete) {
+		mms_identity_make_sure(cluster, fanout->client->settings.node_count);
 	}
 }
 
