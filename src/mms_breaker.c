@@ -37,16 +37,20 @@ void mms_breaker_good(struct mms_breaker_sh *breaker, uint32_t latency_us)
 	if (load(breaker->soft_faults) != 0) {
 		store(breaker->soft_faults, 0);
 	}
-	if (latency_us == 0) {
-		return;
+	if (latency_us != 0) {
+		mms_breaker_late(breaker, latency_us);
 	}
+}
+
+void mms_breaker_late(struct mms_breaker_sh *breaker, uint32_t waited_us)
+{
 	/* Two answers at a time may lose one of them in the average: it does not matter. */
 	uint64_t average = load(breaker->latency_us);
 
 	if (average == 0) {
-		average = latency_us;
+		average = waited_us;
 	} else {
-		average = (average * (LATENCY_WEIGHT - 1) + latency_us + LATENCY_WEIGHT / 2) / LATENCY_WEIGHT;
+		average = (average * (LATENCY_WEIGHT - 1) + waited_us + LATENCY_WEIGHT / 2) / LATENCY_WEIGHT;
 	}
 	store(breaker->latency_us, (uint32_t) average);
 }

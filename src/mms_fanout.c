@@ -196,9 +196,8 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 		mms_error_set(&error, "node %s (%s): %s within %lld ms", settings->nodes[i].name,
 				settings->nodes[i].address, connecting ? "connect: no answer" : "no answer",
 				(long long)((now.us - slot->asked_at.us) / 1000));
-		/* Its recent latency says nothing any more: the next wait is the full one, or a node that became slow for
-		 * good would be given up for ever. */
-		atomic_store_explicit(&fanout->client->cluster->nodes[i].breaker.latency_us, 0, memory_order_relaxed);
+		/* What it cost counts: the next wait is a longer one, and a local node that is slow is left out (decision 0012). */
+		mms_breaker_late(&fanout->client->cluster->nodes[i].breaker, (uint32_t)(now.us - slot->asked_at.us));
 		if (now.us >= fanout->deadline.us && now.us - slot->asked_at.us
 				< (int64_t)settings->connect_timeout_ms * 1000) {
 			/* Asked so late that the operation's deadline came first: it says nothing about the node. */
