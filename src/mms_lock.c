@@ -114,12 +114,13 @@ enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomi
 	return mms_lock_spin(mutex);
 }
 
-/* A mutex of ours has no priority protocol. One that seems to have was written over, and glibc ends the process over
- * priorities that can't be (the bits are part of its ABI: mutexes are shared between its releases). */
+/* A mutex of ours is robust (0x10) and process-shared (0x80), nothing else. One that seems to be more was written over: glibc
+ * ends the process over priorities that can't be, and one with elision runs an instruction that many processors don't have.
+ * (The bits are part of its ABI: mutexes are shared between its releases.) */
 static bool is_plain(const pthread_mutex_t *mutex)
 {
 #ifdef __GLIBC__
-	return (mutex->__data.__kind & 0x60) == 0;
+	return (mutex->__data.__kind & ~0x90) == 0;
 #else
 	(void)mutex;
 	return true;
