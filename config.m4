@@ -62,6 +62,7 @@ Others: the package is called isa-l-devel or isa-l.])])
   mmsession_src_sources="
     src/mms_address.c
     src/mms_answer.c
+    src/mms_avoided.c
     src/mms_base.c
     src/mms_breaker.c
     src/mms_client.c
@@ -103,6 +104,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_read.c
     src/mms_reconcile.c
     src/mms_record.c
+    src/mms_refresh.c
     src/mms_repair.c
     src/mms_replicator.c
     src/mms_reply.c

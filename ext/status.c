@@ -50,6 +50,7 @@ static void add_node(zval *list, struct mms_client *client, unsigned index)
 	add_assoc_long(&node, "hints", (zend_long)mms_hints_count(&client->cluster->hints, index));
 	add_assoc_bool(&node, "behind", atomic_load(&shared->behind) != 0
 			|| mms_hints_overflowed(&client->cluster->hints, index));
+	add_assoc_bool(&node, "avoided", atomic_load(&shared->avoided) != 0);
 	if (at.ms != 0) {
 		add_assoc_string(&node, "last_error", text);
 		add_assoc_double(&node, "last_error_at", (double)at.ms / 1000.0);

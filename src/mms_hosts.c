@@ -235,7 +235,7 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 	(void)token;
 	mms_pairs_keep(list, replies == NULL ? NULL : replies[0], hosts->office->now);
 	for (uint32_t i = 0; i < list->count; i++) {
-		if (!mms_pairs_same(list->pairs[i].field, mms_slice_of(hosts->name))) {
+		if (!mms_hosts_is_own(hosts, list->pairs[i].field)) {
 			sight(hosts, &list->pairs[i]);
 		}
 	}
@@ -250,13 +250,18 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 	mms_pairs_keep(&hosts->lists[WHAT_BEHIND][link->index], replies == NULL ? NULL : replies[0], hosts->office->now);
 }
 
-/* Dead, as far as this replicator can know: it has looked for long enough. */
-static bool is_dead(const struct mms_hosts *hosts, struct mms_slice name)
+bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice name)
+{
+	return mms_pairs_same(name, mms_slice_of(hosts->name));
+}
+
+/* It has looked for long enough. */
+bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 {
 	const struct sighting *sighting = sighting_of(hosts, name);
 	struct mms_mono since = sighting == NULL ? hosts->since : sighting->changed_at;
 
-	return is_life(name) && !mms_pairs_same(name, mms_slice_of(hosts->name)) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US;
+	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US;
 }
 
 /* The watermark follows the mailbox: what was stamped before a mark was taken has been passed by the tail, or never came to
@@ -324,8 +329,7 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
 
-			if (entry->cleared || !is_life(entry->field)
-					|| mms_pairs_same(entry->field, mms_slice_of(hosts->name))) {
+			if (entry->cleared || !is_life(entry->field) || mms_hosts_is_own(hosts, entry->field)) {
 				continue;
 			}
 			if (!mms_life_parse(entry->value, &life) || (is_latest(hosts, entry, &life)
@@ -349,7 +353,7 @@ bool mms_hosts_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 			const struct mms_pair *entry = &list->pairs[k];
 			struct mms_life life;
 
-			if (entry->cleared || !is_dead(hosts, entry->field)) {
+			if (entry->cleared || !mms_hosts_is_dead(hosts, entry->field)) {
 				continue;
 			}
 			dirty = true;
@@ -423,7 +427,7 @@ bool mms_hosts_left_behind(const struct mms_hosts *hosts, unsigned node)
 			const struct mms_pair *entry = &list->pairs[k];
 
 			if (!entry->cleared && mms_identity_is_behind(entry->field, office->settings, node, id)
-					&& is_dead(hosts, mms_identity_behind_life(entry->field))) {
+					&& mms_hosts_is_dead(hosts, mms_identity_behind_life(entry->field))) {
 				return true;
 			}
 		}
@@ -460,7 +464,7 @@ static void watch_strangers(struct mms_hosts *hosts)
 			const struct sighting *sighting = &hosts->sightings[i];
 			struct mms_life life;
 
-			if (is_dead(hosts, mms_slice_of(sighting->name)) || !latest(hosts, sighting, &life)) {
+			if (mms_hosts_is_dead(hosts, mms_slice_of(sighting->name)) || !latest(hosts, sighting, &life)) {
 				continue;
 			}
 			if (!mms_life_lists(&life, id)) {
@@ -494,12 +498,12 @@ static bool is_noted(const struct mms_hosts *hosts, enum what what, const struct
 		return false;
 	}
 	if (node == office->node_count) {
-		return what == WHAT_LIVES && is_dead(hosts, entry->field);
+		return what == WHAT_LIVES && mms_hosts_is_dead(hosts, entry->field);
 	}
 	return what == WHAT_BEHIND && source != node
 			&& mms_identity_is_behind(entry->field, office->settings, node,
 				atomic_load(&office->cluster->nodes[node].node_id))
-			&& is_dead(hosts, mms_identity_behind_life(entry->field));
+			&& mms_hosts_is_dead(hosts, mms_identity_behind_life(entry->field));
 }
 
 void mms_hosts_note(const struct mms_hosts *hosts, unsigned node, struct mms_notes *notes)

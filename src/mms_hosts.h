@@ -23,6 +23,11 @@ void mms_hosts_free(struct mms_hosts *hosts);
 void mms_hosts_run(struct mms_hosts *hosts);
 int64_t mms_hosts_next_us(const struct mms_hosts *hosts);
 
+/* Is this the name of this very life? */
+bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice life);
+/* Has another life died, as far as this replicator can know? */
+bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice life);
+
 /* Rule i: every configured node was read since this one returned, and every life written there has settled it. */
 bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node);
 

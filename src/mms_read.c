@@ -13,6 +13,7 @@
 #include "mms_judge.h"
 #include "mms_meeting.h"
 #include "mms_mend.h"
+#include "mms_refresh.h"
 #include "mms_slow.h"
 #include "mms_watch.h"
 
@@ -78,6 +79,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_client_await_names(client, deadline);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
+	mms_refresh_answers(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
 	newest = pick_newest(reading);
 	if (newest < 0) {
 		ask_again(reading);

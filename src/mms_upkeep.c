@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "mms_avoided.h"
 #include "mms_closing.h"
 #include "mms_delivery.h"
 #include "mms_hosts.h"
@@ -16,6 +17,7 @@ struct mms_upkeep {
 	struct mms_reconciler *reconciler;
 	struct mms_delivery *delivery;
 	struct mms_hosts *hosts;
+	struct mms_avoided *avoided; /* NULL: none, for want of memory */
 	struct mms_repair *repair;
 	struct mms_closing *closing;
 	struct mms_survey *survey; /* NULL: none, for want of memory */
@@ -34,6 +36,7 @@ struct mms_upkeep *mms_upkeep_new(struct mms_office *office)
 	upkeep->closing = mms_closing_new(office);
 	upkeep->survey = mms_survey_new(office);
 	if (upkeep->reconciler != NULL && upkeep->hosts != NULL) {
+		upkeep->avoided = mms_avoided_new(office, upkeep->hosts);
 		upkeep->delivery = mms_delivery_new(office, upkeep->reconciler);
 		upkeep->repair = mms_repair_new(office, upkeep->reconciler, upkeep->hosts);
 	}
@@ -51,6 +54,7 @@ void mms_upkeep_free(struct mms_upkeep *upkeep)
 		mms_closing_free(upkeep->closing);
 		mms_repair_free(upkeep->repair);
 		mms_delivery_free(upkeep->delivery);
+		mms_avoided_free(upkeep->avoided);
 		mms_hosts_free(upkeep->hosts);
 		mms_reconciler_free(upkeep->reconciler);
 		free(upkeep);
@@ -61,6 +65,7 @@ void mms_upkeep_run(struct mms_upkeep *upkeep)
 {
 	mms_survey_run(upkeep->survey);
 	mms_hosts_run(upkeep->hosts);
+	mms_avoided_run(upkeep->avoided);
 	mms_marker_run(upkeep->office);
 	mms_delivery_run(upkeep->delivery);
 	mms_repair_run(upkeep->repair);

@@ -39,6 +39,7 @@ static void judge(struct writing *writing, unsigned node);
 static void hint_missing(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
+static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now);
 static bool is_local_first(const struct writing *writing);
 static uint32_t at_least_two(const struct writing *writing, uint32_t needed);
 
@@ -165,14 +166,23 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 			MMS_TOMBSTONE_GRACE_MS, expected);
 }
 
-/* Has the node that will be asked first been up long enough for all hosts to read from it? */
+/* Do all hosts read from this node, as far as can be known? It has been up long enough for them to have found it so, and none
+ * has set a marker that says otherwise. */
+static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now)
+{
+	const struct mms_node_sh *sh = &client->cluster->nodes[node];
+
+	return mms_breaker_settled(&sh->breaker, now) && atomic_load_explicit(&sh->avoided, memory_order_relaxed) == 0;
+}
+
+/* Is that so of the node that will be asked first? */
 static bool is_settled(struct writing *writing)
 {
 	struct mms_client *client = writing->client;
 
 	for (unsigned i = writing->local_slow ? 1 : 0; i < client->settings.node_count; i++) {
 		if (mms_client_can_write(client, i)) {
-			return mms_breaker_settled(&client->cluster->nodes[i].breaker, mms_clock_mono());
+			return all_read_from(client, i, mms_clock_mono());
 		}
 	}
 	return true;
@@ -221,7 +231,7 @@ static bool ask_watched(struct writing *writing, unsigned node)
 	return writing->fanout.slots[node].status == MMS_ERR_CLOSED && ask_plainly(writing, node);
 }
 
-/* Asks up to `wanted` nodes not tried yet: the local one, then peers that have long been up, then the others; each in the
+/* Asks up to `wanted` nodes not tried yet: the local one, then peers that all hosts read from, then the others; each in the
  * configured order. */
 static uint64_t ask_round(struct writing *writing, uint32_t wanted)
 {
@@ -233,7 +243,7 @@ static uint64_t ask_round(struct writing *writing, uint32_t wanted)
 	for (unsigned k = 0; k < 2 * node_count && count_bits(asked) < wanted; k++) {
 		unsigned i = k % node_count;
 		uint64_t bit = UINT64_C(1) << i;
-		bool early = i == 0 ? !writing->local_slow : mms_breaker_settled(&client->cluster->nodes[i].breaker, now);
+		bool early = i == 0 ? !writing->local_slow : all_read_from(client, i, now);
 
 		if ((writing->tried_mask & bit) != 0 || early != (k < node_count) || !mms_client_can_write(client, i)) {
 			continue;

@@ -606,6 +606,58 @@ static void read_local_finds_a_session_whose_local_copy_is_damaged(void **state)
 	done(host);
 }
 
+/* What the silent node's host mirrors while it is waited for. */
+struct late_mirror {
+	const struct sample *sample;
+	unsigned node;
+};
+
+static void *mirror_after_a_while(void *context)
+{
+	const struct late_mirror *late = context;
+
+	nap_us(30000);
+	node_put(late->node, "s", late->sample);
+	return NULL;
+}
+
+static void a_mirror_that_comes_while_a_silent_node_is_waited_for_is_seen(void **state)
+{
+	struct sample older, newer;
+	struct late_mirror late = { &newer, 0 };
+
+	(void) state;
+	for (late.node = 0; late.node < 2; late.node++) {
+		struct host *host;
+		pthread_t thread;
+
+		rig_fresh();
+		sample_aged(&older, "s", 2 * OLD_MS, "older");
+		sample_aged(&newer, "s", OLD_MS, "newer");
+		node_put(0, "s", &older);
+		node_put(1, "s", &older);
+		host = host_new(3, "web1");
+		host->client->settings.read_timeout_ms = 200;
+		read_id(host, "s"); /* connections stand */
+		node_stop(2);
+		assert_int_equal(pthread_create(&thread, NULL, mirror_after_a_while, &late), 0);
+		read_id(host, "s");
+		assert_true(payload_is("newer"));
+		assert_int_equal(answer.answered_mask, 3);
+		assert_true((answer.holders_mask & bit(late.node)) != 0);
+		pthread_join(thread, NULL);
+		/* Its payload was at hand already and is still the newest: not fetched again. */
+		mms_answer_clear(&answer);
+		node_put(0, "s", &newer);
+		node_forget_calls(0);
+		host->client->settings.read_timeout_ms = 50;
+		read_id(host, "s");
+		assert_true(payload_is("newer"));
+		assert_int_equal(node_calls(0, "get"), 1);
+		done(host);
+	}
+}
+
 static void an_answer_may_be_cleared_any_number_of_times(void **state)
 {
 	struct mms_answer empty = { 0 };
@@ -646,6 +698,7 @@ int main(void)
 		cmocka_unit_test(read_local_goes_to_the_next_node_when_the_local_one_fails),
 		cmocka_unit_test(read_local_does_not_stop_at_a_silent_local_node),
 		cmocka_unit_test(read_local_finds_a_session_whose_local_copy_is_damaged),
+		cmocka_unit_test(a_mirror_that_comes_while_a_silent_node_is_waited_for_is_seen),
 		cmocka_unit_test(an_answer_may_be_cleared_any_number_of_times),
 	};
 

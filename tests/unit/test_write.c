@@ -550,6 +550,24 @@ static void a_write_that_nobody_took_leaves_no_hint_but_a_tombstone_does(void **
 	host_free(host);
 }
 
+static void a_node_that_another_host_avoids_is_not_enough(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	assert_int_equal(write_now(host, "s", "one"), MMS_OK);
+	assert_true(result.acked_mask == 1);
+	atomic_store(&host->cluster->nodes[0].avoided, 1);
+	assert_int_equal(write_now(host, "s", "two"), MMS_OK);
+	assert_true(result.acked_mask == 3);
+	atomic_store(&host->cluster->nodes[1].avoided, 1); /* not this one either, as long as there is another */
+	assert_int_equal(write_now(host, "s", "three"), MMS_OK);
+	assert_true(result.acked_mask == 5);
+	host_free(host);
+}
+
 static void a_single_node_needs_no_second(void **state)
 {
 	struct host *host;
@@ -717,6 +735,7 @@ int main(void)
 		cmocka_unit_test(a_write_that_the_mailbox_does_not_take_goes_to_two_nodes_and_is_hinted),
 		cmocka_unit_test(without_a_second_node_one_and_a_hint_must_do),
 		cmocka_unit_test(a_write_that_nobody_took_leaves_no_hint_but_a_tombstone_does),
+		cmocka_unit_test(a_node_that_another_host_avoids_is_not_enough),
 		cmocka_unit_test(a_single_node_needs_no_second),
 		cmocka_unit_test(a_payload_too_large_for_the_mailbox_takes_the_other_way),
 		cmocka_unit_test(a_touch_raises_the_ttl),

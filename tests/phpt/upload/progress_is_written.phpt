@@ -4,8 +4,6 @@ session.upload_progress through the built-in server
 session
 --SKIPIF--
 <?php require __DIR__ . "/../include/skipif.inc"; ?>
---INI--
-session.upload_progress.enabled=1
 --FILE--
 <?php
 require __DIR__ . "/../include/mms.inc";
