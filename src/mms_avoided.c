@@ -3,6 +3,7 @@
 #include "mms_avoided.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "mms_command.h"
 #include "mms_identity.h"
@@ -95,6 +96,7 @@ static void ask(struct mms_avoided *avoided, struct mms_link *link)
 static uint64_t named_by(const struct mms_avoided *avoided, struct mms_slice field)
 {
 	const struct mms_office *office = avoided->office;
+	const char *blank = field.len == 0 ? NULL : memchr(field.ptr, ' ', field.len);
 	uint64_t mask = 0;
 
 	if (mms_hosts_is_own(avoided->hosts, mms_identity_behind_life(field))
@@ -106,7 +108,9 @@ static uint64_t named_by(const struct mms_avoided *avoided, struct mms_slice fie
 			mask |= UINT64_C(1) << i;
 		}
 	}
-	return mask;
+	/* Who never met the node knows only its own address for it. One that is none of ours may be that of our local node, which
+	 * we reach by another way; the others mostly have one address for all. */
+	return mask == 0 && blank != NULL && memchr(field.ptr, '/', (size_t)(blank - field.ptr)) != NULL ? 1 : mask;
 }
 
 static void on_markers(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)

@@ -74,6 +74,33 @@ def test_hops_are_fresh_while_the_writers_mirrors_do_not_move(cluster, new_id):
         hops > 100 and not wrong)
 
 
+@pytest.mark.row("A4")
+@pytest.mark.row("F33")
+@pytest.mark.parametrize("met", (True, False), ids=("met", "never met"))
+def test_what_a_node_took_that_others_do_not_reach_is_seen_by_them_at_once(cluster, new_id, full, met):
+    shop = cluster(3, 2, proxied=True)
+    writer, reader = shop.hosts
+    node, session, wrong = shop.nodes[0], new_id(), []
+    if met:
+        until(lambda: reader.put(new_id(), "n", "0") and reader.node_status(node.name)["node_id"], 5, "the reader knows the node")
+    shop.link(1, 0).set(blackhole=True)
+
+    def apart():
+        # Both by traffic: the reader opens its breaker, the writer hears of it from the marker.
+        reader.fetch(new_id(), "n")
+        writer.put(new_id(), "n", "0")
+        return reader.node_status(node.name)["state"] != "closed" and writer.node_status(node.name)["avoided"]
+    until(apart, 15, "the reader does not use the writer's node, and the writer knows")
+    count = 5000 if full else 500
+    for number in range(count):
+        assert writer.put(session, "n", str(number))
+        seen = reader.fetch(session, "n")
+        if seen != str(number):
+            wrong.append((number, seen))
+    bar("A4", f"written where the reader does not look, read at once, {count} times: 0 old or missing values",
+        f"{len(wrong)} {wrong[:2]}", not wrong)
+
+
 @pytest.mark.row("A9")
 def test_any_one_link_cut_stalls_nobody(cluster, full):
     shop = cluster(3, 3, proxied=True)

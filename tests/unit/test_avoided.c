@@ -112,6 +112,37 @@ static void ones_own_marker_and_that_of_a_dead_host_count_for_nothing(void **sta
 	desk_close(theirs);
 }
 
+static void an_address_that_is_none_of_ours_may_be_the_local_nodes(void **state)
+{
+	struct desk *desk;
+	struct mms_hosts *hosts;
+	struct mms_avoided *avoided;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of("web1");
+	hosts = mms_hosts_new(&desk->office);
+	avoided = mms_avoided_new(&desk->office, hosts);
+	for (unsigned node = 0; node < RIG_NODES; node++) {
+		node_do(node, "HSET", RIG_PREFIX ":behind", "0123456789abcdef web2 00112233445566aa", "token"); /* a node of others */
+		node_do(node, "HSET", RIG_PREFIX ":behind", "nonsense", "token");
+		node_do(node, "HSET", RIG_PREFIX ":behind", "", "token");
+	}
+	for (unsigned round = 0; round < 3; round++) {
+		mirrored(desk);
+		desk_await(desk, (mms_avoided_run(avoided), node_calls(0, "hgetall") > round));
+		desk_quiet(desk);
+		assert_false(is_avoided(desk, 0) || is_avoided(desk, 1) || is_avoided(desk, 2));
+	}
+	node_do(1, "HSET", RIG_PREFIX ":behind", "tcp://10.0.0.1:6379 web2 00112233445566aa", "token");
+	look(desk, avoided, 0, true);
+	assert_false(is_avoided(desk, 1) || is_avoided(desk, 2));
+	leave(desk);
+	mms_avoided_free(avoided);
+	mms_hosts_free(hosts);
+	desk_close(desk);
+}
+
 static void nobody_is_asked_without_mirrors_before_its_time(void **state)
 {
 	struct desk *desk;
@@ -148,6 +179,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_node_is_avoided_while_another_host_says_so),
 		cmocka_unit_test(ones_own_marker_and_that_of_a_dead_host_count_for_nothing),
+		cmocka_unit_test(an_address_that_is_none_of_ours_may_be_the_local_nodes),
 		cmocka_unit_test(nobody_is_asked_without_mirrors_before_its_time),
 	};
 
