@@ -338,8 +338,12 @@ def test_no_file_descriptor_leaks(cluster, new_id, full):
     first = open_files(host.master)
     for _ in range(10 if full else 4):
         reloaded()
-    bar("F43", "no descriptors leak over reloads of the master", f"{first} -> {open_files(host.master)}",
-        open_files(host.master) <= first)
+    try: # a leak stays, what the master has open for a moment does not
+        until(lambda: open_files(host.master) <= first, 5, "as many descriptors as before")
+    except Late:
+        pass
+    last = open_files(host.master)
+    bar("F43", "no descriptors leak over reloads of the master", f"{first} -> {last}", last <= first)
 
 
 # Scripts

@@ -62,6 +62,9 @@ class CutWrite:
         return (answer["ok"]["close"] and not answer["warnings"]), self.link.counts()["command_bytes"] - before
 
 
+TRIES = 4  # a busy machine makes the node a slow one, which is asked last (decision 0012): then nothing is cut
+
+
 @pytest.mark.row("F13")
 def test_a_write_cut_off_at_any_byte_leaves_the_old_record_or_the_new_one(cluster, new_id, full, signs):
     # Only the one worker's connection goes through the link while it writes: the replicator has nothing to send there.
@@ -70,12 +73,15 @@ def test_a_write_cut_off_at_any_byte_leaves_the_old_record_or_the_new_one(cluste
     host, node = shop.hosts[0], shop.nodes[0]
     assert cutter.write("first")[0]
     length = max(cutter.write(f"length{number}")[1] for number in range(3))
-    broken, refused, struck, offsets = [], [], 0, range(0, length, 1 if full else 9)
-    for offset in offsets:
+    broken, refused, cut, offsets = [], [], set(), range(0, length, 1 if full else 9)
+    for offset in (offset for offset in offsets for _ in range(TRIES)):
+        if offset in cut:
+            continue
         shop.hosts[0].flush()
         before, hits = node.call("GET", key), cutter.link.counts()["hit"]
         acknowledged, _ = cutter.write(f"cut{offset}", offset)
-        struck += cutter.link.counts()["hit"] - hits
+        if cutter.link.counts()["hit"] > hits:
+            cut.add(offset)
         cutter.link.clear()
         for each in shop.nodes:
             data = each.call("GET", key)
@@ -86,7 +92,7 @@ def test_a_write_cut_off_at_any_byte_leaves_the_old_record_or_the_new_one(cluste
             refused.append((offset, acknowledged, seen))
         until(lambda: host.node_status("web1")["state"] == "closed", 10, "web1 in use again")
     bar("F13", f"a write of {length} bytes cut off at {len(offsets)} places: whole record, old or new, on every node",
-        f"{len(broken)} broken {broken[:2]}, {struck} cut", not broken and struck >= 0.9 * len(offsets))
+        f"{len(broken)} broken {broken[:2]}, {len(cut)} cut", not broken and len(cut) >= 0.9 * len(offsets))
     bar("F13", "each write acknowledged and read back", f"{len(refused)} not {refused[:2]}", not refused)
     shop.wait_equal(10)
 
