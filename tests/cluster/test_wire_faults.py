@@ -43,8 +43,9 @@ def test_answers_that_trickle_in_cost_no_more_than_the_budget(cluster, full, nod
 class CutWrite:
     """Writes of one session whose commands to one node end after so many bytes."""
 
-    def __init__(self, shop, session, signs):
-        self._shop, self._session, self._signs = shop, session, signs
+    def __init__(self, shop, session, signs, disturbed):
+        """disturbed: the key is touched between read and write, so that the script has to decide (not the transaction)."""
+        self._shop, self._session, self._signs, self._disturbed = shop, session, signs, disturbed
         self.link = shop.link(0, 0)
 
     def write(self, value, cut=None):
@@ -54,6 +55,8 @@ class CutWrite:
             answer = request.submit(self._shop.hosts[0].visit, self._session,
                                     f"start;touch:{read};await:{go_on};set:n:{value};close")
             until(read.exists, 10, "the session is read", every=0.0005)
+            if self._disturbed:
+                self._shop.nodes[0].call("PEXPIRE", f"mms:{self._session}", 1000000)
             before = self.link.counts()["command_bytes"]
             if cut is not None:
                 self.link.set(cut_request=cut, limit=1)
@@ -66,13 +69,14 @@ TRIES = 4  # a busy machine makes the node a slow one, which is asked last (deci
 
 
 @pytest.mark.row("F13")
-def test_a_write_cut_off_at_any_byte_leaves_the_old_record_or_the_new_one(cluster, new_id, full, signs):
+@pytest.mark.parametrize("disturbed", (False, True), ids=("watched", "disturbed"))
+def test_a_write_cut_off_at_any_byte_leaves_the_old_record_or_the_new_one(cluster, new_id, full, signs, disturbed):
     # Only the one worker's connection goes through the link while it writes: the replicator has nothing to send there.
     shop, session = cluster(3, 1, workers=1, proxied_local=True), new_id()
-    cutter, key = CutWrite(shop, session, signs), f"mms:{session}"
+    cutter, key = CutWrite(shop, session, signs, disturbed), f"mms:{session}"
     host, node = shop.hosts[0], shop.nodes[0]
     assert cutter.write("first")[0]
-    length = max(cutter.write(f"length{number}")[1] for number in range(3))
+    length = min(cutter.write(f"length{number}")[1] for number in range(3))
     broken, refused, cut, offsets = [], [], set(), range(0, length, 1 if full else 9)
     for offset in (offset for offset in offsets for _ in range(TRIES)):
         if offset in cut:
