@@ -51,6 +51,7 @@ struct mms_replicator {
 	bool standing_by;
 	uint64_t request_seen;
 	int64_t cpu_at_request_us;
+	bool ticked;                   /* one tick was spent on answers to what is asked now and then */
 	bool draining;
 	struct mms_mono drain_until;   /* 0 = not told to stop yet */
 	struct mms_mono end;           /* of the last words too */
@@ -483,11 +484,24 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 	return next;
 }
 
+/* Answers are on their way: those of all nodes mostly come within one tick, one by one each would be a wake-up. */
+static bool gathers_answers(struct mms_replicator *replicator)
+{
+	const struct mms_office *office = &replicator->office;
+	bool awaited = false;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		awaited = awaited || office->links[i].request_count > 0;
+	}
+	replicator->ticked = awaited && !replicator->ticked;
+	return replicator->ticked;
+}
+
 static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_rounds)
 {
 	struct mms_office *office = &replicator->office;
 	struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
-	bool hot = quiet_rounds < HOT_QUIET_ROUNDS || atomic_load(&replicator->stopping);
+	bool hot = quiet_rounds < HOT_QUIET_ROUNDS || atomic_load(&replicator->stopping) || gathers_answers(replicator);
 	struct pollfd stop = { .fd = replicator->stop_fd, .events = POLLIN };
 	uint64_t head = mms_mailbox_head(mailbox);
 	bool waiting = false;

@@ -14,7 +14,7 @@
 /* A heartbeat older than this: its owner is stopped, another takes over. */
 #define MMS_REPLICATOR_STALE_US 2000000
 /* Idle loops beat this often. */
-#define MMS_REPLICATOR_BEAT_US 900000
+#define MMS_REPLICATOR_BEAT_US 1000000
 
 struct mms_replicator; /* opaque; heap of one process */
 
