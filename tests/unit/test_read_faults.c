@@ -167,9 +167,36 @@ static void a_damaged_payload_is_not_replaced_by_an_older_one(void **state)
 	node_put(0, "s", &newer);
 	node_put(1, "s", &older);
 	read_id(host, "s");
-	assert_true(payload_is("older"));
-	assert_false(answer.authoritative);
-	assert_true(node_holds(0, "s", &newer));
+	assert_true(node_holds(0, "s", &tombstone));
+	done(host);
+}
+
+/* The peer was emptied between its header and its payload, and holds less than the local node by now. */
+static void a_copy_that_went_back_meanwhile_is_compared_again(void **state)
+{
+	struct sample newest, local, left;
+	char header[MMS_RECORD_HEADER_SIZE + 16];
+	struct fake *fake;
+	struct host *host;
+	int len;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(1);
+	host = host_with_fake(2, 1, fake);
+	sample_aged(&newest, "s", 0, "newest");
+	sample_aged(&local, "s", OLD_MS, "local");
+	sample_aged(&left, "s", 2 * OLD_MS, "left");
+	node_put(0, "s", &local);
+	node_put(1, "s", &left);
+	len = sprintf(header, "$%u\r\n", MMS_RECORD_HEADER_SIZE);
+	memcpy(header + len, newest.bytes, MMS_RECORD_HEADER_SIZE);
+	memcpy(header + len + MMS_RECORD_HEADER_SIZE, "\r\n", 2);
+	fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_ANSWER, .bytes = header,
+			.bytes_len = (size_t) len + MMS_RECORD_HEADER_SIZE + 2, .times = 1 });
+	read_id(host, "s");
+	assert_true(payload_is("local"));
+	assert_true(answer.holders_mask == bit(0));
 	done(host);
 }
 
@@ -625,7 +652,9 @@ int main(void)
 		cmocka_unit_test(a_copy_cut_short_is_absent_and_replaced),
 		cmocka_unit_test(a_damaged_header_on_a_peer_is_replaced_too),
 		cmocka_unit_test(a_damaged_copy_is_left_when_it_can_not_be_written),
-		cmocka_unit_test(a_damaged_payload_is_not_replaced_by_an_older_one),
+		cmocka_unit_test(a_newer_copy_with_a_damaged_payload_gives_way_to_an_older_one),
+		cmocka_unit_test(what_follows_a_tombstone_brings_no_older_copy_back),
+		cmocka_unit_test(a_copy_that_went_back_meanwhile_is_compared_again),
 		cmocka_unit_test(damaged_everywhere_is_an_uncertain_miss),
 		cmocka_unit_test(a_stamp_years_ahead_is_damage),
 		cmocka_unit_test(a_stamp_hours_ahead_is_read_and_does_not_drag_the_clock),
