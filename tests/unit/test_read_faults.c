@@ -152,19 +152,44 @@ static void a_damaged_copy_is_left_when_it_can_not_be_written(void **state)
 	done(host);
 }
 
-/* The header says of a newer version than the peer's, only its payload is damaged: by now the sound one may stand there. */
-static void a_damaged_payload_is_not_replaced_by_an_older_one(void **state)
+/* The header says of a newer version than the peer's: until that is found sound somewhere, nothing could be written here. */
+static void a_newer_copy_with_a_damaged_payload_gives_way_to_an_older_one(void **state)
 {
 	struct sample newer, older;
 	struct host *host;
 
 	(void) state;
+	for (unsigned damaged = 0; damaged < 2; damaged++) {
+		rig_fresh();
+		host = host_new(2, "web1");
+		sample_aged(&newer, "s", OLD_MS, "newer");
+		newer.bytes[newer.len - 1] ^= 1;
+		sample_aged(&older, "s", 2 * OLD_MS, "older");
+		node_put(damaged, "s", &newer);
+		node_put(1 - damaged, "s", &older);
+		node_forget_calls(damaged);
+		read_id(host, "s");
+		assert_true(payload_is("older"));
+		assert_false(answer.authoritative);
+		assert_true(node_holds(damaged, "s", &older));
+		assert_int_equal(node_calls(damaged, "exec"), 2);
+		assert_in_range(node_number(damaged, "PTTL", RIG_PREFIX "s"), RIG_TTL_MS / 2, RIG_TTL_MS);
+		done(host);
+	}
+}
+
+static void what_follows_a_tombstone_brings_no_older_copy_back(void **state)
+{
+	struct sample tombstone, older;
+	struct host *host;
+
+	(void) state;
 	rig_fresh();
 	host = host_new(2, "web1");
-	sample_aged(&newer, "s", OLD_MS, "newer");
-	newer.bytes[newer.len - 1] ^= 1;
+	sample_tombstone(&tombstone, "s", OLD_MS);
+	tombstone.bytes[tombstone.len++] = 'x';
 	sample_aged(&older, "s", 2 * OLD_MS, "older");
-	node_put(0, "s", &newer);
+	node_put(0, "s", &tombstone);
 	node_put(1, "s", &older);
 	read_id(host, "s");
 	assert_true(node_holds(0, "s", &tombstone));
@@ -198,6 +223,7 @@ static void a_copy_that_went_back_meanwhile_is_compared_again(void **state)
 	assert_true(payload_is("local"));
 	assert_true(answer.holders_mask == bit(0));
 	done(host);
+	fake_free(fake);
 }
 
 static void damaged_everywhere_is_an_uncertain_miss(void **state)
