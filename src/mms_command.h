@@ -72,7 +72,8 @@ void mms_command_read_header(struct mms_command *command, struct mms_slice key);
  * stands there. tmp_key must be unique per write; it expires after MMS_COMMAND_TMP_TTL_MS when the script does not run.
  * expected: the first MMS_RECORD_HEADER_SIZE bytes (or all, if there are fewer) of a damaged value that is to be
  * replaced whatever they say, or empty. Give it only what was verified to be damaged: a sound header behind which only
- * the payload is damaged may meanwhile stand before a sound payload, so repair that with the same version or a newer.
+ * the payload is damaged may meanwhile stand before a sound payload, so repair that with the same version or a newer, or
+ * with a watched put.
  * grace_ms: added to a live record's remaining life when a tombstone replaces it. ttl_ms and grace_ms are held within
  * 1 ms (0 ms) and MMS_COMMAND_TTL_MAX_MS. Replies: 2; judge the second with mms_command_parse_put(). Copies header and
  * expected, borrows the payload until sent. */

@@ -1,6 +1,6 @@
 /* One order to the reconciler per hint: ask everybody, fill the node that missed it. The newest copy may be a hint's own
  * tombstone, may sit on any node, or nowhere: then the hint goes only if every other node was asked and nothing is under
- * way in the mailbox that could still bring it there. Otherwise the hint stays, and the next round takes it up. */
+ * way that could still bring it there. Otherwise the hint stays, and the next round takes it up. */
 #include "mms_delivery.h"
 
 #include <stdlib.h>
@@ -10,12 +10,13 @@
 #include "mms_reconcile.h"
 
 #define ROUND_PAUSE_US 1000000  /* between two rounds through a node's hints */
+#define STRAGGLER_US 2000000    /* from a node's return until what was sent to it before has come, or never will */
 
 struct parcel {
 	struct mms_delivery *delivery;
 	bool used;
 	unsigned target;
-	bool ring_empty;   /* when it began, nothing waited in the mailbox that could still reach a node that said no */
+	bool is_last_word; /* when it began, nothing was under way that could still reach a node that said no */
 	struct mms_hint hint;
 	struct mms_record_header wanted;
 };
@@ -28,6 +29,7 @@ struct mms_delivery {
 };
 
 static bool start(struct mms_delivery *delivery, struct mms_link *target);
+static bool none_under_way(const struct mms_office *office);
 static void on_done(void *context, uint64_t token, const struct mms_reconcile_result *result);
 
 struct mms_delivery *mms_delivery_new(struct mms_office *office, struct mms_reconciler *reconciler)
@@ -105,7 +107,7 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 	}
 	parcel->delivery = delivery;
 	parcel->target = target->index;
-	parcel->ring_empty = mms_mailbox_tail(&office->cluster->mailbox) == mms_mailbox_head(&office->cluster->mailbox);
+	parcel->is_last_word = none_under_way(office);
 	order.key = (struct mms_slice){ parcel->hint.key, parcel->hint.key_len };
 	order.context = parcel;
 	header = (struct mms_slice){ (const char *)parcel->hint.header, MMS_RECORD_HEADER_SIZE };
@@ -126,6 +128,20 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 		return false;
 	}
 	return true;
+}
+
+/* Neither in the mailbox, nor on a connection that was lost before its answers came: when a server goes on, or the network
+ * is whole again, new connections may be faster than what is left on the old ones. */
+static bool none_under_way(const struct mms_office *office)
+{
+	const struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		if (office->now.us - office->links[i].ready_since.us < STRAGGLER_US) {
+			return false;
+		}
+	}
+	return mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox);
 }
 
 static void on_done(void *context, uint64_t token, const struct mms_reconcile_result *result)
@@ -149,7 +165,7 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	} else if ((result->foreign_mask & target) != 0) {
 		mms_link_count(office, MMS_METRIC_foreign_keys);
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
-	} else if (!enough && has_newest && result->answered_mask == all && parcel->ring_empty) {
+	} else if (!enough && has_newest && result->answered_mask == all && parcel->is_last_word) {
 		/* Nobody has it, and the node has what the others have instead. */
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
 	}

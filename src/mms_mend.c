@@ -6,6 +6,7 @@
 
 #include "mms_command.h"
 #include "mms_hlc.h"
+#include "mms_watch.h"
 
 /* A copy younger than this is probably on its way to the others in its writer's mailbox: no repair. */
 #define MIN_AGE_MS 1000
@@ -20,6 +21,7 @@ struct mending {
 static uint64_t nodes_with(const struct mms_client *client, const struct mms_copy *copies, enum mms_verdict verdict);
 static bool is_left_to_write_back(const struct mms_client *client, const struct mms_answer *answer);
 static void replace_damaged(struct mending *mending, unsigned node);
+static void replace_newer(struct mending *mending, unsigned node);
 static void post(struct mending *mending, uint64_t lacking);
 
 void mms_mend_nodes(struct mms_fanout *fanout, const struct mms_question *question, const struct mms_copy *copies,
@@ -82,10 +84,11 @@ static void replace_damaged(struct mending *mending, unsigned node)
 	if (expected.len == 0 || !mms_client_can_write(client, node)) {
 		return;
 	}
-	/* Only its payload is damaged: a sound copy of the same version may stand there by now, and must not be replaced by
-	 * an older one. */
 	if (mms_hlc_decode(expected, mending->question->key, mending->question->now, &header) == MMS_RECORD_GOOD
 			&& mms_version_compare(&header.version, &answer->header.version) > 0) {
+		if (!header.version.tombstone) {
+			replace_newer(mending, node);
+		}
 		return;
 	}
 	if (expected.len > MMS_RECORD_HEADER_SIZE) {
@@ -98,6 +101,40 @@ static void replace_damaged(struct mending *mending, unsigned node)
 			MMS_TOMBSTONE_GRACE_MS, expected);
 	if (mms_fanout_ask(mending->fanout, node, &command,
 			mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms))) {
+		mms_fanout_wait(mending->fanout, UINT64_C(1) << node);
+		mms_client_count(client, MMS_METRIC_read_repairs);
+	}
+}
+
+/* Only its payload is damaged, and nobody is known to have that version sound. Left alone, it would refuse all later writes as
+ * older. A sound copy of it may stand there by now, with the very same header: the whole value is compared, which a WATCH
+ * does. Should that version turn up later, it wins. */
+static void replace_newer(struct mending *mending, unsigned node)
+{
+	struct mms_client *client = mending->fanout->client;
+	const struct mms_answer *answer = mending->answer;
+	int64_t wait_us = mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
+	struct mms_record_header header;
+	struct mms_watching watching;
+	struct mms_command command;
+	struct mms_slice payload;
+
+	mms_watch_lead(client, &watching, node, mending->question->key, &command);
+	mms_command_read_whole(&command, mending->question->key);
+	if (watching.node < 0 || !mms_fanout_ask(mending->fanout, node, &command, wait_us)) {
+		return;
+	}
+	mms_fanout_wait(mending->fanout, UINT64_C(1) << node);
+	mms_watch_note(mending->fanout, &watching, &command, mending->question->key);
+	if (watching.node < 0 || !client->watches[node].standing || mms_record_decode_whole(
+			mms_reply_text(mending->fanout->slots[node].replies[0]), mending->question->key, &header, &payload)
+			!= MMS_RECORD_DAMAGED) {
+		return;
+	}
+	mms_watch_use(client, node);
+	mms_command_init(&command);
+	mms_command_put_watched(&command, mending->question->key, answer->header_bytes, answer->payload, mending->ttl_ms);
+	if (mms_fanout_ask(mending->fanout, node, &command, wait_us)) {
 		mms_fanout_wait(mending->fanout, UINT64_C(1) << node);
 		mms_client_count(client, MMS_METRIC_read_repairs);
 	}

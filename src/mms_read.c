@@ -41,7 +41,7 @@ static void ask_others(struct reading *reading, unsigned asked);
 static void judge(struct reading *reading, unsigned node, bool whole);
 static void ask_again(struct reading *reading);
 static int pick_newest(const struct reading *reading);
-static bool fetch(struct reading *reading, unsigned node);
+static int fetch_newest(struct reading *reading, int newest);
 static void meet_strangers(struct reading *reading);
 static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
 static void tally(struct reading *reading, int newest, struct mms_answer *answer);
@@ -85,12 +85,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 		ask_again(reading);
 		newest = pick_newest(reading);
 	}
-	/* Bounded: every round either has the payload or strikes one node out. */
-	while (newest >= 0 && !reading->copies[newest].header.version.tombstone && !reading->copies[newest].whole) {
-		if (!fetch(reading, (unsigned)newest)) {
-			newest = pick_newest(reading);
-		}
-	}
+	newest = fetch_newest(reading, newest);
 	if (newest < 0 || client->settings.read_mode == MMS_READ_QUORUM) {
 		meet_strangers(reading);
 	}
@@ -292,6 +287,9 @@ static void keep_payload(struct reading *reading, unsigned node)
 	const struct mms_reply *pttl = reading->fanout.slots[node].replies[1];
 
 	mms_reply_free(reading->payload_reply);
+	if (reading->payload_node >= 0 && reading->payload_node != (int)node) {
+		reading->copies[reading->payload_node].whole = false; /* not at hand any more */
+	}
 	reading->payload_pttl_ms = pttl != NULL ? mms_reply_integer(pttl) : 0;
 	reading->payload_reply = mms_fanout_take_reply(&reading->fanout, node, 0);
 	reading->payload_node = (int)node;
@@ -318,8 +316,8 @@ static int pick_newest(const struct reading *reading)
 	return newest;
 }
 
-/* Gets the whole record from a node that has the newest header. What it has by now counts; false = struck out. */
-static bool fetch(struct reading *reading, unsigned node)
+/* Gets the whole record from a node that has the newest header. What it has by now counts. */
+static void fetch(struct reading *reading, unsigned node)
 {
 	struct mms_client *client = reading->client;
 
@@ -330,7 +328,24 @@ static bool fetch(struct reading *reading, unsigned node)
 		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
 	}
 	judge(reading, node, true);
-	return reading->copies[node].whole;
+}
+
+/* The newest whose payload is at hand, or that has none. A node that was emptied since its header came may have less than
+ * others now: they are compared again after each fetch. One that does not keep still is struck out in the end. */
+static int fetch_newest(struct reading *reading, int newest)
+{
+	unsigned rounds_max = 2 * reading->client->settings.node_count;
+
+	for (unsigned round = 0; newest >= 0 && !reading->copies[newest].header.version.tombstone
+			&& !reading->copies[newest].whole; round++) {
+		if (round < rounds_max) {
+			fetch(reading, (unsigned)newest);
+		} else {
+			reading->copies[newest].verdict = MMS_VERDICT_FAILED;
+		}
+		newest = pick_newest(reading);
+	}
+	return newest;
 }
 
 /* A miss, and a quorum, are worth what the nodes are worth that make it. */

@@ -66,3 +66,9 @@ struct mms_watched mms_watch_offer(const struct mms_client *client, const struct
 		.serial = client->watch_serial,
 	};
 }
+
+void mms_watch_use(struct mms_client *client, unsigned node)
+{
+	client->watch_serial++;
+	client->watches[node].standing = false;
+}

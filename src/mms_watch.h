@@ -24,4 +24,7 @@ void mms_watch_note(struct mms_fanout *fanout, struct mms_watching *watching, st
 /* What a write may make of it. sound: the node holds just what the answer says, payload and life, or nothing. */
 struct mms_watched mms_watch_offer(const struct mms_client *client, const struct mms_watching *watching, bool sound);
 
+/* A watched put is about to be sent: whatever comes of it, its EXEC uses the WATCH up. */
+void mms_watch_use(struct mms_client *client, unsigned node);
+
 #endif

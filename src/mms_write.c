@@ -11,6 +11,7 @@
 #include "mms_explain.h"
 #include "mms_fanout.h"
 #include "mms_slow.h"
+#include "mms_watch.h"
 
 struct writing {
 	struct mms_client *client;
@@ -219,9 +220,7 @@ static bool ask_watched(struct writing *writing, unsigned node)
 	const struct mms_write_order *order = writing->order;
 	struct mms_client *client = writing->client;
 
-	/* Used up by the EXEC, whatever comes of it. */
-	client->watch_serial++;
-	client->watches[node].standing = false;
+	mms_watch_use(client, node);
 	mms_command_init(&writing->special);
 	mms_command_put_watched(&writing->special, order->key, order->header_bytes, order->payload, order->ttl_ms);
 	if (mms_fanout_ask(&writing->fanout, node, &writing->special, wait_us(client))) {

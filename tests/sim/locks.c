@@ -7,12 +7,17 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
 #include "world.h"
 
 _Static_assert(sizeof(struct lock) <= sizeof(pthread_mutex_t), "a lock lives in a pthread_mutex_t");
+#ifdef __GLIBC__
+_Static_assert(offsetof(struct lock, kind) == offsetof(pthread_mutex_t, __data.__kind), "mms_lock looks at its kind");
+#endif
+#define ROBUST_AND_SHARED 0x90
 
 static struct thread *waiters[64];
 static unsigned waiter_count;
@@ -96,6 +101,7 @@ int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t 
 {
 	(void)attributes;
 	memset(mutex, 0, sizeof *mutex);
+	lock_of(mutex)->kind = ROBUST_AND_SHARED;
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 struct lock {
 	struct thread *owner;
 	struct lock *next_held;
+	int kind;              /* where glibc's mutex has its kind: the library looks whether it is one of ours */
 	uint32_t inconsistent; /* its owner died */
 };
 

@@ -40,7 +40,7 @@ MUTANTS = [
            ("mms_greeting.c", "\tif (mms_identity_changed(node, identity)) {", "\tif (mms_identity_changed(node, identity) && false) {"),
            ("mms_repair.c", "#define SETTLE_US 2000000 ", "#define SETTLE_US 0 ")),
     Mutant("hint-dropped-at-first-try", "g", None,
-           ("mms_delivery.c", "!enough && has_newest && result->answered_mask == all && parcel->ring_empty", "!enough")),
+           ("mms_delivery.c", "!enough && has_newest && result->answered_mask == all && parcel->is_last_word", "!enough")),
     Mutant("hint-dropped-when-node-lacks-newest", "g", "errors",
            ("mms_delivery.c", "!enough && has_newest && result", "!enough && result")),
     Mutant("hint-not-made", "g", None,

@@ -23,6 +23,7 @@ struct fake_rule {
 	const char *verb;  /* upper case; "*" is any but those of the handshake */
 	enum fake_act act;
 	const char *bytes;
+	size_t bytes_len;  /* 0: text */
 	size_t cut_len;
 	int times;         /* so often, then it is gone; -1 = for ever */
 	unsigned hits;
@@ -152,7 +153,7 @@ static inline bool fake_handle(struct fake_connection *connection, int backend, 
 		return false;
 	}
 	if (ruled && rule.act == FAKE_ANSWER) {
-		return fake_send(connection->fd, rule.bytes, strlen(rule.bytes));
+		return fake_send(connection->fd, rule.bytes, rule.bytes_len > 0 ? rule.bytes_len : strlen(rule.bytes));
 	}
 	if (!fake_send(backend, in, len)) {
 		return false;

@@ -60,6 +60,14 @@ static uint32_t hints(unsigned node)
 	return mms_hints_count(&desk->host->cluster->hints, node);
 }
 
+/* Nothing is left on the way from before its nodes were met. */
+static void stand_long(void)
+{
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		desk_link(desk, node)->ready_since.us -= 2000000;
+	}
+}
+
 /* One round through the hints, until all that it asked for is answered. */
 static void deliver(void)
 {
@@ -153,9 +161,31 @@ static void what_nobody_has_is_forgotten(void **state)
 	begin(2);
 	sample_aged(&sample, "s", 5000, "gone");
 	hint(1, "s", &sample);
+	stand_long();
 	deliver();
 	assert_int_equal(hints(1), 0);
 	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "s"), 0);
+	end();
+}
+
+/* A mirror that was sent on a connection before: the server has it in its buffers, and goes on. */
+static void what_may_still_be_on_its_way_to_a_node_that_is_back_is_kept(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 5000, "late");
+	hint(1, "s", &sample);
+	stand_long();
+	mms_link_drop(desk_link(desk, 0));
+	greet(0);
+	deliver();
+	assert_int_equal(hints(1), 1);
+	node_put(0, "s", &sample);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &sample));
 	end();
 }
 
@@ -172,6 +202,7 @@ static void what_the_mailbox_may_still_bring_is_kept(void **state)
 	parcel.header = sample.bytes;
 	assert_true(mms_mailbox_push(&desk->host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
 	hint(1, "s", &sample);
+	stand_long();
 	deliver();
 	assert_int_equal(hints(1), 1);
 	node_put(0, "s", &sample);
@@ -361,6 +392,7 @@ int main(void)
 		cmocka_unit_test(what_the_node_has_by_now_is_settled),
 		cmocka_unit_test(a_tombstone_comes_from_the_hint_itself),
 		cmocka_unit_test(what_nobody_has_is_forgotten),
+		cmocka_unit_test(what_may_still_be_on_its_way_to_a_node_that_is_back_is_kept),
 		cmocka_unit_test(what_the_mailbox_may_still_bring_is_kept),
 		cmocka_unit_test(what_a_silent_node_may_have_is_kept),
 		cmocka_unit_test(a_foreign_key_is_left_alone_and_the_hint_goes),

@@ -152,25 +152,78 @@ static void a_damaged_copy_is_left_when_it_can_not_be_written(void **state)
 	done(host);
 }
 
-/* The header says of a newer version than the peer's, only its payload is damaged: by now the sound one may stand there. */
-static void a_damaged_payload_is_not_replaced_by_an_older_one(void **state)
+/* The header says of a newer version than the peer's: until that is found sound somewhere, nothing could be written here. */
+static void a_newer_copy_with_a_damaged_payload_gives_way_to_an_older_one(void **state)
 {
 	struct sample newer, older;
 	struct host *host;
 
 	(void) state;
+	for (unsigned damaged = 0; damaged < 2; damaged++) {
+		rig_fresh();
+		host = host_new(2, "web1");
+		sample_aged(&newer, "s", OLD_MS, "newer");
+		newer.bytes[newer.len - 1] ^= 1;
+		sample_aged(&older, "s", 2 * OLD_MS, "older");
+		node_put(damaged, "s", &newer);
+		node_put(1 - damaged, "s", &older);
+		node_forget_calls(damaged);
+		read_id(host, "s");
+		assert_true(payload_is("older"));
+		assert_false(answer.authoritative);
+		assert_true(node_holds(damaged, "s", &older));
+		assert_int_equal(node_calls(damaged, "exec"), 2);
+		assert_in_range(node_number(damaged, "PTTL", RIG_PREFIX "s"), RIG_TTL_MS / 2, RIG_TTL_MS);
+		done(host);
+	}
+}
+
+static void what_follows_a_tombstone_brings_no_older_copy_back(void **state)
+{
+	struct sample tombstone, older;
+	struct host *host;
+
+	(void) state;
 	rig_fresh();
 	host = host_new(2, "web1");
-	sample_aged(&newer, "s", OLD_MS, "newer");
-	newer.bytes[newer.len - 1] ^= 1;
+	sample_tombstone(&tombstone, "s", OLD_MS);
+	tombstone.bytes[tombstone.len++] = 'x';
 	sample_aged(&older, "s", 2 * OLD_MS, "older");
-	node_put(0, "s", &newer);
+	node_put(0, "s", &tombstone);
 	node_put(1, "s", &older);
 	read_id(host, "s");
-	assert_true(payload_is("older"));
-	assert_false(answer.authoritative);
-	assert_true(node_holds(0, "s", &newer));
+	assert_true(node_holds(0, "s", &tombstone));
 	done(host);
+}
+
+/* The peer was emptied between its header and its payload, and holds less than the local node by now. */
+static void a_copy_that_went_back_meanwhile_is_compared_again(void **state)
+{
+	struct sample newest, local, left;
+	char header[MMS_RECORD_HEADER_SIZE + 16];
+	struct fake *fake;
+	struct host *host;
+	int len;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(1);
+	host = host_with_fake(2, 1, fake);
+	sample_aged(&newest, "s", 0, "newest");
+	sample_aged(&local, "s", OLD_MS, "local");
+	sample_aged(&left, "s", 2 * OLD_MS, "left");
+	node_put(0, "s", &local);
+	node_put(1, "s", &left);
+	len = sprintf(header, "$%u\r\n", MMS_RECORD_HEADER_SIZE);
+	memcpy(header + len, newest.bytes, MMS_RECORD_HEADER_SIZE);
+	memcpy(header + len + MMS_RECORD_HEADER_SIZE, "\r\n", 2);
+	fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_ANSWER, .bytes = header,
+			.bytes_len = (size_t) len + MMS_RECORD_HEADER_SIZE + 2, .times = 1 });
+	read_id(host, "s");
+	assert_true(payload_is("local"));
+	assert_true(answer.holders_mask == bit(0));
+	done(host);
+	fake_free(fake);
 }
 
 static void damaged_everywhere_is_an_uncertain_miss(void **state)
@@ -677,7 +730,9 @@ int main(void)
 		cmocka_unit_test(a_copy_cut_short_is_absent_and_replaced),
 		cmocka_unit_test(a_damaged_header_on_a_peer_is_replaced_too),
 		cmocka_unit_test(a_damaged_copy_is_left_when_it_can_not_be_written),
-		cmocka_unit_test(a_damaged_payload_is_not_replaced_by_an_older_one),
+		cmocka_unit_test(a_newer_copy_with_a_damaged_payload_gives_way_to_an_older_one),
+		cmocka_unit_test(what_follows_a_tombstone_brings_no_older_copy_back),
+		cmocka_unit_test(a_copy_that_went_back_meanwhile_is_compared_again),
 		cmocka_unit_test(damaged_everywhere_is_an_uncertain_miss),
 		cmocka_unit_test(a_stamp_years_ahead_is_damage),
 		cmocka_unit_test(a_stamp_hours_ahead_is_read_and_does_not_drag_the_clock),
