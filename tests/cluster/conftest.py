@@ -9,6 +9,7 @@ from cases import CASES, ELSEWHERE, rows_of
 from rig import results
 from rig.cluster import Cluster
 from rig.node import PROGRAMS, available_programs
+from rig.wrongclock import WrongClock
 
 FULL = os.environ.get("MMS_FULL") == "1"
 
@@ -157,3 +158,12 @@ def signs(tmp_path_factory):
     for path in (folder, *folder.parents[:2]):
         path.chmod(0o777)
     return folder
+
+
+@pytest.fixture
+def wrong_clock(tmp_path_factory):
+    """A clock that the test moves, for hosts and nodes that are started with its environment()."""
+    folder = tmp_path_factory.mktemp("clock")
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
+    return WrongClock(str(folder))

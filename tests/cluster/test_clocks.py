@@ -7,20 +7,11 @@ import pytest
 
 from rig.process import until
 from rig.results import bar
-from rig.wrongclock import WrongClock
 
 
 OFFSETS = [(1, "step"), (86400, "start"), (-3600, "step"), (-86400, "start")]
 if os.environ.get("MMS_FULL") == "1":
     OFFSETS += [(3600, "step"), (86400, "step"), (-1, "step"), (-86400, "step")]
-
-
-@pytest.fixture
-def wrong_clock(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clock")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
-    return WrongClock(str(folder))
 
 
 def make_shop(cluster, wrong_clock, hosts=3):

@@ -7,9 +7,10 @@ PATH = os.environ.get("MMS_RESULTS") or os.path.join(tempfile.gettempdir(), f"mm
 _HEAD = """# Results
 
 Written by `MMS_RESULTS=docs/results.md tests/run cluster [row...]`; with `MMS_FULL=1` at the length of the fault matrix. Rows F01 to F56
-are faults, A1 to C15 cases (`tests/cluster/cases.py`), the others have names of their own; each runs alone by its name. The
-control is phpredis with the same nodes as host list. Pass: "missed" is a bar on times that was measured again, "open" a goal
-that is not met yet, "skipped" says why. On three nodes of redis-server unless the row says otherwise.
+are faults, A1 to C15 cases (`tests/cluster/cases.py`), D1 to D12 the simulator's directed schedules (`tests/sim/directed.c`) on real
+nodes; the others have names of their own. Each runs alone by its name. The control is phpredis with the same nodes as host
+list. Pass: "missed" is a bar on times that was measured again, "open" a goal that is not met yet, "skipped" says why. On
+three nodes of redis-server unless the row says otherwise.
 
 | row | bar | measured | control | pass |
 |---|---|---|---|---|
@@ -46,7 +47,7 @@ def on(size, server):
 def _order(line):
     """F2 before F10; names last."""
     row = _row(line)
-    found = re.match(r"([A-CF])(\d+)(.*)", row)
+    found = re.match(r"([A-DF])(\d+)(.*)", row)
     return (0, found[1] != "F", found[1], int(found[2]), found[3]) if found else (1, False, row, 0, "")
 
 
