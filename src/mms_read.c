@@ -498,6 +498,14 @@ static bool is_authoritative(const struct reading *reading)
 	return count_bits(reading->complete_mask) >= needed;
 }
 
+/* Is the payload at hand that of the newest version? Its node may have been seen with another header since. */
+static bool payload_is_newest(const struct reading *reading, const struct mms_answer *answer)
+{
+	int node = reading->payload_node;
+
+	return node >= 0 && reading->copies[node].whole && (answer->holders_mask >> node & 1) != 0;
+}
+
 static void take_newest(struct reading *reading, unsigned newest, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
@@ -509,7 +517,7 @@ static void take_newest(struct reading *reading, unsigned newest, struct mms_ans
 			client->settings.max_clock_drift_ms)) {
 		mms_client_count(client, MMS_METRIC_future_stamps);
 	}
-	if (reading->payload_node >= 0 && (answer->holders_mask >> reading->payload_node & 1) != 0) {
+	if (payload_is_newest(reading, answer)) {
 		answer->pttl_ms = reading->payload_pttl_ms;
 		answer->owner = reading->payload_reply;
 		reading->payload_reply = NULL;
@@ -525,8 +533,7 @@ static bool watched_holds_it(const struct reading *reading, const struct mms_ans
 	int node = reading->watching.node;
 
 	return node >= 0 && (reading->copies[node].verdict == MMS_VERDICT_ABSENT
-			|| (answer->found == MMS_FOUND_RECORD && node == reading->payload_node
-				&& (answer->holders_mask >> node & 1) != 0));
+			|| (answer->found == MMS_FOUND_RECORD && node == reading->payload_node && payload_is_newest(reading, answer)));
 }
 
 /* No copy at hand: is there none, or is it only not to be had? */

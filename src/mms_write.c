@@ -19,6 +19,7 @@ struct writing {
 	struct mms_write_result *result;
 	uint64_t tried_mask;
 	bool may_arrive;             /* it was sent to a node that did not answer */
+	uint64_t hinted_mask;        /* nodes that a hint says may lack it, from before it was sent */
 	char tmp_key[MMS_TMP_KEY_MAX];
 	struct mms_slice tmp;        /* empty until a put needs it */
 	struct mms_fanout fanout;
@@ -37,6 +38,7 @@ static bool push(struct writing *writing, struct mms_ticket *ticket);
 static uint64_t ask_round(struct writing *writing, uint32_t wanted);
 static void settle_round(struct writing *writing, uint64_t asked);
 static void judge(struct writing *writing, unsigned node);
+static void hint_first(struct writing *writing);
 static void hint_missing(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
@@ -58,6 +60,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->result = result;
 	writing->tried_mask = result->acked_mask = order->have_mask;
 	writing->may_arrive = false;
+	writing->hinted_mask = 0;
 	writing->local_slow = mms_slow_local(client);
 	writing->tmp.len = 0;
 	pushed = push(writing, &ticket);
@@ -66,6 +69,9 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 		 * yet: the visitor's next request may go there before the mirror does. Nor on another host's local node alone:
 		 * that host may leave it out while it is slow (decision 0012). */
 		needed = at_least_two(writing, needed);
+	}
+	if (!pushed) {
+		hint_first(writing);
 	}
 	mms_fanout_begin(&writing->fanout, client, deadline);
 	writing->command.part_count = 0;
@@ -405,23 +411,53 @@ static void judge(struct writing *writing, unsigned node)
 	}
 }
 
-/* The mailbox did not take it: what did not answer is noted, and the replicator delivers. */
-static void hint_missing(struct writing *writing)
+static void add_hint(struct writing *writing, uint64_t missing)
 {
 	struct mms_client *client = writing->client;
-	uint64_t missing = mms_client_all_mask(client) & ~writing->result->acked_mask;
 	struct mms_mono now = mms_clock_mono();
 	struct mms_mono until = { now.us + (int64_t)writing->order->ttl_ms * 1000 };
 
-	/* Nobody took it as far as is known; what was sent to a silent node may arrive later, there alone. */
-	if (missing == 0 || (writing->result->acked_mask == 0 && !writing->may_arrive && !writing->order->everywhere)) {
-		return;
-	}
-	if (mms_hints_add(&client->cluster->hints, writing->order->key, writing->order->header_bytes, missing, until, now)) {
-		mms_client_count(client, MMS_METRIC_hints_made);
-	} else {
+	if (!mms_hints_add(&client->cluster->hints, writing->order->key, writing->order->header_bytes, missing, until, now)) {
 		mms_client_count(client, MMS_METRIC_hint_overflows);
 	}
+}
+
+/* The mailbox did not take it: were this worker killed between two nodes, nobody would know. So all that may be sent it are
+ * noted first; those that acknowledge are taken out again. */
+static void hint_first(struct writing *writing)
+{
+	struct mms_client *client = writing->client;
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if (mms_client_can_write(client, i)) {
+			writing->hinted_mask = mms_client_all_mask(client) & ~writing->order->have_mask;
+		}
+	}
+	if (writing->hinted_mask != 0) {
+		add_hint(writing, writing->hinted_mask);
+	}
+}
+
+/* What acknowledged needs no hint any more; what did not is noted, and the replicator delivers. */
+static void hint_missing(struct writing *writing)
+{
+	struct mms_client *client = writing->client;
+	uint64_t acked = writing->result->acked_mask, missing = mms_client_all_mask(client) & ~acked;
+	struct mms_record_header header;
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		if ((writing->hinted_mask & acked) >> i & 1 && mms_record_decode((struct mms_slice){
+				(const char *)writing->order->header_bytes, MMS_RECORD_HEADER_SIZE }, writing->order->key, &header)
+				== MMS_RECORD_GOOD) {
+			mms_hints_settle(&client->cluster->hints, writing->order->key, i, &header.version);
+		}
+	}
+	/* Nobody took it as far as is known; what was sent to a silent node may arrive later, there alone. */
+	if (missing == 0 || (acked == 0 && !writing->may_arrive && !writing->order->everywhere && writing->hinted_mask == 0)) {
+		return;
+	}
+	add_hint(writing, missing); /* once more: the replicator may have found it nowhere, and dropped it, before it arrived */
+	mms_client_count(client, MMS_METRIC_hints_made);
 	mms_shm_kick(client->cluster);
 }
 

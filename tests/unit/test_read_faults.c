@@ -699,9 +699,21 @@ static void a_mirror_that_comes_while_a_silent_node_is_waited_for_is_seen(void *
 		assert_int_equal(answer.answered_mask, 3);
 		assert_true((answer.holders_mask & bit(late.node)) != 0);
 		pthread_join(thread, NULL);
+		/* A logout instead: the payload at hand is not its. */
+		mms_answer_clear(&answer);
+		sample_tombstone(&newer, "s", 0);
+		host_calm(host);
+		atomic_store(&host->cluster->nodes[2].breaker.state, MMS_BREAKER_CLOSED);
+		assert_int_equal(pthread_create(&thread, NULL, mirror_after_a_while, &late), 0);
+		read_id(host, "s");
+		pthread_join(thread, NULL);
+		assert_int_equal(answer.found, MMS_FOUND_TOMBSTONE);
+		assert_int_equal(answer.payload.len, 0);
 		/* Its payload was at hand already and is still the newest: not fetched again. */
 		mms_answer_clear(&answer);
+		sample_aged(&newer, "s", OLD_MS, "newer");
 		node_put(0, "s", &newer);
+		node_put(1, "s", &newer);
 		node_forget_calls(0);
 		host->client->settings.read_timeout_ms = 50;
 		read_id(host, "s");

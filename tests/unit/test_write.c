@@ -514,6 +514,33 @@ static void a_write_that_the_mailbox_does_not_take_goes_to_two_nodes_and_is_hint
 	host_free(host);
 }
 
+/* The mailbox is full, no node answers, and the writer dies: whatever arrived somewhere is on no other node's account. */
+static void a_writer_that_is_killed_leaves_hints_where_the_mailbox_is_full(void **state)
+{
+	struct host *host;
+	pid_t child;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	fill_mailbox(host);
+	for (unsigned node = 0; node < RIG_NODES; node++) {
+		node_stop(node);
+	}
+	prepare_now("s", "data");
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		(void) write_order(host);
+		_exit(0);
+	}
+	await(hinted(host, 0) && hinted(host, 1) && hinted(host, 2));
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_true(hinted(host, 0) && hinted(host, 1) && hinted(host, 2));
+	host_free(host);
+}
+
 static void without_a_second_node_one_and_a_hint_must_do(void **state)
 {
 	struct host *host;
@@ -531,7 +558,7 @@ static void without_a_second_node_one_and_a_hint_must_do(void **state)
 	host_free(host);
 }
 
-static void a_write_that_nobody_took_leaves_no_hint_but_a_tombstone_does(void **state)
+static void a_write_that_was_sent_to_nobody_leaves_no_hint_but_a_tombstone_does(void **state)
 {
 	struct host *host;
 
@@ -541,6 +568,8 @@ static void a_write_that_nobody_took_leaves_no_hint_but_a_tombstone_does(void **
 	fill_mailbox(host);
 	node_kill(0);
 	node_kill(1);
+	host_open_breaker(host, 0, MMS_FAULT_HARD);
+	host_open_breaker(host, 1, MMS_FAULT_HARD);
 	assert_int_equal(write_now(host, "s", "data"), MMS_ERR_NO_NODE);
 	assert_false(hinted(host, 0));
 	prepare_tombstone("t");
@@ -565,6 +594,22 @@ static void a_node_that_another_host_avoids_is_not_enough(void **state)
 	atomic_store(&host->cluster->nodes[1].avoided, 1); /* not this one either, as long as there is another */
 	assert_int_equal(write_now(host, "s", "three"), MMS_OK);
 	assert_true(result.acked_mask == 5);
+	host_free(host);
+}
+
+static void a_write_that_was_about_to_be_sent_leaves_a_hint_for_whoever_looks(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	fill_mailbox(host);
+	node_kill(0);
+	node_kill(1);
+	assert_int_equal(write_now(host, "s", "data"), MMS_ERR_NO_NODE);
+	assert_true(hinted(host, 0));
+	assert_true(hinted(host, 1));
 	host_free(host);
 }
 
@@ -733,9 +778,11 @@ int main(void)
 		cmocka_unit_test(a_missing_node_is_made_up_for_while_there_are_others),
 		cmocka_unit_test(a_tombstone_goes_to_all_and_one_is_enough),
 		cmocka_unit_test(a_write_that_the_mailbox_does_not_take_goes_to_two_nodes_and_is_hinted),
+		cmocka_unit_test(a_writer_that_is_killed_leaves_hints_where_the_mailbox_is_full),
 		cmocka_unit_test(without_a_second_node_one_and_a_hint_must_do),
-		cmocka_unit_test(a_write_that_nobody_took_leaves_no_hint_but_a_tombstone_does),
+		cmocka_unit_test(a_write_that_was_sent_to_nobody_leaves_no_hint_but_a_tombstone_does),
 		cmocka_unit_test(a_node_that_another_host_avoids_is_not_enough),
+		cmocka_unit_test(a_write_that_was_about_to_be_sent_leaves_a_hint_for_whoever_looks),
 		cmocka_unit_test(a_single_node_needs_no_second),
 		cmocka_unit_test(a_payload_too_large_for_the_mailbox_takes_the_other_way),
 		cmocka_unit_test(a_touch_raises_the_ttl),
