@@ -84,6 +84,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_hosts.c
     src/mms_identity.c
     src/mms_judge.c
+    src/mms_keyset.c
     src/mms_last_words.c
     src/mms_life.c
     src/mms_link.c

@@ -17,7 +17,7 @@ static char *digits_before(char *end, uint64_t value);
 static void copy(struct mms_command *command, const void *bytes, size_t len);
 static void borrow(struct mms_command *command, const void *bytes, size_t len);
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
-		struct mms_slice payload, uint64_t ttl_ms);
+		struct mms_slice payload, uint64_t ttl_ms, unsigned options);
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count);
 static struct mms_slice header_slice(const unsigned char *header);
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max);
@@ -155,7 +155,7 @@ void mms_command_put(struct mms_command *command, struct mms_slice key, struct m
 		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
 		struct mms_slice expected)
 {
-	set_record(command, tmp_key, header, payload, MMS_COMMAND_TMP_TTL_MS);
+	set_record(command, tmp_key, header, payload, MMS_COMMAND_TMP_TTL_MS, 0);
 	evalsha(command, MMS_SCRIPT_PUT, 2, 4);
 	argument(command, key);
 	argument(command, tmp_key);
@@ -171,8 +171,15 @@ void mms_command_put_watched(struct mms_command *command, struct mms_slice key, 
 	begin(command, "MULTI", 1);
 	command->leading_count = command->reply_count;
 	command->bound = true;
-	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 0);
 	begin(command, "EXEC", 1);
+}
+
+void mms_command_put_new(struct mms_command *command, struct mms_slice key, const unsigned char *header,
+		struct mms_slice payload, uint64_t ttl_ms)
+{
+	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 1);
+	word(command, "NX");
 }
 
 void mms_command_touch(struct mms_command *command, struct mms_slice key, const unsigned char *header, uint64_t ttl_ms)
@@ -404,9 +411,9 @@ static void borrow(struct mms_command *command, const void *bytes, size_t len)
 }
 
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
-		struct mms_slice payload, uint64_t ttl_ms)
+		struct mms_slice payload, uint64_t ttl_ms, unsigned options)
 {
-	begin(command, "SET", 5);
+	begin(command, "SET", 5 + options);
 	argument(command, key);
 	length_line(command, '$', MMS_RECORD_HEADER_SIZE + (uint64_t) payload.len);
 	copy(command, header, MMS_RECORD_HEADER_SIZE);

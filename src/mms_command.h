@@ -94,6 +94,11 @@ void mms_command_put_watched(struct mms_command *command, struct mms_slice key, 
  * put is due), NEWER = a newer one or a tombstone stands there, FOREIGN. */
 void mms_command_touch(struct mms_command *command, struct mms_slice key, const unsigned char *header, uint64_t ttl_ms);
 
+/* A record where nothing stands: one command, half the bytes of a conditional put. Replies: 1, a status when it was stored,
+ * nil when something stands there. Copies header, borrows the payload until sent. */
+void mms_command_put_new(struct mms_command *command, struct mms_slice key, const unsigned char *header,
+		struct mms_slice payload, uint64_t ttl_ms);
+
 /* SET key value NX, then GET key. Replies: 2. */
 void mms_command_set_once(struct mms_command *command, struct mms_slice key, struct mms_slice value);
 /* SET key value PX ttl_ms (0 = for ever). Replies: 1. */

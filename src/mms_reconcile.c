@@ -51,11 +51,13 @@ static const struct mms_record_header older_than_anything = { .version = { .blin
 
 static void on_header(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void choose(struct job *job);
+static void compare(struct job *job);
 static void prolong(struct job *job);
 static void fetch(struct job *job);
 static void on_record(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void fill(struct job *job, const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms);
 static void on_put(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
+static void on_put_new(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void end_step(struct job *job);
 static void finish(struct job *job);
 static void unpark(struct mms_reconciler *reconciler);
@@ -149,14 +151,12 @@ bool mms_reconcile(struct mms_reconciler *reconciler, const struct mms_reconcile
 	return true;
 }
 
-static void on_header(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+static void take_header(struct job *job, struct mms_link *link, struct mms_reply *const *replies)
 {
-	struct job *job = context;
 	struct copy *copy = &job->copies[link->index];
 	enum mms_record_verdict verdict;
 	struct mms_slice bytes;
 
-	(void)token;
 	if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
 		copy->foreign = mms_reply_classify(replies[0]) == MMS_CLASS_WRONGTYPE;
 		copy->answered = copy->foreign;
@@ -178,9 +178,31 @@ static void on_header(struct mms_link *link, void *context, uint64_t token, stru
 			}
 		}
 	}
+}
+
+static void on_header(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct job *job = context;
+
+	(void)token;
+	take_header(job, link, replies);
 	if (--job->waiting == 0) {
 		prolong(job);
 	}
+}
+
+/* Of a node where something stands by now. */
+static void on_header_again(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct job *job = context;
+
+	(void)token;
+	job->copies[link->index] = (struct copy){ 0 };
+	job->result.answered_mask &= ~(UINT64_C(1) << link->index);
+	take_header(job, link, replies);
+	compare(job);
+	choose(job);
+	end_step(job);
 }
 
 /* Who has the newest, who lacks it? Among the copies that have not been struck out. */
@@ -375,8 +397,9 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 	end_step(job);
 }
 
-/* A damaged copy is replaced by compare-and-set on its first bytes, and only by its own version or a newer one: with a good
- * header, somebody may meanwhile have put the payload right. */
+/* Where nothing stood, one command puts it there, unless something does by now. A damaged copy is replaced by compare-and-set
+ * on its first bytes, and only by its own version or a newer one: with a good header, somebody may meanwhile have put the
+ * payload right. */
 static void fill(struct job *job, const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms)
 {
 	struct mms_office *office = job->reconciler->office;
@@ -394,8 +417,13 @@ static void fill(struct job *job, const unsigned char *header, struct mms_slice 
 				|| !mms_breaker_allows_write(&mms_link_node(link)->breaker)) {
 			continue;
 		}
-		tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
 		mms_command_init(&command);
+		if (copy->bytes_len == 0) {
+			mms_command_put_new(&command, job->order.key, header, payload, ttl_ms);
+			job->waiting += mms_link_request(link, &command, on_put_new, job, payload.len) ? 1 : 0;
+			continue;
+		}
+		tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
 		mms_command_put(&command, job->order.key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS, expected);
 		job->waiting += mms_link_request(link, &command, on_put, job, payload.len) ? 1 : 0;
 	}
@@ -428,6 +456,40 @@ static void judge_newer(struct job *job, struct copy *copy, const struct mms_put
 	}
 }
 
+static void note_held(struct job *job, unsigned node, bool stored, uint64_t payload_len)
+{
+	struct copy *copy = &job->copies[node];
+	uint64_t bit = UINT64_C(1) << node;
+
+	copy->has = true;
+	copy->replace = false;
+	copy->header = job->result.newest;
+	job->result.equal_mask |= bit;
+	job->result.filled_mask |= stored ? bit : 0;
+	job->result.moved_bytes += payload_len + MMS_RECORD_HEADER_SIZE;
+}
+
+static void on_put_new(struct mms_link *link, void *context, uint64_t payload_len, struct mms_reply *const *replies)
+{
+	struct job *job = context;
+	enum mms_reply_type type = replies == NULL ? MMS_REPLY_ERROR : mms_reply_type(replies[0]);
+	struct mms_command command;
+	char text[128];
+
+	if (type == MMS_REPLY_STATUS) {
+		note_held(job, link->index, true, payload_len);
+	} else if (type == MMS_REPLY_NIL && job->fetches < FETCHES_MAX) {
+		mms_command_init(&command);
+		mms_command_read_header(&command, job->order.key);
+		job->waiting += mms_link_request(link, &command, on_header_again, job, 0) ? 1 : 0;
+	}
+	end_step(job);
+	if (type == MMS_REPLY_ERROR && replies != NULL) {
+		mms_text_copy(text, sizeof text, mms_reply_text(replies[0]));
+		mms_marker_blame(link, mms_reply_classify(replies[0]), text);
+	}
+}
+
 static void on_put(struct mms_link *link, void *context, uint64_t payload_len, struct mms_reply *const *replies)
 {
 	struct job *job = context;
@@ -439,9 +501,7 @@ static void on_put(struct mms_link *link, void *context, uint64_t payload_len, s
 		mms_command_parse_put(replies[0], replies[1], &put);
 	}
 	if (put.outcome == MMS_PUT_STORED || put.outcome == MMS_PUT_EQUAL) {
-		job->result.equal_mask |= bit;
-		job->result.filled_mask |= put.outcome == MMS_PUT_STORED ? bit : 0;
-		job->result.moved_bytes += payload_len + MMS_RECORD_HEADER_SIZE;
+		note_held(job, link->index, put.outcome == MMS_PUT_STORED, payload_len);
 	} else if (put.outcome == MMS_PUT_NEWER) {
 		judge_newer(job, &job->copies[link->index], &put, bit);
 	} else if (put.outcome == MMS_PUT_FOREIGN) {

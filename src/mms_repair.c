@@ -49,6 +49,8 @@ struct mms_repair {
 	struct mms_mono renew_at, look_at;
 	char closing[MMS_MARKER_VALUE_MAX]; /* the marker's value that was asked for */
 	struct progress progress[MMS_NODES_MAX + 1];
+	struct mms_keyset compared;   /* keys on which all nodes agreed in a pass for compared_target, as far as it goes */
+	unsigned compared_target;
 };
 
 static bool wants_repair(const struct mms_repair *repair, unsigned node);
@@ -104,6 +106,7 @@ void mms_repair_free(struct mms_repair *repair)
 			mms_notes_free(&repair->progress[i].notes);
 		}
 		mms_scan_free(repair->scan);
+		mms_keyset_clear(&repair->compared);
 		free(repair);
 	}
 }
@@ -311,6 +314,10 @@ static void begin(struct mms_repair *repair)
 		*progress = fresh_progress(repair, repair->target);
 		mms_hosts_note(repair->hosts, repair->target, &progress->notes);
 	}
+	if (anew || repair->compared_target != repair->target) {
+		mms_keyset_clear(&repair->compared);
+		repair->compared_target = repair->target;
+	}
 	open_report(repair, anew);
 	choose_source(repair);
 }
@@ -408,7 +415,8 @@ static void choose_source(struct mms_repair *repair)
 	struct progress *progress = &repair->progress[repair->target];
 	uint64_t target = is_sweep(repair, repair->target) ? 0 : UINT64_C(1) << repair->target;
 	uint64_t open = mms_link_ready_mask(office) & progress->mask & ~progress->done_mask;
-	struct mms_scan_order order = { .since_ms = progress->since_ms, .report = report_of(repair) };
+	bool all_able = (progress->mask & ~able_mask(office)) == 0;
+	struct mms_scan_order order = { .since_ms = progress->since_ms, .report = report_of(repair), .compared = &repair->compared };
 
 	if (office->node_count == 1) { /* nobody to be compared with */
 		progress->done_mask = target;
@@ -421,8 +429,9 @@ static void choose_source(struct mms_repair *repair)
 	repair->step = STEP_SCANNING;
 	repair->source = (unsigned)__builtin_ctzll((open & ~target) != 0 ? open & ~target : open);
 	order.source = repair->source;
-	order.mask = target == 0 || repair->source == repair->target ? progress->mask
-			: target | UINT64_C(1) << repair->source;
+	/* With all nodes there, one pass settles a key for all of them, and the others leave it out. */
+	order.whole = target == 0 || repair->source == repair->target || all_able;
+	order.mask = order.whole ? progress->mask : target | UINT64_C(1) << repair->source;
 	mms_scan_begin(repair->scan, &order);
 }
 
@@ -453,6 +462,7 @@ static void end_whole(struct mms_repair *repair)
 	}
 	atomic_store(&report_of(repair)->served, progress->wanted);
 	mms_hosts_clear(repair->hosts, &progress->notes);
+	mms_keyset_clear(&repair->compared);
 	progress->done_mask = 0;
 }
 

@@ -12,7 +12,7 @@
 
 #define KEYS_PER_STEP 200      /* COUNT of SCAN: also what a step counts for as progress */
 #define JOBS_MAX 64            /* comparisons at a time; hints need the other half of the reconciler */
-#define BYTES_PER_KEY 200      /* on the wire, for a comparison that finds everything equal */
+#define BYTES_PER_NODE 100     /* on the wire, for a comparison that finds everything equal */
 #define RATE_MIN 65536         /* whatever a damaged mapping says */
 #define ALLOWANCE_US 100000    /* the rate may be saved up for so long */
 
@@ -172,16 +172,22 @@ static void on_scanned(struct mms_link *link, void *context, uint64_t token, str
 	scan->office->busy = true;
 }
 
+static struct mms_slice next_key(const struct mms_scan *scan)
+{
+	uint16_t len;
+
+	memcpy(&len, scan->keys + scan->keys_pos, sizeof len);
+	return (struct mms_slice){ scan->keys + scan->keys_pos + sizeof len, len };
+}
+
 /* Compares the next key; false when there is no room now. */
 static bool compare_one(struct mms_scan *scan)
 {
 	bool source_alone = scan->order.since_ms > 0;
 	struct mms_reconcile_order order = { .ask_mask = scan->order.mask, .fill_mask = scan->order.mask,
 			.done_fn = on_compared, .context = scan, .token = (uint64_t)scan->generation << STAGE_BITS | STAGE_ALL };
-	uint16_t len;
 
-	memcpy(&len, scan->keys + scan->keys_pos, sizeof len);
-	order.key = (struct mms_slice){ scan->keys + scan->keys_pos + sizeof len, len };
+	order.key = next_key(scan);
 	if (source_alone) {
 		order.ask_mask = UINT64_C(1) << scan->order.source;
 		order.fill_mask = 0;
@@ -192,7 +198,8 @@ static bool compare_one(struct mms_scan *scan)
 		scan->jobs--;
 		return false;
 	}
-	scan->keys_pos += sizeof len + len;
+	scan->allowance -= BYTES_PER_NODE * __builtin_popcountll(order.ask_mask);
+	scan->keys_pos += sizeof(uint16_t) + order.key.len;
 	return true;
 }
 
@@ -207,6 +214,10 @@ static void hand_out(struct mms_scan *scan)
 		scan->allowance = rate * ALLOWANCE_US / 1000000;
 	}
 	while (scan->keys_pos < scan->keys_len && scan->jobs < JOBS_MAX && scan->allowance > 0) {
+		if (scan->order.compared != NULL && mms_keyset_has(scan->order.compared, next_key(scan))) {
+			scan->keys_pos += sizeof(uint16_t) + next_key(scan).len;
+			continue;
+		}
 		if (!compare_one(scan)) {
 			if (mms_reconcile_room(scan->reconciler) > 0) { /* no node can be asked */
 				scan->failed = scan->walked = true;
@@ -214,7 +225,6 @@ static void hand_out(struct mms_scan *scan)
 			}
 			return;
 		}
-		scan->allowance -= BYTES_PER_KEY;
 	}
 }
 
@@ -272,6 +282,9 @@ static void on_compared(void *context, uint64_t token, const struct mms_reconcil
 			? needed & ~result->equal_mask & ~result->foreign_mask & ~result->damaged_mask : 0;
 	if ((needed & ~result->answered_mask) != 0 || lacking != 0) {
 		scan->failed = true;
+	} else if (stage == STAGE_ALL && scan->order.whole && scan->order.compared != NULL && result->found
+			&& (result->rotten_mask | result->damaged_mask | result->foreign_mask) == 0) {
+		(void)mms_keyset_add(scan->order.compared, result->key);
 	}
 	count(scan, result);
 }

@@ -4,6 +4,7 @@
 #ifndef MMS_SCAN_H
 #define MMS_SCAN_H
 
+#include "mms_keyset.h"
 #include "mms_link.h"
 
 struct mms_scan; /* opaque */
@@ -12,6 +13,8 @@ struct mms_reconciler;
 struct mms_scan_order {
 	unsigned source;     /* whose keys */
 	uint64_t mask;       /* nodes that are to agree on them, the source among them */
+	bool whole;          /* these are all that take part: what they agree on needs no other pass */
+	struct mms_keyset *compared; /* what they agreed on: left out, and added to when whole; may be NULL */
 	uint64_t since_ms;   /* only records stamped at or after this (HLC, Unix milliseconds); 0 = all */
 	struct mms_repair_sh *report; /* counted into; may be NULL */
 };

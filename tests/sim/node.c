@@ -366,12 +366,11 @@ static void read_hash(struct node *node, const struct argument *key, struct repl
 static void set(struct node *node, const struct argument *arguments, unsigned count, struct reply *reply)
 {
 	int64_t expires_at = NODE_NO_EXPIRY;
+	bool stands = node_find(node, arguments[1].ptr, arguments[1].len) != NULL;
 
-	if ((count == 4 && is(&arguments[3], "NX")) || (count == 6 && is(&arguments[5], "XX"))) {
-		if ((node_find(node, arguments[1].ptr, arguments[1].len) != NULL) != (count == 6)) {
-			reply_raw(reply, "$-1\r\n", 5);
-			return;
-		}
+	if (count != 5 && count > 3 && is(&arguments[count - 1], stands ? "NX" : "XX")) {
+		reply_raw(reply, "$-1\r\n", 5);
+		return;
 	}
 	if (count >= 5 && is(&arguments[3], "PX")) {
 		expires_at = sched_now() + number(&arguments[4]) * 1000;

@@ -123,6 +123,31 @@ static void a_put_borrows_the_payload_and_sends_the_header_to_set_and_script(voi
 	forget(&sent);
 }
 
+static void a_new_record_is_put_by_one_command_that_replaces_nothing(void **state)
+{
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	struct mms_command command;
+
+	(void) state;
+	memset(header, 0xa5, sizeof(header));
+	mms_command_init(&command);
+	mms_command_put_new(&command, S("key"), header, S("payload"), 0);
+	memset(header, 0, sizeof(header)); /* it was copied */
+	struct sent sent = sent_of(&command);
+
+	assert_int_equal(sent.count, 1);
+	assert_int_equal(mms_reply_count(sent.commands[0]), 6);
+	assert_memory_equal(argument_of(&sent, 0, 0).ptr, "SET", 3);
+	assert_memory_equal(argument_of(&sent, 0, 1).ptr, "key", 3);
+	assert_int_equal(argument_of(&sent, 0, 2).len, MMS_RECORD_HEADER_SIZE + 7);
+	assert_int_equal((unsigned char) argument_of(&sent, 0, 2).ptr[0], 0xa5);
+	assert_memory_equal(argument_of(&sent, 0, 2).ptr + MMS_RECORD_HEADER_SIZE, "payload", 7);
+	assert_memory_equal(argument_of(&sent, 0, 3).ptr, "PX", 2);
+	assert_memory_equal(argument_of(&sent, 0, 4).ptr, "1", 1); /* never for ever */
+	assert_memory_equal(argument_of(&sent, 0, 5).ptr, "NX", 2);
+	forget(&sent);
+}
+
 static void the_longest_keys_fit(void **state)
 {
 	static char key[320], tmp[400];
@@ -310,6 +335,7 @@ int main(void)
 		cmocka_unit_test(simple_commands_say_what_they_mean),
 		cmocka_unit_test(bytes_are_sent_as_they_are),
 		cmocka_unit_test(a_put_borrows_the_payload_and_sends_the_header_to_set_and_script),
+		cmocka_unit_test(a_new_record_is_put_by_one_command_that_replaces_nothing),
 		cmocka_unit_test(the_longest_keys_fit),
 		cmocka_unit_test(ttls_stay_within_what_a_server_can_add),
 		cmocka_unit_test(what_does_not_fit_is_marked_and_nothing_is_overwritten),

@@ -317,7 +317,7 @@ static void a_lost_connection_keeps_the_hint(void **state)
 	sample_aged(&sample, "s", 0, "data");
 	node_put(0, "s", &sample);
 	hint(1, "s", &sample);
-	fake_rule(fake, (struct fake_rule){ .verb = "EVALSHA", .act = FAKE_CLOSE, .times = 1 });
+	fake_rule(fake, (struct fake_rule){ .verb = "SET", .act = FAKE_CLOSE, .times = 1 });
 	deliver();
 	assert_int_equal(hints(1), 1);
 	fake_release(fake);
@@ -330,14 +330,75 @@ static void a_lost_connection_keeps_the_hint(void **state)
 	fake_free(fake);
 }
 
-static void flushed_scripts_keep_the_hint(void **state)
+static void what_stands_there_by_now_is_compared_again(void **state)
+{
+	struct sample sample, other;
+	struct fake *fake;
+
+	(void) state;
+	for (unsigned round = 0; round < 3; round++) {
+		rig_fresh();
+		fake = fake_start(1);
+		begin_with(host_with_fake(2, 1, fake));
+		sample_aged(&sample, "s", 2000, "data");
+		node_put(0, "s", &sample);
+		hint(1, "s", &sample);
+		fake_rule(fake, (struct fake_rule){ .verb = "SET", .act = FAKE_HOLD, .times = 1 });
+		for (unsigned turn = 0; turn < 100; turn++) {
+			mms_delivery_run(delivery);
+			desk_turn(desk);
+		}
+		if (round == 0) {
+			sample_aged(&other, "s", 4000, "older");
+			node_put(1, "s", &other);
+			other = sample;
+		} else if (round == 1) {
+			sample_aged(&other, "s", 0, "newer");
+			node_put(1, "s", &other);
+		} else {
+			node_put(1, "s", &sample);
+			other = sample;
+		}
+		fake_release(fake);
+		desk_quiet(desk);
+		deliver();
+		assert_int_equal(hints(1), 0);
+		assert_true(node_holds(1, "s", &other));
+		end();
+		fake_free(fake);
+	}
+}
+
+static void a_node_that_never_takes_it_keeps_its_hint(void **state)
 {
 	struct sample sample;
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(1);
+	begin_with(host_with_fake(2, 1, fake));
+	sample_aged(&sample, "s", 0, "data");
+	node_put(0, "s", &sample);
+	hint(1, "s", &sample);
+	fake_says(fake, "SET", "$-1\r\n", -1); /* and yet nothing stands there: bounded */
+	deliver();
+	assert_int_equal(hints(1), 1);
+	fake_says(fake, "SET", "-OOM command not allowed\r\n", -1);
+	end();
+	fake_free(fake);
+}
+
+static void flushed_scripts_keep_the_hint(void **state)
+{
+	struct sample sample, older;
 
 	(void) state;
 	begin(2);
 	sample_aged(&sample, "s", 0, "data");
+	sample_aged(&older, "s", 5000, "older");
 	node_put(0, "s", &sample);
+	node_put(1, "s", &older);
 	hint(1, "s", &sample);
 	node_do(1, "SCRIPT", "FLUSH");
 	deliver();
@@ -401,6 +462,8 @@ int main(void)
 		cmocka_unit_test(a_hint_whose_only_copy_is_damaged_is_given_up),
 		cmocka_unit_test(a_node_that_can_not_be_written_keeps_its_hints),
 		cmocka_unit_test(a_lost_connection_keeps_the_hint),
+		cmocka_unit_test(what_stands_there_by_now_is_compared_again),
+		cmocka_unit_test(a_node_that_never_takes_it_keeps_its_hint),
 		cmocka_unit_test(flushed_scripts_keep_the_hint),
 		cmocka_unit_test(more_than_fit_at_a_time_are_delivered_in_turn),
 		cmocka_unit_test(when_to_look_again_is_said_while_there_are_hints),
