@@ -277,6 +277,7 @@ static void a_hint_whose_only_copy_is_damaged_is_given_up(void **state)
 	damaged.bytes[damaged.len - 1] ^= 1;
 	node_put(0, "s", &damaged);
 	hint(1, "s", &sample);
+	stand_long();
 	deliver();
 	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "s"), 0);
 	assert_int_equal(hints(1), 0);
