@@ -44,17 +44,18 @@ void mms_greeting_recheck(struct mms_link *link)
 	struct mms_command command;
 	char key[MMS_MARKER_KEY_MAX];
 
-	bool founding = is_founding(link);
+	bool founding = is_founding(link), wanted = link->marker_checked.us < link->office->markers_wanted.us;
 
 	link->office->busy = link->office->busy || founding;
-	if (!mms_link_ready(link) || link->office->now.us - link->marker_checked.us < (founding ? FOUNDING_US : RECHECK_US)) {
+	if (!mms_link_ready(link) || (!wanted
+			&& link->office->now.us - link->marker_checked.us < (founding ? FOUNDING_US : RECHECK_US))) {
 		return;
 	}
 	link->marker_checked = link->office->now;
 	mms_command_init(&command);
 	mms_command_get(&command, (struct mms_slice){ key, mms_identity_marker_key(link->office->settings, key,
 			sizeof key) });
-	(void)mms_link_request(link, &command, on_recheck, NULL, 0);
+	(void)mms_link_request(link, &command, on_recheck, NULL, (uint64_t)link->office->now.us);
 }
 
 /* A slow local node is asked by no request any more: that it is fast again is seen here. */
@@ -132,7 +133,6 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 	struct mms_link *copy;
 
 	(void)context;
-	(void)token;
 	if (replies == NULL || !mms_link_ready(link)) {
 		return;
 	}
@@ -159,6 +159,7 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 		}
 		write_founded(link->office);
 	}
+	link->marker_seen.us = (int64_t)token; /* there is none, or something else: as when it was greeted */
 }
 
 static void refuse(struct mms_link *link, const char *what)
@@ -199,7 +200,7 @@ static void on_info(struct mms_link *link, void *context, uint64_t token, struct
 	mms_command_init(&command);
 	mms_command_set_once(&command, (struct mms_slice){ key, mms_identity_marker_key(link->office->settings, key,
 			sizeof key) }, mms_slice_of(value));
-	(void)mms_link_request(link, &command, on_marker, NULL, 0);
+	(void)mms_link_request(link, &command, on_marker, NULL, (uint64_t)link->office->now.us);
 }
 
 static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -209,10 +210,10 @@ static void on_marker(struct mms_link *link, void *context, uint64_t token, stru
 	struct mms_error error;
 
 	(void)context;
-	(void)token;
 	if (replies == NULL) {
 		return;
 	}
+	link->marker_seen.us = (int64_t)token;
 	/* A node that takes no writes now (OOM, READONLY) and has no marker is usable, and proves nothing. */
 	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR && mms_reply_type(replies[1]) != MMS_REPLY_STRING
 			&& mms_reply_classify(replies[0]) != MMS_CLASS_WRITE) {
@@ -348,9 +349,10 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 		return;
 	}
 	say_what_is_no_marker(link, identity);
-	if (mms_identity_changed(node, identity)) {
+	if (atomic_exchange(&node->greeted, 1) == 0 || mms_identity_changed(node, identity)) {
 		/* Rule f: what the old incarnation of this node acknowledged is worth nothing, to us, to a request thread, or to a
-		 * successor of ours; and whatever others miss, this one misses too. */
+		 * successor of ours; and whatever others miss, this one misses too. So is what was acknowledged before anybody
+		 * knew who it was: it may have been emptied since. */
 		link->ack_position = mms_mailbox_tail(&office->cluster->mailbox);
 		link->send_position = link->ack_position;
 		link->distrust_until = mms_mailbox_head(&office->cluster->mailbox);

@@ -155,7 +155,7 @@ void mms_hints_drop(struct mms_hints_sh *hints, const struct mms_hint *read, uns
 
 void mms_hints_pend(struct mms_hints_sh *hints, unsigned node)
 {
-	const uint64_t mask = node < MMS_NODES_MAX ? UINT64_C(1) << node : 0;
+	const uint64_t mask = node < MMS_NODES_MAX && atomic_load(&hints->used) > 0 ? UINT64_C(1) << node : 0;
 
 	for (uint32_t start = 0; mask != 0 && start < hints->capacity; start += WALK_MAX) {
 		const uint32_t end = hints->capacity - start > WALK_MAX ? start + WALK_MAX : hints->capacity;

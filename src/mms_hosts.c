@@ -15,6 +15,7 @@
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
 #define SWEPT "swept"                /* field beside the lives: Unix milliseconds of the latest sweep */
 #define CLOCK_SLACK_MS 3600000       /* a sweep of the future: somebody's clock is wrong */
+#define FIRST_SWEEP_US 10000000      /* where none was noted, once hosts have met all nodes */
 #define UNKNOWN_US 10000000          /* a node that others don't list for so long is not just being met by them */
 
 enum what { WHAT_LIVES, WHAT_BEHIND, WHAT_COUNT };
@@ -366,9 +367,9 @@ bool mms_hosts_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 	return dirty;
 }
 
-bool mms_hosts_sweep_due(struct mms_hosts *hosts)
+bool mms_hosts_sweep_due(const struct mms_hosts *hosts)
 {
-	struct mms_office *office = hosts->office;
+	const struct mms_office *office = hosts->office;
 	int64_t now_ms = mms_clock_wall().ms, last_ms = 0;
 	int64_t interval_ms = (int64_t)office->settings->repair_interval_s * 1000;
 	bool read = false;
@@ -386,11 +387,12 @@ bool mms_hosts_sweep_due(struct mms_hosts *hosts)
 			}
 		}
 	}
-	if (!read || interval_ms == 0) {
-		return false;
-	}
+	/* None was ever noted: a first installation, which costs nothing; or all nodes lost everything, notes and markers too, and
+	 * were taken for one. Then what one of them was given since is not on the others. */
 	if (last_ms == 0) {
-		mms_hosts_swept(hosts);
+		return read && office->now.us - hosts->since.us > FIRST_SWEEP_US;
+	}
+	if (!read || interval_ms == 0) {
 		return false;
 	}
 	/* Hosts take turns: each waits a little longer than the interval, by a tenth of it at most. */

@@ -37,9 +37,9 @@ bool mms_hosts_dirty(const struct mms_hosts *hosts, uint64_t *since_ms);
 /* Rule h: did a dead life leave a marker behind for this node? */
 bool mms_hosts_left_behind(const struct mms_hosts *hosts, unsigned node);
 
-/* Is it time for the slow periodic sweep, by what the nodes say of the last one and this cluster's repair_interval? The first
- * to find no word of any writes that it is now. */
-bool mms_hosts_sweep_due(struct mms_hosts *hosts);
+/* Is it time for the slow periodic sweep, by what the nodes say of the last one and this cluster's repair_interval? Also when
+ * no word of any is found, 10 s after this replicator came. */
+bool mms_hosts_sweep_due(const struct mms_hosts *hosts);
 /* Writes on the nodes that everything was compared with everything just now. */
 void mms_hosts_swept(struct mms_hosts *hosts);
 

@@ -41,6 +41,13 @@ enum mms_link_state {
 	MMS_LINK_READY        /* identified: mirrors and hints may go out */
 };
 
+/* Entries of the mailbox that became hints. */
+struct mms_hinted {
+	bool any;
+	uint64_t next;         /* how far the first of them reaches */
+	uint64_t missing_mask; /* nodes that lack one or another of them: the others have all */
+};
+
 /* The replicator in office: everything that its parts share. */
 struct mms_office {
 	struct mms_shm *shm;
@@ -57,6 +64,9 @@ struct mms_office {
 	struct mms_link *links;                 /* node_count of them */
 	bool last_words;                        /* the mapping is about to die: no more hints, one attempt per node */
 	bool none_usable;                       /* every breaker is open: probes hurry */
+	/* mailbox entries that became hints: they leave the ring once nodes have been seen to be the same since */
+	struct mms_hinted hinted, hinted_asked; /* not asked about yet; all nodes are being asked */
+	struct mms_mono markers_wanted;         /* when the latter began: markers seen before are too old */
 	bool busy;                              /* something happened in this round: stay awake */
 };
 
@@ -74,6 +84,7 @@ struct mms_link {
 	char run_id[41];                        /* of the server that was greeted */
 	char marker[96];                        /* its marker's value as seen last, "" = none */
 	struct mms_mono marker_checked;         /* when it was asked for last */
+	struct mms_mono marker_seen;            /* when that was asked which was answered last: it was the same then */
 	bool probing;                           /* this connect or ping is a breaker's probe */
 	bool probe_sent;
 	struct mms_mono probed_at;              /* when the last probe began */

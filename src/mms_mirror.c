@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "mms_greeting.h"
 #include "mms_hlc.h"
 #include "mms_marker.h"
 #include "mms_record.h"
@@ -12,13 +13,17 @@
 /* Entries looked at per node and round; the next round goes on. */
 #define BATCH_MAX 512
 #define NOSCRIPTS_MAX 3 /* in a row */
+#define MARKERS_PAUSE_US 20000 /* at least, from one look at all markers to the next */
 
 static void send_batch(struct mms_link *link);
 static void hint_batch(struct mms_link *link);
+static bool is_settled(const struct mms_link *link, const struct mms_mailbox_item *item);
 static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item);
 static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item);
 static void on_mirrored(struct mms_link *link, void *context, uint64_t next, struct mms_reply *const *replies);
 static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *item);
+static void see_markers(struct mms_office *office);
+static bool is_held(const struct mms_office *office, uint64_t next);
 static bool move_tail(struct mms_office *office);
 static void abandon_ring(struct mms_office *office);
 
@@ -34,6 +39,7 @@ bool mms_mirror_run(struct mms_office *office)
 			hint_batch(link);
 		}
 	}
+	see_markers(office);
 	/* What was copied out of the ring is good only if nobody has taken over meanwhile: checked before it is sent. */
 	if (!mms_mailbox_owned(&office->cluster->mailbox, office->epoch)) {
 		return false;
@@ -97,14 +103,19 @@ static void send_batch(struct mms_link *link)
 	link->office->busy = true;
 }
 
-/* The local node is the producer's own affair until he has settled the entry or is late (killed, stopped); with a
- * tombstone all nodes are. */
-static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item)
+/* Has its producer said who took it, or is he late (killed, stopped)? */
+static bool is_settled(const struct mms_link *link, const struct mms_mailbox_item *item)
 {
 	int64_t patience_us = (int64_t)link->office->settings->budget_ms * 2000;
 
-	return (link->index == 0 || mms_record_is_tombstone((const unsigned char *)item->record.ptr)) && !item->settled
-			&& link->office->now.us - item->pushed_at.us < patience_us;
+	return item->settled || link->office->now.us - item->pushed_at.us >= patience_us;
+}
+
+/* The local node is the producer's own affair until then; with a tombstone all nodes are. */
+static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item)
+{
+	return (link->index == 0 || mms_record_is_tombstone((const unsigned char *)item->record.ptr))
+			&& !is_settled(link, item);
 }
 
 static uint64_t ttl_left_ms(const struct mms_office *office, const struct mms_mailbox_item *item)
@@ -263,7 +274,8 @@ static void hint_batch(struct mms_link *link)
 			}
 			break;
 		}
-		if (in_producers_hands(link, &item)) {
+		if (!is_settled(link, &item)) {
+			office->busy = true;
 			break;
 		}
 		if (mms_mirror_needs(link, &item) && ttl_left_ms(office, &item) > 0) {
@@ -281,12 +293,68 @@ static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *ite
 	struct mms_office *office = link->office;
 	struct mms_mono until = { item->pushed_at.us + (int64_t)item->ttl_ms * 1000 };
 
+	if (!office->hinted.any || mms_mailbox_distance(item->next, office->hinted.next) > 0) {
+		office->hinted.next = item->next;
+	}
+	office->hinted.any = true;
+	office->hinted.missing_mask |= UINT64_C(1) << link->index;
 	if (mms_hints_add(&office->cluster->hints, item->key, (const unsigned char *)item->record.ptr,
 			UINT64_C(1) << link->index, until, office->now)) {
 		mms_link_count(office, MMS_METRIC_hints_made);
 	} else {
 		mms_link_count(office, MMS_METRIC_hint_overflows);
 	}
+}
+
+static bool is_half_full(const struct mms_mailbox_sh *mailbox)
+{
+	return mms_mailbox_distance(mms_mailbox_tail(mailbox), mms_mailbox_head(mailbox)) > (int64_t)(mailbox->size / 2);
+}
+
+/* Have all nodes that can be reached shown since that they are the same, and is one among them that has everything? With none
+ * of those in reach (it may be back empty) the ring keeps it as long as it has room. */
+static bool markers_seen(const struct mms_office *office)
+{
+	uint64_t holders = 0, seen = 0;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_link *link = &office->links[i];
+		uint64_t bit = UINT64_C(1) << i;
+
+		if (mms_link_ready(link) ? link->marker_seen.us < office->markers_wanted.us
+				: mms_breaker_allows_write(&mms_link_node(link)->breaker)) {
+			return false;
+		}
+		holders |= bit & ~office->hinted_asked.missing_mask;
+		seen |= mms_link_ready(link) ? bit : 0;
+	}
+	return holders == 0 || (holders & seen) != 0 || is_half_full(&office->cluster->mailbox);
+}
+
+/* A hint has no payload. Was the node that holds the entry emptied under its connection, this host may not have noticed yet,
+ * and the ring has the last copy: it is given up only when markers have been seen after the hint was made. */
+static void see_markers(struct mms_office *office)
+{
+	if (office->hinted_asked.any && markers_seen(office)) {
+		office->hinted_asked.any = false;
+	}
+	if (office->hinted.any && !office->hinted_asked.any
+			&& office->now.us - office->markers_wanted.us >= MARKERS_PAUSE_US) {
+		office->hinted_asked = office->hinted;
+		office->hinted = (struct mms_hinted){ .any = false };
+		office->markers_wanted = office->now;
+		for (unsigned i = 0; i < office->node_count; i++) {
+			mms_greeting_recheck(&office->links[i]);
+		}
+	}
+	office->busy = office->busy || (office->hinted.any && !office->hinted_asked.any);
+}
+
+static bool is_held(const struct mms_office *office, uint64_t next)
+{
+	return !office->last_words
+			&& ((office->hinted.any && mms_mailbox_distance(office->hinted.next, next) >= 0)
+				|| (office->hinted_asked.any && mms_mailbox_distance(office->hinted_asked.next, next) >= 0));
 }
 
 /* The tail follows the slowest node. Lag is published on the way. */
@@ -310,6 +378,10 @@ static bool move_tail(struct mms_office *office)
 	}
 	for (position = tail; mms_mailbox_distance(position, lowest) > 0; position = item.next) {
 		if (mms_mailbox_peek(mailbox, position, &item) <= 0) {
+			break;
+		}
+		if (is_held(office, item.next)) {
+			lowest = position;
 			break;
 		}
 		passed++;

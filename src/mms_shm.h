@@ -47,6 +47,7 @@ struct mms_node_sh {
 	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that meets it first */
 	_Atomic uint32_t founded;       /* enum mms_founding; whoever met it */
 	_Atomic uint32_t avoided;       /* 1: another host's marker says that it does not use it now; the replicator */
+	_Atomic uint32_t greeted;       /* 1: a replicator of this life has met it; the replicator */
 	_Atomic uint32_t behind;        /* 1: our behind marker for it stands on its peers; the replicator */
 	_Atomic uint64_t behind_token;  /* of that marker, 0 = none: a successor goes on with it; the replicator */
 	_Atomic uint64_t behind_id;     /* the node id that the marker's key names; the replicator */

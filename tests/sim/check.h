@@ -14,8 +14,10 @@ void check_reset(void);
 void check_stored(struct node *node, const char *key, size_t key_len, const struct entry *old, const char *value,
 		size_t len, int64_t expires_at);
 void check_deleted(struct node *node, const struct entry *entry);
-/* Copies were lost: whoever had the last one of something is excused. node: for the trace. */
-void check_content_lost(unsigned node);
+/* Copies were lost: whoever had the last one of something is excused. node: the one that was emptied, -1 = none was. */
+void check_content_lost(int node);
+/* A host's replicator looks at this node's marker. */
+void check_marker_asked(struct node *node, unsigned host);
 
 /* --- by the visitors --- */
 

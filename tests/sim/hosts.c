@@ -101,7 +101,7 @@ void host_kill_php(struct host *host)
 	}
 	host->shm = NULL;
 	host->cluster = NULL;
-	check_content_lost(host->index);
+	check_content_lost(-1);
 }
 
 struct worker *host_worker(struct host *host, unsigned index)

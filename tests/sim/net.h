@@ -55,6 +55,7 @@ struct connection {
 	struct queue arrived;         /* at the host, not yet received */
 	/* the node's side */
 	bool accepted, server_closed, silent;
+	bool replicates;              /* a replicator's: it has said what its life is */
 	uint32_t server_life;         /* of the server that accepted it */
 	char *input;                  /* a command that has not arrived in full */
 	size_t input_len, input_size;

@@ -75,7 +75,7 @@ void node_flush(struct node *node)
 	node->content.count = 0;
 	transaction_touched(node, NULL, 0);
 	node->emptied_count++;
-	check_content_lost(node->index);
+	check_content_lost((int)node->index);
 }
 
 void node_empty(struct node *node)
@@ -127,7 +127,7 @@ void node_damage(struct node *node)
 		chosen->value[at] = (char)(chosen->value[at] ^ 1 << random_below(&sched_random, 8));
 		chosen->damaged = true;
 		node->emptied_count++; /* what was seen there before says nothing now */
-		check_content_lost(node->index);
+		check_content_lost((int)node->index);
 	}
 }
 
@@ -142,7 +142,7 @@ void node_restore_dump(struct node *node)
 	if (node->has_dump) {
 		copy_content(&node->content, &node->dump);
 		node->emptied_count++;
-		check_content_lost(node->index);
+		check_content_lost((int)node->index);
 	}
 }
 
@@ -420,6 +420,9 @@ static void execute(struct node *node, struct connection *connection, const stru
 	} else if (transaction_takes(node, connection, arguments, count, reply)) {
 		return;
 	} else if (is(verb, "GET") || is(verb, "MGET")) {
+		if (connection->replicates && is(&arguments[1], PREFIX ":node")) {
+			check_marker_asked(node, connection->host);
+		}
 		if (is(verb, "MGET")) {
 			reply_printf(reply, "*%u\r\n", count - 1);
 		}
@@ -462,6 +465,7 @@ static void execute(struct node *node, struct connection *connection, const stru
 	} else if (is(verb, "HGETALL")) {
 		read_hash(node, &arguments[1], reply);
 	} else if (is(verb, "HSET")) {
+		connection->replicates = connection->replicates || is(&arguments[1], PREFIX ":lives");
 		set_field(node, arguments);
 		reply_printf(reply, ":1\r\n");
 	} else if (is(verb, "PEXPIRE")) {

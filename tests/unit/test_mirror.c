@@ -34,6 +34,11 @@ static bool is_empty(void)
 	return mms_mailbox_tail(mailbox()) == mms_mailbox_head(mailbox());
 }
 
+static int64_t used(void)
+{
+	return mms_mailbox_distance(mms_mailbox_tail(mailbox()), mms_mailbox_head(mailbox()));
+}
+
 static bool run(void)
 {
 	mms_marker_run(&desk->office);
@@ -207,6 +212,51 @@ static void what_an_open_node_misses_is_a_hint_once_its_marker_stands(void **sta
 	assert_true(hint_of(desk->host, 1, &hint));
 	assert_memory_equal(hint.header, sample.bytes, MMS_RECORD_HEADER_SIZE);
 	assert_int_equal(host_metric(desk->host, MMS_METRIC_hints_made), 1);
+	end();
+}
+
+/* Node 1 is down, and what node 0 had acknowledged was flushed: with the hint made, the ring has the only copy. */
+static void what_became_a_hint_stays_until_its_holder_is_seen_to_be_the_same(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	sample_aged(&sample, "s", 0, "data");
+	node_put(0, "s", &sample);
+	push(&sample, "s", bit(0));
+	node_do(0, "FLUSHALL");
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(0, "s", "data", NULL));
+	assert_int_equal(hints(1), 1);
+	end();
+}
+
+static void what_became_a_hint_stays_while_no_holder_can_be_reached(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	host_open_breaker(desk->host, 0, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 0));
+	desk_await(desk, run() && hints(1) == 1);
+	for (int round = 0; round < 20; round++) {
+		assert_true(run());
+		desk_turn(desk);
+		assert_false(is_empty());
+	}
+	sample_aged(&sample, "more", 0, "more of it");
+	while (used() <= RIG_MAILBOX / 2) {
+		push(&sample, "more", bit(0));
+	}
+	desk_await(desk, run() && used() <= RIG_MAILBOX / 2); /* no room for it any more */
 	end();
 }
 
@@ -443,6 +493,8 @@ int main(void)
 		cmocka_unit_test(a_tombstone_is_the_producers_affair_on_all_nodes),
 		cmocka_unit_test(a_touch_is_mirrored_and_where_the_record_is_lacking_a_hint),
 		cmocka_unit_test(what_an_open_node_misses_is_a_hint_once_its_marker_stands),
+		cmocka_unit_test(what_became_a_hint_stays_until_its_holder_is_seen_to_be_the_same),
+		cmocka_unit_test(what_became_a_hint_stays_while_no_holder_can_be_reached),
 		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
 		cmocka_unit_test(a_foreign_key_is_settled_and_counted),
 		cmocka_unit_test(a_full_server_gets_a_hint_and_its_write_side_opens),

@@ -58,6 +58,7 @@ static void writes_arrive_on_all_nodes(void **state)
 	(void) state;
 	crew_new(&crew, 3);
 	crew_start(&crew);
+	wait_until_all_are_met(&crew); /* what a node takes before that is sent to it again */
 	put_many(crew.host, "s", 0, 200);
 	for (unsigned node = 0; node < 3; node++) {
 		await(node_has_many(node, "s", 0, 200));
