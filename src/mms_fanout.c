@@ -20,7 +20,7 @@ static bool send_to(struct mms_fanout *fanout, unsigned node);
 static void collect(struct mms_fanout *fanout, unsigned node);
 static void give_up_late(struct mms_fanout *fanout, struct mms_mono now);
 static bool spin(struct mms_fanout *fanout, uint64_t mask);
-static int poll_once(struct mms_fanout *fanout, struct mms_mono now, bool sleep);
+static int poll_once(struct mms_fanout *fanout, struct mms_mono now);
 
 void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, struct mms_mono deadline)
 {
@@ -72,7 +72,7 @@ void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask)
 		struct mms_mono now = mms_clock_mono();
 
 		/* In this order: an answer that came while this thread was not scheduled is there, however late it is now. */
-		if (poll_once(fanout, now, true) < 0) {
+		if (poll_once(fanout, now) < 0) {
 			return;
 		}
 		give_up_late(fanout, now);
@@ -238,8 +238,11 @@ static bool spin(struct mms_fanout *fanout, uint64_t mask)
 		return false;
 	}
 	for (unsigned round = 0; round < MMS_SPIN_ROUNDS_MAX && now.us < until_us; round++) {
-		if (poll_once(fanout, now, false) < 0) {
-			break;
+		/* Straight to the sockets: one that has nothing says so for less than a poll, and one that has needs none. */
+		for (unsigned i = 0; i < client->settings.node_count; i++) {
+			if (fanout->slots[i].state == MMS_FANOUT_WAITING && mms_conn_state(client->conns[i]) == MMS_CONN_OPEN) {
+				collect(fanout, i);
+			}
 		}
 		answered = (fanout->waiting_mask & mask) == 0;
 		if (answered) {
@@ -253,14 +256,14 @@ static bool spin(struct mms_fanout *fanout, uint64_t mask)
 }
 
 /* 0 after progress or a time-out of poll, -1 when poll itself is refused. */
-static int poll_once(struct mms_fanout *fanout, struct mms_mono now, bool sleep)
+static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
 {
 	const struct mms_settings *settings = &fanout->client->settings;
 	struct pollfd fds[MMS_NODES_MAX];
 	unsigned nodes[MMS_NODES_MAX];
 	nfds_t count = 0;
 	struct mms_mono until = fanout->deadline;
-	struct timespec wait = { 0, 0 };
+	struct timespec wait;
 	int64_t left_us;
 	int ready;
 
@@ -275,15 +278,11 @@ static int poll_once(struct mms_fanout *fanout, struct mms_mono now, bool sleep)
 		fds[count].events = (short)(POLLIN | (mms_conn_wants_write(conn) ? POLLOUT : 0));
 		fds[count].revents = 0;
 		nodes[count++] = i;
-		if (sleep) {
-			until = earlier(until, limit_of(fanout, i));
-		}
+		until = earlier(until, limit_of(fanout, i));
 	}
-	if (sleep) {
-		left_us = mms_clock_left_us(now, until);
-		wait.tv_sec = left_us / 1000000;
-		wait.tv_nsec = (left_us % 1000000) * 1000;
-	}
+	left_us = mms_clock_left_us(now, until);
+	wait.tv_sec = left_us / 1000000;
+	wait.tv_nsec = (left_us % 1000000) * 1000;
 	ready = ppoll(fds, count, &wait, NULL);
 	if (ready < 0 && errno != EINTR) {
 		return -1;
