@@ -64,6 +64,18 @@ bool mms_mirror_all_heard(const struct mms_office *office)
 	return true;
 }
 
+bool mms_mirror_all_acknowledged(const struct mms_office *office)
+{
+	uint64_t head = mms_mailbox_head(&office->cluster->mailbox);
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		if (office->links[i].ack_position != head) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* item->next lies behind the entry itself. */
 bool mms_mirror_needs(const struct mms_link *link, const struct mms_mailbox_item *item)
 {

@@ -12,6 +12,8 @@ bool mms_mirror_run(struct mms_office *office);
 /* Draining (office->last_words): true when every node has acknowledged everything, or can't be reached, so that there is
  * nothing left to wait for. */
 bool mms_mirror_all_heard(const struct mms_office *office);
+/* True when every node has acknowledged everything; the tail may not have followed yet. */
+bool mms_mirror_all_acknowledged(const struct mms_office *office);
 
 /* Does this node lack the entry, as far as its producer knew? */
 bool mms_mirror_needs(const struct mms_link *link, const struct mms_mailbox_item *item);

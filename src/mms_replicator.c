@@ -587,5 +587,9 @@ static bool drained(struct mms_replicator *replicator)
 			&& !(replicator->office.last_words && mms_mirror_all_heard(&replicator->office))) {
 		return false;
 	}
+	/* Acknowledged everywhere, but not passed yet: the next round does, or it would seem that something was left. */
+	if (mms_mailbox_tail(mailbox) != mms_mailbox_head(mailbox) && mms_mirror_all_acknowledged(&replicator->office)) {
+		return false;
+	}
 	return !replicator->office.last_words || mms_upkeep_leave(replicator->upkeep);
 }
