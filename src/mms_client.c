@@ -225,11 +225,16 @@ void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_u
 
 size_t mms_client_tmp_key(struct mms_client *client, char out[MMS_TMP_KEY_MAX])
 {
-	int len = snprintf(out, MMS_TMP_KEY_MAX, "%s:tmp:%08x%08x%010llx", client->settings.prefix,
-			client->settings.host_hash, client->shm->mapping_random,
-			(unsigned long long)mms_shm_next_sequence(client->shm));
+	size_t prefix_len = strlen(client->settings.prefix);
+	char *end = out + prefix_len;
 
-	return (size_t)len;
+	memcpy(out, client->settings.prefix, prefix_len);
+	memcpy(end, ":tmp:", 5);
+	end = mms_hex_write(end + 5, client->settings.host_hash, 8);
+	end = mms_hex_write(end, client->shm->mapping_random, 8);
+	end = mms_hex_write(end, mms_shm_next_sequence(client->shm), 12);
+	*end = '\0';
+	return (size_t)(end - out);
 }
 
 void mms_client_count(struct mms_client *client, enum mms_metric metric)

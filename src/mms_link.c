@@ -4,6 +4,7 @@
  * at its state again after every callback. */
 #include "mms_link.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 /* Mirrors wait longer than requests: nobody is held up by them, but a silent node must become hints soon. */
 #define PROGRESS_FACTOR 4
+#define SEQUENCE_DIGITS 12 /* hex, of a tmp key */
 #define RETRY_FIRST_US 20000
 
 static void on_readable(evutil_socket_t fd, short what, void *argument);
@@ -244,11 +246,19 @@ void mms_link_count(struct mms_office *office, enum mms_metric metric)
 
 size_t mms_link_tmp_key(struct mms_office *office, char *out, size_t size)
 {
-	int len = snprintf(out, size, "%s:tmp:%08x%08xr%02x%010llx", office->settings->prefix,
-			office->settings->host_hash, office->shm->mapping_random, office->epoch,
-			(unsigned long long)++office->tmp_sequence);
+	size_t prefix_len = strlen(office->settings->prefix);
+	char *end = out + prefix_len;
 
-	return (size_t)len;
+	assert(prefix_len + sizeof ":tmp:" + 8 + 8 + 1 + 2 + SEQUENCE_DIGITS <= size);
+	memcpy(out, office->settings->prefix, prefix_len);
+	memcpy(end, ":tmp:", 5);
+	end = mms_hex_write(end + 5, office->settings->host_hash, 8);
+	end = mms_hex_write(end, office->shm->mapping_random, 8);
+	*end++ = 'r';
+	end = mms_hex_write(end, office->epoch, 2);
+	end = mms_hex_write(end, ++office->tmp_sequence, SEQUENCE_DIGITS);
+	*end = '\0';
+	return (size_t)(end - out);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *argument)
