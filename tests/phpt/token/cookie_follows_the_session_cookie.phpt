@@ -11,6 +11,7 @@ require __DIR__ . "/../include/web.inc";
 
 $code = 'if (isset($_GET["lifetime"])) { session_set_cookie_params(["lifetime" => 600, "path" => "/shop", "domain" => "shop.test",
         "secure" => true, "httponly" => false, "samesite" => "Strict"]); }
+    if (isset($_GET["complete"])) { exit(in_array(false, array_column(mmsession_status()["nodes"], "complete"), true) ? "no" : "yes"); }
     session_name($_GET["name"] ?? "SHOP");
     session_start();
     $_SESSION["n"] = ($_SESSION["n"] ?? 0) + 1;
@@ -31,6 +32,8 @@ mms_is(1, count($cookies), implode(' / ', $lines));
 mms_is(1, preg_match('/^SHOP_mms[0-7]=[A-Za-z0-9_-]{40,200}; path=\/; HttpOnly$/', $cookies[0]), $cookies[0]);
 mms_is(3, count($web->cookies($lines)), 'all others are still there');
 
+/* Only a node that is known as complete is enough. */
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 [$lines, $body] = $web->get('again=1');
 mms_is('[3,2,1,0]', $body, 'two sessions of one page, read from the local node');
 mms_is(1, count($token($lines)), 'one cookie all the same');
