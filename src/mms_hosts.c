@@ -387,13 +387,13 @@ bool mms_hosts_sweep_due(const struct mms_hosts *hosts)
 			}
 		}
 	}
+	if (!read || interval_ms == 0) {
+		return false;
+	}
 	/* None was ever noted: a first installation, which costs nothing; or all nodes lost everything, notes and markers too, and
 	 * were taken for one. Then what one of them was given since is not on the others. */
 	if (last_ms == 0) {
-		return read && office->now.us - hosts->since.us > FIRST_SWEEP_US;
-	}
-	if (!read || interval_ms == 0) {
-		return false;
+		return office->now.us - hosts->since.us > FIRST_SWEEP_US;
 	}
 	/* Hosts take turns: each waits a little longer than the interval, by a tenth of it at most. */
 	interval_ms += interval_ms / 10 * (int64_t)(mms_shm_life(office->shm, office->cluster) >> 32 & 255) / 256;

@@ -387,19 +387,53 @@ static void check_not_wiped(const struct acknowledged *one, const struct entry *
 	}
 }
 
-/* A mirror that was long under way may bring back, on one node, what has lived its life (as the model found too). */
+/* A mirror that was long under way (its server was stopped) may bring back, on one node, what has lived its life, touches
+ * included (as the model found too): lives are relative. What the other nodes have, or lack, need not be equal to that. */
 static bool has_lived(unsigned session, const struct entry *entry)
 {
 	struct reference_version version;
+	bool lived = false;
 
-	for (unsigned i = 0; entry != NULL && i < acknowledged_count; i++) {
-		if (acknowledged[i].session == session && acknowledged[i].expires_at <= sched_now()
-				&& reference_decode(entry->value, entry->value_len, &version)
-				&& reference_compare(&acknowledged[i].version, &version) == 0) {
-			return true;
+	for (unsigned i = 0; entry != NULL && reference_decode(entry->value, entry->value_len, &version)
+			&& i < acknowledged_count; i++) {
+		if (acknowledged[i].session != session || reference_compare(&acknowledged[i].version, &version) != 0) {
+			continue;
 		}
+		if (acknowledged[i].expires_at > sched_now()) {
+			return false;
+		}
+		lived = true;
 	}
-	return false;
+	return lived;
+}
+
+static bool same_value(const struct entry *one, const struct entry *other)
+{
+	return one == NULL || other == NULL ? one == other : one->value_len == other->value_len
+			&& memcmp(one->value, other->value, one->value_len) == 0;
+}
+
+/* Do all nodes hold the same of a session? NULL, or the first two that do not. */
+static const char *find_difference(unsigned session)
+{
+	static char text[64];
+	struct entry *first = NULL;
+	int first_node = -1;
+
+	for (unsigned i = 0; i < world.node_count; i++) {
+		struct entry *entry = entry_on(&world.nodes[i], session);
+
+		if (has_lived(session, entry)) {
+			continue;
+		}
+		if (first_node >= 0 && !same_value(first, entry)) {
+			snprintf(text, sizeof text, "s%u differs between nodes %d and %u", session, first_node, i);
+			return text;
+		}
+		first = entry;
+		first_node = (int)i;
+	}
+	return NULL;
 }
 
 const char *check_unsettled(void)
@@ -431,24 +465,14 @@ const char *check_unsettled(void)
 		}
 	}
 	for (unsigned s = 0; s < world.session_count; s++) {
-		struct entry *first = entry_on(&world.nodes[0], s);
+		const char *difference = NULL;
 		struct reference_version version;
-		bool sound = false;
 
-		for (unsigned i = 0; i < world.node_count; i++) {
-			sound = sound || record_on(&world.nodes[i], s, &version) != NULL;
+		for (unsigned i = 0; i < world.node_count && difference == NULL; i++) {
+			difference = record_on(&world.nodes[i], s, &version) != NULL ? find_difference(s) : NULL;
 		}
-		for (unsigned i = 1; sound && i < world.node_count; i++) {
-			struct entry *other = entry_on(&world.nodes[i], s);
-
-			if ((first == NULL || other == NULL) && has_lived(s, first != NULL ? first : other)) {
-				continue;
-			}
-			if ((first == NULL) != (other == NULL) || (first != NULL && (first->value_len != other->value_len
-					|| memcmp(first->value, other->value, first->value_len) != 0))) {
-				snprintf(text, sizeof text, "s%u differs between nodes 0 and %u", s, i);
-				return text;
-			}
+		if (difference != NULL) {
+			return difference;
 		}
 	}
 	return NULL;

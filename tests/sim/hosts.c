@@ -43,6 +43,7 @@ static void make_settings(struct known_settings *made, unsigned node_count, unsi
 	made->settings.max_clock_drift_ms = 500;
 	made->settings.max_session_size = 1 << 20;
 	made->settings.shutdown_drain_ms = 1000;
+	made->settings.repair_interval_s = 86400;
 	sprintf(made->settings.host_id, "host%u", host);
 	made->settings.host_hash = mms_crc32c(0, made->settings.host_id, strlen(made->settings.host_id));
 	strcpy(made->settings.prefix, PREFIX);
