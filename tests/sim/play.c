@@ -141,6 +141,17 @@ static void act(const struct action *action)
 	}
 }
 
+/* Everything was compared a moment ago: the sweep that is made where none is noted would mend what must mend itself. A schedule
+ * that flushes all nodes has it. */
+static void note_sweep(struct node *node)
+{
+	static const char field[] = PREFIX ":lives\nswept";
+	char text[24];
+
+	node_set(node, field, sizeof field - 1, text, (size_t)sprintf(text, "%lld", (long long)world_true_us() / 1000),
+			NODE_NO_EXPIRY);
+}
+
 static void begin(const struct schedule *schedule, bool tracing)
 {
 	world.running = true;
@@ -167,6 +178,7 @@ static void begin(const struct schedule *schedule, bool tracing)
 	hosts_configure();
 	for (unsigned i = 0; i < world.node_count; i++) {
 		node_start(&world.nodes[i], i);
+		note_sweep(&world.nodes[i]);
 	}
 	for (unsigned i = 0; i < world.host_count; i++) {
 		host_start(&world.hosts[i]);
