@@ -35,7 +35,7 @@ foreach ($sids as $n => $sid) {
     mms_is("n|i:$n;", mms_record($two, $sid)['payload'] ?? null, "session $n on two");
 }
 $report = mmsession_status()['nodes'][1]['repair'];
-mms_is([false, false, 150, 20, null], [$report['running'], $report['pending'], $report['scanned'], $report['moved'],
+mms_is([false, false, 50, 20, null], [$report['running'], $report['pending'], $report['scanned'], $report['moved'],
     $report['estimated_end']], 'the report');
 mms_ok($report['bytes'] >= 20 * 84 && $report['bytes'] < 20 * 100, "bytes: {$report['bytes']}");
 mms_ok($report['started_at'] <= $report['ended_at'] && abs(microtime(true) - $report['ended_at']) < 60, 'times');
