@@ -63,6 +63,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_address.c
     src/mms_answer.c
     src/mms_avoided.c
+    src/mms_backlog.c
     src/mms_base.c
     src/mms_breaker.c
     src/mms_client.c

@@ -35,8 +35,9 @@ struct mms_answer {
 	struct mms_record_header header; /* RECORD, TOMBSTONE */
 	unsigned char header_bytes[MMS_RECORD_HEADER_SIZE];
 	int64_t pttl_ms;               /* remaining life as far as known, 0 = unknown */
-	struct mms_slice payload;      /* RECORD; borrows from `owner` */
+	struct mms_slice payload;      /* RECORD; borrows from `owner`, or from `copied` */
 	struct mms_reply *owner;
+	char *copied;                  /* the record, when it came from this host's mailbox; malloc */
 	struct mms_error error;        /* UNREADABLE: why */
 	struct mms_watched watched;    /* the node that holds this very record, or none */
 };

@@ -60,3 +60,21 @@ void mms_explain_names(const struct mms_fanout *fanout, uint64_t mask, struct mm
 		}
 	}
 }
+
+void mms_explain_all_down(const struct mms_client *client, struct mms_error *error)
+{
+	char text[MMS_BREAKER_TEXT_SIZE] = "";
+	struct mms_wall latest = { 0 };
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		char one[MMS_BREAKER_TEXT_SIZE];
+		struct mms_wall at = mms_breaker_last_error(&client->cluster->nodes[i].breaker, one, sizeof one);
+
+		if (at.ms > latest.ms) {
+			latest = at;
+			memcpy(text, one, sizeof text);
+		}
+	}
+	mms_error_set(error, "all %u nodes are marked down (see mmsession_status()), the last one: %s",
+			client->settings.node_count, text[0] != '\0' ? text : "cause unknown");
+}

@@ -15,6 +15,9 @@ void mms_explain_cause(const struct mms_fanout *fanout, unsigned node, const cha
 /* Appends the names of the nodes in mask: "web1, web4". */
 void mms_explain_names(const struct mms_fanout *fanout, uint64_t mask, struct mms_error *error);
 
+/* Nobody was asked in this operation: the reason is what the breakers remember. Sets the text. */
+void mms_explain_all_down(const struct mms_client *client, struct mms_error *error);
+
 void mms_explain_append(const char *text, struct mms_error *error);
 
 #endif

@@ -171,6 +171,15 @@ int mms_mailbox_peek(const struct mms_mailbox_sh *mailbox, uint64_t position, st
 	return 1;
 }
 
+bool mms_mailbox_holds(const struct mms_mailbox_sh *mailbox, uint64_t position)
+{
+	uint64_t tail;
+
+	order_reads_before_check();
+	tail = position_of(atomic_load_explicit(&mailbox->tail, memory_order_acquire));
+	return span(tail, position) < span(tail, mms_mailbox_head(mailbox));
+}
+
 bool mms_mailbox_advance(struct mms_mailbox_sh *mailbox, uint8_t epoch, uint64_t from, uint64_t to,
 		uint64_t entries)
 {

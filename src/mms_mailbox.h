@@ -113,6 +113,10 @@ uint64_t mms_mailbox_tail(const struct mms_mailbox_sh *mailbox);
  * If it still owns the mailbox, it skips to head and treats every node as behind. */
 int mms_mailbox_peek(const struct mms_mailbox_sh *mailbox, uint64_t position, struct mms_mailbox_item *item);
 
+/* For those who are not the consumer: had the entry at position not been passed when bytes were copied out of it just now?
+ * Then they are its own. */
+bool mms_mailbox_holds(const struct mms_mailbox_sh *mailbox, uint64_t position);
+
 /* Moves tail from `from` to `to`, passing `entries` entries; false when the caller is fenced off. */
 bool mms_mailbox_advance(struct mms_mailbox_sh *mailbox, uint8_t epoch, uint64_t from, uint64_t to,
 		uint64_t entries);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mms_backlog.h"
 #include "mms_command.h"
 #include "mms_enough.h"
 #include "mms_explain.h"
@@ -33,6 +34,8 @@ struct reading {
 	uint64_t complete_mask;          /* of these, the complete nodes' */
 	uint64_t damaged_mask, foreign_mask;
 	int unfetched;                   /* a node with a newer copy that could not be had, -1 = none */
+	struct mms_backlog backlog;      /* the mailbox' newest for this key */
+	bool from_backlog;               /* which is newer than any node's, and taken */
 };
 
 static bool ask_nodes(struct reading *reading);
@@ -44,11 +47,12 @@ static int pick_newest(const struct reading *reading);
 static int fetch_newest(struct reading *reading, int newest);
 static void meet_strangers(struct reading *reading);
 static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
-static void tally(struct reading *reading, int newest, struct mms_answer *answer);
-static void confirm(struct reading *reading, int newest, struct mms_answer *answer);
+static bool take_backlog(struct reading *reading, int newest, struct mms_answer *answer);
+static void tally(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer);
+static void confirm(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer);
 static bool misses_quorum(struct reading *reading, struct mms_answer *answer);
 static bool is_authoritative(const struct reading *reading);
-static void take_newest(struct reading *reading, unsigned newest, struct mms_answer *answer);
+static void take_newest(struct reading *reading, const struct mms_record_header *newest, struct mms_answer *answer);
 static void explain_nothing(struct reading *reading, struct mms_answer *answer);
 static void keep_payload(struct reading *reading, unsigned node);
 
@@ -64,6 +68,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 		const struct mms_token_plan *plan, struct mms_answer *answer)
 {
 	struct reading *reading = client->scratch;
+	const struct mms_record_header *header;
 	int newest;
 
 	mms_answer_clear(answer);
@@ -77,6 +82,8 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	reading->whole_node = -1;
 	memset(reading->copies, 0, client->settings.node_count * sizeof reading->copies[0]);
 	mms_client_await_names(client, deadline);
+	reading->from_backlog = false;
+	mms_backlog_find(client->cluster, key, MMS_BACKLOG_FEW, &reading->backlog);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
 	mms_refresh_answers(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
@@ -85,16 +92,20 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 		ask_again(reading);
 		newest = pick_newest(reading);
 	}
-	newest = fetch_newest(reading, newest);
-	if (newest < 0 || client->settings.read_mode == MMS_READ_QUORUM) {
+	reading->from_backlog = take_backlog(reading, newest, answer);
+	if (!reading->from_backlog) {
+		newest = fetch_newest(reading, pick_newest(reading));
+	}
+	header = reading->from_backlog ? &reading->backlog.header : newest < 0 ? NULL : &reading->copies[newest].header;
+	if (header == NULL || client->settings.read_mode == MMS_READ_QUORUM) {
 		meet_strangers(reading);
 	}
-	tally(reading, newest, answer);
-	confirm(reading, newest, answer);
+	tally(reading, header == NULL ? NULL : &header->version, answer);
+	confirm(reading, header == NULL ? NULL : &header->version, answer);
 	if (!misses_quorum(reading, answer)) {
 		answer->authoritative = is_authoritative(reading);
-		if (newest >= 0) {
-			take_newest(reading, (unsigned)newest, answer);
+		if (header != NULL) {
+			take_newest(reading, header, answer);
 		} else {
 			explain_nothing(reading, answer);
 		}
@@ -103,7 +114,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 			mms_client_count(client, MMS_METRIC_uncertain_reads);
 		}
 	}
-	if (answer->found != MMS_FOUND_UNREADABLE) {
+	if (answer->found != MMS_FOUND_UNREADABLE && !reading->from_backlog) { /* else it is on its way */
 		mms_mend_nodes(&reading->fanout, &reading->question, reading->copies, answer);
 	}
 	mms_reply_free(reading->payload_reply);
@@ -361,26 +372,44 @@ static void meet_strangers(struct reading *reading)
 	mms_meeting_run(&reading->fanout, answered);
 }
 
-/* Nobody was asked in this request: the reason is what the breakers remember. */
-static void explain_all_down(const struct mms_client *client, struct mms_error *error)
+/* Whatever became of the node that took this host's last write, the mailbox has it until the others do. Only beside some node's
+ * answer: without any, nobody knows what other hosts have written. True when it is newer than theirs; a majority, which
+ * read = quorum is about, is not made of it. */
+static bool take_backlog(struct reading *reading, int newest, struct mms_answer *answer)
 {
-	char text[MMS_BREAKER_TEXT_SIZE] = "";
-	struct mms_wall latest = { 0 };
+	struct mms_client *client = reading->client;
+	struct mms_backlog *backlog = &reading->backlog;
+	struct mms_slice key = reading->question.key;
+	bool answered = false;
+	size_t len;
 
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		char one[MMS_BREAKER_TEXT_SIZE];
-		struct mms_wall at = mms_breaker_last_error(&client->cluster->nodes[i].breaker, one, sizeof one);
-
-		if (at.ms > latest.ms) {
-			latest = at;
-			memcpy(text, one, sizeof text);
-		}
+		answered = answered || reading->copies[i].verdict == MMS_VERDICT_HAS
+				|| reading->copies[i].verdict == MMS_VERDICT_ABSENT;
 	}
-	mms_error_set(error, "all %u nodes are marked down (see mmsession_status()), the last one: %s",
-			client->settings.node_count, text[0] != '\0' ? text : "cause unknown");
+	if (!answered || client->settings.read_mode == MMS_READ_QUORUM) {
+		return false;
+	}
+	if (!backlog->whole && reading->copies[0].verdict != MMS_VERDICT_HAS) {
+		mms_backlog_find(client->cluster, key, MMS_BACKLOG_MANY, backlog);
+	}
+	if (!backlog->found || (newest >= 0
+			&& mms_version_compare(&backlog->header.version, &reading->copies[newest].header.version) <= 0)) {
+		return false;
+	}
+	answer->copied = mms_backlog_take(client->cluster, key, backlog, &len);
+	if (answer->copied == NULL) { /* delivered since they answered */
+		mms_refresh_all(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
+		return false;
+	}
+	mms_client_count(client, MMS_METRIC_backlog_reads);
+	answer->payload.ptr = answer->copied + MMS_RECORD_HEADER_SIZE;
+	answer->payload.len = len - MMS_RECORD_HEADER_SIZE;
+	answer->pttl_ms = backlog->ttl_ms > 0 ? backlog->ttl_ms : 1;
+	return true;
 }
 
-static void tally(struct reading *reading, int newest, struct mms_answer *answer)
+static void tally(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
 
@@ -389,8 +418,7 @@ static void tally(struct reading *reading, int newest, struct mms_answer *answer
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		const struct mms_copy *copy = &reading->copies[i];
 		uint64_t bit = UINT64_C(1) << i;
-		int order = newest < 0 ? 1
-				: mms_version_compare(&copy->header.version, &reading->copies[newest].header.version);
+		int order = newest == NULL ? 1 : mms_version_compare(&copy->header.version, newest);
 
 		if (copy->verdict == MMS_VERDICT_UNASKED || copy->verdict == MMS_VERDICT_FAILED) {
 			reading->unfetched = copy->header.version.hlc != 0 && order > 0 ? (int)i : reading->unfetched;
@@ -415,10 +443,8 @@ static void tally(struct reading *reading, int newest, struct mms_answer *answer
 /* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was
  * found: what is written then may win over everything, or be refused), the nodes are asked once more. Not for an id that was
  * made here; and a node alone is complete again at once. */
-static void confirm(struct reading *reading, int newest, struct mms_answer *answer)
+static void confirm(struct reading *reading, const struct mms_version *version, struct mms_answer *answer)
 {
-	const struct mms_version *version = newest < 0 ? NULL : &reading->copies[newest].header.version;
-
 	if (reading->complete_mask == 0 || reading->client->reads_new_id || reading->client->settings.node_count == 1
 			|| (version != NULL && !(is_authoritative(reading) && (version->tombstone || version->blind)))) {
 		return;
@@ -506,18 +532,18 @@ static bool payload_is_newest(const struct reading *reading, const struct mms_an
 	return node >= 0 && reading->copies[node].whole && (answer->holders_mask >> node & 1) != 0;
 }
 
-static void take_newest(struct reading *reading, unsigned newest, struct mms_answer *answer)
+static void take_newest(struct reading *reading, const struct mms_record_header *newest, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
 
-	answer->header = reading->copies[newest].header;
+	answer->header = *newest;
 	mms_record_encode(&answer->header, reading->question.key, answer->header_bytes);
 	answer->found = answer->header.version.tombstone ? MMS_FOUND_TOMBSTONE : MMS_FOUND_RECORD;
 	if (mms_hlc_observe(&client->shm->hlc, reading->question.now, answer->header.version.hlc,
 			client->settings.max_clock_drift_ms)) {
 		mms_client_count(client, MMS_METRIC_future_stamps);
 	}
-	if (payload_is_newest(reading, answer)) {
+	if (!reading->from_backlog && payload_is_newest(reading, answer)) {
 		answer->pttl_ms = reading->payload_pttl_ms;
 		answer->owner = reading->payload_reply;
 		reading->payload_reply = NULL;
@@ -546,7 +572,7 @@ static void explain_nothing(struct reading *reading, struct mms_answer *answer)
 		answer->found = MMS_FOUND_UNREADABLE;
 		answer->error = reading->fanout.error;
 		if (answer->error.text[0] == '\0') {
-			explain_all_down(client, &answer->error);
+			mms_explain_all_down(client, &answer->error);
 		}
 	} else if (reading->sound_mask == 0 && reading->damaged_mask == 0) {
 		answer->found = MMS_FOUND_FOREIGN;

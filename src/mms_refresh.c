@@ -24,25 +24,21 @@ static uint64_t grown_old(const struct mms_fanout *fanout, const struct mms_copy
 	return failed ? old : 0;
 }
 
-void mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
-		const struct mms_command *header_only, struct mms_copy *copies)
+static void ask_again(struct mms_fanout *fanout, const struct mms_question *question, const struct mms_command *header_only,
+		struct mms_copy *copies, uint64_t mask)
 {
 	const struct mms_settings *settings = &fanout->client->settings;
-	uint64_t old = 0;
 
-	if ((fanout->asked_mask & ~fanout->answered_mask) != 0) {
-		old = grown_old(fanout, copies);
-	}
 	for (unsigned i = 0; i < settings->node_count; i++) {
-		if ((old >> i & 1) != 0) {
+		if ((mask >> i & 1) != 0) {
 			(void)mms_fanout_ask(fanout, i, header_only, (int64_t)settings->read_timeout_ms * 1000);
 		}
 	}
-	mms_fanout_wait(fanout, old);
+	mms_fanout_wait(fanout, mask);
 	for (unsigned i = 0; i < settings->node_count; i++) {
 		struct mms_copy before = copies[i];
 
-		if ((old >> i & 1) == 0) {
+		if ((mask >> i & 1) == 0) {
 			continue;
 		}
 		mms_judge_answer(fanout, i, question, false, &copies[i]);
@@ -53,4 +49,23 @@ void mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *q
 			copies[i].whole = true;
 		}
 	}
+}
+
+void mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
+		const struct mms_command *header_only, struct mms_copy *copies)
+{
+	if ((fanout->asked_mask & ~fanout->answered_mask) != 0) {
+		ask_again(fanout, question, header_only, copies, grown_old(fanout, copies));
+	}
+}
+
+void mms_refresh_all(struct mms_fanout *fanout, const struct mms_question *question, const struct mms_command *header_only,
+		struct mms_copy *copies)
+{
+	uint64_t good = 0;
+
+	for (unsigned i = 0; i < fanout->client->settings.node_count; i++) {
+		good |= is_good(&copies[i]) ? UINT64_C(1) << i : 0;
+	}
+	ask_again(fanout, question, header_only, copies, good);
 }

@@ -11,5 +11,8 @@
  * (copy.whole) while its node still has that version. */
 void mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
 		const struct mms_command *header_only, struct mms_copy *copies);
+/* The same with all good answers, whatever their age. */
+void mms_refresh_all(struct mms_fanout *fanout, const struct mms_question *question, const struct mms_command *header_only,
+		struct mms_copy *copies);
 
 #endif

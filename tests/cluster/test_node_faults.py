@@ -292,3 +292,29 @@ def test_with_all_nodes_down_requests_fail_fast_and_recover_soon(cluster, new_id
         until(lambda: host.put(new_id(), "a", "b"), 10, f"{host.name} serves again")
         took.append(time.monotonic() - back)
     timing("F37", "recovers within 1.2 s of a node's return", [f"{each:.2f} s" for each in took], max(took) <= 1.2)
+
+
+@pytest.mark.row("F03")
+@pytest.mark.row("F30")
+@pytest.mark.parametrize("how", ("killed", "flushed", "evicted"))
+def test_the_next_page_shows_what_a_node_had_taken_that_is_lost_at_once(cluster, new_id, full, how):
+    # No think time: the mailbox may have the only copy.
+    shop = cluster(3, 1, workers=2)
+    host, node, wrong, count = shop.hosts[0], shop.nodes[0], [], (300 if full else 40) // (4 if how == "killed" else 1)
+    for trial in range(count):
+        session = new_id()
+        assert host.put(session, "n", "before") and host.flush()
+        assert host.put(session, "n", str(trial))
+        if how == "killed":
+            node.kill()
+        elif how == "flushed":
+            node.call("FLUSHALL")
+        else:
+            node.call("DEL", f"mms:{session}")
+        seen = host.fetch(session, "n")
+        if seen != str(trial):
+            wrong.append((trial, seen))
+        if how == "killed":
+            node.restart(empty=True)
+        until(lambda: host.node_status(node.name)["state"] == "closed", 15, "the node is in use again")
+    bar("F03", f"{how} right after the write, {count} times: the next page shows it", f"{len(wrong)} not {wrong[:2]}", not wrong)

@@ -1,0 +1,250 @@
+/* TEST LINK: mms_read mms_write
+ * Reads of what this host's mailbox alone still has. */
+#include "fake.h"
+
+#include "mms_backlog.h"
+#include "mms_read.h"
+
+#define OLD_MS 5000
+
+static struct mms_answer answer;
+
+static void read_id(struct host *host, const char *id)
+{
+	host_calm(host);
+	mms_answer_clear(&answer);
+	mms_read_record(host->client, key_of(id), host_deadline(host), &answer);
+}
+
+static bool payload_is(const char *text)
+{
+	return answer.found == MMS_FOUND_RECORD && answer.payload.len == strlen(text)
+			&& memcmp(answer.payload.ptr, text, answer.payload.len) == 0;
+}
+
+static void push(struct host *host, const char *id, const struct sample *sample)
+{
+	const struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .key = key_of(id), .header = sample->bytes,
+		.payload = { (const char *) sample->bytes + MMS_RECORD_HEADER_SIZE, sample->len - MMS_RECORD_HEADER_SIZE },
+		.ttl_ms = RIG_TTL_MS, .have_mask = 1, .settled = true };
+
+	assert_true(mms_mailbox_push(&host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
+}
+
+static void done(struct host *host)
+{
+	mms_answer_clear(&answer);
+	host_free(host);
+}
+
+/* A host whose local node has lost what its mailbox still has, with an older copy on the peers. */
+static struct host *host_with_backlog(struct sample *newer)
+{
+	struct sample older;
+	struct host *host;
+
+	rig_fresh();
+	sample_aged(&older, "s", 2 * OLD_MS, "older");
+	sample_aged(newer, "s", OLD_MS, "newer");
+	node_put(1, "s", &older);
+	node_put(2, "s", &older);
+	host = host_new(3, "web1");
+	push(host, "s", newer);
+	return host;
+}
+
+static void what_an_emptied_node_had_taken_is_read_from_the_mailbox(void **state)
+{
+	struct sample newer;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	read_id(host, "s");
+	assert_true(payload_is("newer"));
+	assert_int_equal(answer.holders_mask, 0);
+	assert_int_equal(answer.answered_mask, 7);
+	assert_in_range(answer.pttl_ms, RIG_TTL_MS - 60000, RIG_TTL_MS);
+	assert_memory_equal(answer.header_bytes, newer.bytes, MMS_RECORD_HEADER_SIZE);
+	assert_int_equal(mailbox_count(host), 1); /* no repair beside it */
+	assert_int_equal(host_metric(host, MMS_METRIC_backlog_reads), 1);
+	done(host);
+}
+
+static void what_a_killed_node_had_taken_is_read_from_the_mailbox(void **state)
+{
+	struct sample newer;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	node_kill(0);
+	read_id(host, "s");
+	assert_true(payload_is("newer"));
+	done(host);
+}
+
+static void a_logout_in_the_mailbox_is_one(void **state)
+{
+	struct sample newer, logout;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	sample_tombstone(&logout, "s", 0);
+	push(host, "s", &logout);
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_TOMBSTONE);
+	assert_int_equal(answer.payload.len, 0);
+	done(host);
+}
+
+static void a_node_with_something_newer_wins(void **state)
+{
+	struct sample newer, newest;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	sample_aged(&newest, "s", 0, "newest");
+	node_put(2, "s", &newest);
+	read_id(host, "s");
+	assert_true(payload_is("newest"));
+	node_put(0, "s", &newest);
+	read_id(host, "s");
+	assert_true(payload_is("newest"));
+	assert_int_equal(host_metric(host, MMS_METRIC_backlog_reads), 0);
+	done(host);
+}
+
+static void without_any_answer_it_proves_nothing(void **state)
+{
+	struct sample newer;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	for (unsigned node = 0; node < RIG_NODES; node++) {
+		node_kill(node);
+	}
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_UNREADABLE);
+	done(host);
+}
+
+static void a_quorum_is_not_made_of_it(void **state)
+{
+	struct sample newer;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	host->client->settings.read_mode = MMS_READ_QUORUM;
+	host->client->settings.on_no_quorum = MMS_NO_QUORUM_DEGRADE;
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	done(host);
+}
+
+static void behind_many_others_it_is_looked_for_when_the_local_node_has_none(void **state)
+{
+	struct sample newer, other, older;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	for (unsigned i = 0; i < 2 * MMS_BACKLOG_FEW; i++) {
+		char id[32];
+
+		snprintf(id, sizeof(id), "other%u", i);
+		sample_aged(&other, id, OLD_MS, "other");
+		push(host, id, &other);
+	}
+	sample_aged(&newer, "s", OLD_MS, "newer");
+	push(host, "s", &newer);
+	read_id(host, "s");
+	assert_true(payload_is("newer"));
+	/* With a copy there it is taken to have this host's last word: a long backlog is not walked by every read. */
+	sample_aged(&older, "s", 2 * OLD_MS, "older");
+	node_put(0, "s", &older);
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	done(host);
+}
+
+struct reader {
+	struct host *host;
+};
+
+static void *read_in_a_thread(void *context)
+{
+	read_id(((struct reader *) context)->host, "s");
+	return NULL;
+}
+
+static void what_is_delivered_while_the_nodes_answer_is_read_from_them(void **state)
+{
+	struct sample newer, older;
+	struct reader reader;
+	struct fake *fake;
+	pthread_t thread;
+	uint8_t epoch;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(1);
+	reader.host = host_with_fake(3, 1, fake);
+	sample_aged(&older, "s", 2 * OLD_MS, "older");
+	sample_aged(&newer, "s", OLD_MS, "newer");
+	node_put(1, "s", &older);
+	node_put(2, "s", &older);
+	push(reader.host, "s", &newer);
+	fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_HOLD, .times = 1 });
+	node_forget_calls(2);
+	assert_int_equal(pthread_create(&thread, NULL, read_in_a_thread, &reader), 0);
+	await(node_calls(2, "getrange") > 0); /* it has answered "older" */
+	node_put(2, "s", &newer);
+	epoch = mms_mailbox_take_over(&reader.host->cluster->mailbox);
+	assert_true(mms_mailbox_advance(&reader.host->cluster->mailbox, epoch, mms_mailbox_tail(&reader.host->cluster->mailbox),
+			mms_mailbox_head(&reader.host->cluster->mailbox), 1));
+	fake_release(fake);
+	pthread_join(thread, NULL);
+	assert_true(payload_is("newer"));
+	assert_int_equal(host_metric(reader.host, MMS_METRIC_backlog_reads), 0);
+	done(reader.host);
+	fake_free(fake);
+}
+
+static void damage_in_the_ring_is_nothing(void **state)
+{
+	struct sample newer;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	((char *) mailbox_last(host).record.ptr)[MMS_RECORD_HEADER_SIZE] ^= 1; /* payload */
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	((char *) mailbox_last(host).record.ptr)[20] ^= 1; /* header */
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	done(host);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_an_emptied_node_had_taken_is_read_from_the_mailbox),
+		cmocka_unit_test(what_a_killed_node_had_taken_is_read_from_the_mailbox),
+		cmocka_unit_test(a_logout_in_the_mailbox_is_one),
+		cmocka_unit_test(a_node_with_something_newer_wins),
+		cmocka_unit_test(without_any_answer_it_proves_nothing),
+		cmocka_unit_test(a_quorum_is_not_made_of_it),
+		cmocka_unit_test(behind_many_others_it_is_looked_for_when_the_local_node_has_none),
+		cmocka_unit_test(what_is_delivered_while_the_nodes_answer_is_read_from_them),
+		cmocka_unit_test(damage_in_the_ring_is_nothing),
+	};
+
+	return rig_run(tests);
+}
