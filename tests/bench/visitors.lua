@@ -1,5 +1,6 @@
--- wrk: each request is one of 2000 visitors'; at the end one line of JSON, times in microseconds.
+-- wrk: each request is one of 2000 visitors', who keep their cookies; at the end one line of JSON, times in microseconds.
 local work = ""
+local cookies = {}
 
 function init(args)
 	math.randomseed(os.time())
@@ -7,7 +8,17 @@ function init(args)
 end
 
 function request()
-	return wrk.format("GET", "/" .. work, { Cookie = "PHPSESSID=visitor" .. math.random(2000) })
+	local visitor = "visitor" .. math.random(2000)
+	local cookie = "PHPSESSID=" .. visitor
+	if cookies[visitor] then cookie = cookie .. "; " .. cookies[visitor] end
+	return wrk.format("GET", "/" .. work, { Cookie = cookie })
+end
+
+-- The page names its visitor.
+function response(status, headers, body)
+	local set, visitor = headers["Set-Cookie"], string.match(body, "^(visitor%d+) ")
+	local token = set and string.match(set, "^(PHPSESSID_mms%d=[^;]+)")
+	if visitor and token then cookies[visitor] = token end
 end
 
 function done(summary, latency)

@@ -10,4 +10,4 @@ if (isset($_GET['work'])) {
     for ($end = hrtime(true) + 1000 * (int) $_GET['work']; hrtime(true) < $end;);
 }
 session_write_close();
-echo $_SESSION['views'];
+echo session_id(), ' ', $_SESSION['views'];
