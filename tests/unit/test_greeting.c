@@ -375,6 +375,71 @@ static void what_is_no_marker_is_named(void **state)
 	desk_close(desk);
 }
 
+/* The rig's clients are the default user. */
+static void a_user_who_may_not_ask_for_the_marker_is_told_what_he_lacks(void **state)
+{
+	static const char *const lacks[] = { "-get", "-set", "-info" };
+
+	(void) state;
+	for (unsigned i = 0; i < 3; i++) {
+		char text[MMS_BREAKER_TEXT_SIZE];
+		struct desk *desk;
+
+		rig_fresh();
+		node_do(0, "ACL", "SETUSER", "default", lacks[i]);
+		desk = desk_open(host_new(1, "web1"));
+		greet(desk, 0);
+		desk_await(desk, !mms_breaker_allows_read(desk_breaker(desk, 0)));
+		node_do(0, "ACL", "SETUSER", "default", "+@all");
+		assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+		mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+		assert_non_null(strstr(text, "node n0 ("));
+		assert_non_null(strstr(text, "NOPERM"));
+		assert_non_null(strstr(text, "mmsession.user needs the permission +"));
+		assert_non_null(strstr(text, lacks[i] + 1));
+		assert_null(strstr(text, "delete it"));
+		desk_close(desk);
+	}
+}
+
+static void a_user_who_loses_the_permission_later_is_told_too(void **state)
+{
+	char text[MMS_BREAKER_TEXT_SIZE];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	node_do(0, "ACL", "SETUSER", "default", "-get");
+	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 0)), !mms_breaker_allows_read(desk_breaker(desk, 0))));
+	node_do(0, "ACL", "SETUSER", "default", "+@all");
+	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "mmsession.user needs the permission +get"));
+	desk_close(desk);
+}
+
+static void a_marker_of_another_type_is_no_marker(void **state)
+{
+	char text[MMS_BREAKER_TEXT_SIZE];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 1);
+	node_do(0, "DEL", MARKER);
+	node_do(0, "LPUSH", MARKER, "x");
+	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 0)), atomic_load(&node_of(desk, 0)->complete) == 0));
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	mms_link_drop(desk_link(desk, 0));
+	greet_all(desk);
+	(void) mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "delete it"));
+	desk_close(desk);
+}
+
 static void two_good_greetings_close_a_breaker(void **state)
 {
 	struct desk *desk;
@@ -412,6 +477,9 @@ int main(void)
 		cmocka_unit_test(a_copy_that_takes_no_writes_gets_its_id_later),
 		cmocka_unit_test(a_node_that_another_host_found_emptied_is_sent_the_whole_mailbox_again),
 		cmocka_unit_test(what_is_no_marker_is_named),
+		cmocka_unit_test(a_user_who_may_not_ask_for_the_marker_is_told_what_he_lacks),
+		cmocka_unit_test(a_user_who_loses_the_permission_later_is_told_too),
+		cmocka_unit_test(a_marker_of_another_type_is_no_marker),
 		cmocka_unit_test(two_good_greetings_close_a_breaker),
 	};
 
