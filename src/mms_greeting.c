@@ -336,7 +336,7 @@ static bool refuse_twins(struct mms_link *link, const struct mms_identity *ident
 	for (unsigned i = 0; i < office->node_count; i++) {
 		struct mms_link *other = &office->links[i], *later = i < link->index ? link : other;
 		const struct mms_node_config *first = &office->settings->nodes[later == link ? i : link->index];
-		char text[256];
+		char text[384];
 
 		if (!are_one_server(link, identity, other)) {
 			continue;
