@@ -104,6 +104,7 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 		status = mms_store_write(handler->store, slice_of(id), slice_of(data), lifetime, &error);
 	}
 	if (status != MMS_OK) {
+		remember(handler, NULL, NULL); /* it may be stored yet, from the mailbox: nothing is unchanged beside that */
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
 		return FAILURE;
 	}

@@ -141,7 +141,7 @@ static enum mms_status fill_texts(struct mms_settings *settings, struct mms_erro
 			MMSG(password_file) ? MMSG(password_file) : "");
 	if (MMSG(host_id) != NULL && MMSG(host_id)[0] != '\0') {
 		snprintf(settings->host_id, sizeof settings->host_id, "%s", MMSG(host_id));
-	} else if (gethostname(settings->host_id, sizeof settings->host_id - 1) != 0 || settings->host_id[0] == '\0') {
+	} else if (gethostname(settings->host_id, sizeof settings->host_id) != 0 || settings->host_id[0] == '\0') {
 		snprintf(settings->host_id, sizeof settings->host_id, "localhost");
 	}
 	settings->host_hash = mms_crc32c(0, settings->host_id, strlen(settings->host_id));

@@ -23,9 +23,10 @@ enum mms_status {
 	MMS_ERR_FOREIGN      /* the key holds something that is not ours */
 };
 
-/* One message for people: "node web2 (tcp://10.0.0.2:6379): connect: Connection refused". Never a secret. */
+/* One message for people: "node web2 (tcp://10.0.0.2:6379): connect: Connection refused". Never a secret. Has room for what was
+ * noted about a node (MMS_NOTE_TEXT_SIZE) behind some words of its own. */
 struct mms_error {
-	char text[320];
+	char text[640];
 };
 
 /* Borrowed bytes; not NUL-terminated. */

@@ -87,6 +87,36 @@ static bool found_all(struct mms_link *link, const struct mms_identity *identity
 	return true;
 }
 
+static void refuse(struct mms_link *link, const char *what)
+{
+	const struct mms_node_config *config = &link->office->settings->nodes[link->index];
+	struct mms_error error;
+
+	mms_error_set(&error, "node %s (%s): %s", config->name, config->address, what);
+	mms_link_fail(link, MMS_ERR_REFUSED, &error);
+}
+
+/* An error in answer to one of the questions. permission: what a user must have to ask it. */
+static void refuse_answer(struct mms_link *link, const struct mms_reply *answer, const char *permission)
+{
+	char cause[160], what[320];
+
+	mms_text_copy(cause, sizeof cause, mms_reply_text(answer));
+	if (strncmp(cause, "NOPERM", 6) == 0) {
+		(void)snprintf(what, sizeof what, "%s: mmsession.user needs the permission +%s, for the keys ~%s*", cause, permission,
+				link->office->settings->prefix);
+	} else {
+		(void)snprintf(what, sizeof what, "%s: %s", permission, cause);
+	}
+	refuse(link, what);
+}
+
+/* A key of another type in the marker's place: not ours, like any text that is no marker. */
+static bool holds_something(const struct mms_reply *answer)
+{
+	return mms_reply_type(answer) == MMS_REPLY_STRING || mms_reply_classify(answer) == MMS_CLASS_WRONGTYPE;
+}
+
 static void on_founded(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	(void)context;
@@ -136,6 +166,10 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 	if (replies == NULL || !mms_link_ready(link)) {
 		return;
 	}
+	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR && !holds_something(replies[0])) {
+		refuse_answer(link, replies[0], "get");
+		return;
+	}
 	note_recovery(link);
 	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL
 			&& (link->marker[0] != '\0' || mms_breaker_allows_write(&mms_link_node(link)->breaker))) {
@@ -143,7 +177,7 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 		meet_again(link);
 		return;
 	}
-	if (mms_reply_type(replies[0]) == MMS_REPLY_STRING) {
+	if (holds_something(replies[0])) {
 		mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[0]));
 		mms_identity_judge(mms_reply_text(replies[0]), link->run_id, &identity);
 		if (mms_identity_changed(mms_link_node(link), &identity)) {
@@ -162,15 +196,6 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 	link->marker_seen.us = (int64_t)token; /* there is none, or something else: as when it was greeted */
 }
 
-static void refuse(struct mms_link *link, const char *what)
-{
-	const struct mms_node_config *config = &link->office->settings->nodes[link->index];
-	struct mms_error error;
-
-	mms_error_set(&error, "node %s (%s): %s", config->name, config->address, what);
-	mms_link_fail(link, MMS_ERR_REFUSED, &error);
-}
-
 static void on_info(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	char key[MMS_MARKER_KEY_MAX], value[MMS_MARKER_VALUE_MAX];
@@ -183,8 +208,7 @@ static void on_info(struct mms_link *link, void *context, uint64_t token, struct
 		return;
 	}
 	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
-		mms_text_copy(error.text, sizeof error.text, mms_reply_text(replies[0]));
-		refuse(link, error.text);
+		refuse_answer(link, replies[0], "info");
 		return;
 	}
 	if (mms_identity_parse_info(mms_reply_text(replies[0]), link->run_id, &error) != MMS_OK) {
@@ -207,20 +231,22 @@ static void on_marker(struct mms_link *link, void *context, uint64_t token, stru
 {
 	struct mms_identity identity;
 	struct mms_link *copy;
-	struct mms_error error;
 
 	(void)context;
 	if (replies == NULL) {
 		return;
 	}
-	link->marker_seen.us = (int64_t)token;
-	/* A node that takes no writes now (OOM, READONLY) and has no marker is usable, and proves nothing. */
-	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR && mms_reply_type(replies[1]) != MMS_REPLY_STRING
-			&& mms_reply_classify(replies[0]) != MMS_CLASS_WRITE) {
-		mms_text_copy(error.text, sizeof error.text, mms_reply_text(replies[0]));
-		refuse(link, error.text);
+	if (mms_reply_type(replies[1]) == MMS_REPLY_ERROR && !holds_something(replies[1])) {
+		refuse_answer(link, replies[1], "get");
 		return;
 	}
+	/* A node that takes no writes now (OOM, READONLY) and has no marker is usable, and proves nothing. */
+	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR && !holds_something(replies[1])
+			&& mms_reply_classify(replies[0]) != MMS_CLASS_WRITE) {
+		refuse_answer(link, replies[0], "set");
+		return;
+	}
+	link->marker_seen.us = (int64_t)token;
 	mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[1]));
 	mms_identity_judge(mms_reply_text(replies[1]), link->run_id, &identity);
 	copy = find_copy(link);
@@ -310,7 +336,7 @@ static bool refuse_twins(struct mms_link *link, const struct mms_identity *ident
 	for (unsigned i = 0; i < office->node_count; i++) {
 		struct mms_link *other = &office->links[i], *later = i < link->index ? link : other;
 		const struct mms_node_config *first = &office->settings->nodes[later == link ? i : link->index];
-		char text[256];
+		char text[384];
 
 		if (!are_one_server(link, identity, other)) {
 			continue;

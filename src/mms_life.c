@@ -7,7 +7,7 @@
 
 size_t mms_life_name(const char *host_id, uint64_t life, char out[MMS_LIFE_NAME_MAX])
 {
-	return (size_t)snprintf(out, MMS_LIFE_NAME_MAX, "%.63s %016" PRIx64, host_id, life);
+	return (size_t)snprintf(out, MMS_LIFE_NAME_MAX, "%.64s %016" PRIx64, host_id, life);
 }
 
 size_t mms_life_write(const struct mms_life *life, char out[MMS_LIFE_TEXT_MAX])

@@ -1,7 +1,7 @@
 /* Robust process-shared mutexes. The difficulty: a holder may be killed or stopped at any instruction. Killed, the
  * kernel hands the mutex on (EOWNERDEAD); stopped, nobody can take it, so every wait has an end. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_mutex_clocklock */
+#define _GNU_SOURCE /* pthread_mutex_clocklock, pthread_clockjoin_np */
 #endif
 #include "mms_lock.h"
 
@@ -23,13 +23,18 @@
 #endif
 #endif
 
-/* The thread sanitizers (gcc 12, clang 14) do not see a lock that was taken by pthread_mutex_clocklock. */
+/* The thread sanitizers (gcc 12, clang 14) do not see a lock that was taken by pthread_mutex_clocklock, nor a thread that was
+ * joined by pthread_clockjoin_np. */
 #if defined(__GLIBC__) && defined(__GLIBC_PREREQ) && !defined(THREAD_SANITIZER)
 #if __GLIBC_PREREQ(2, 30)
 #define HAVE_CLOCKLOCK 1
 #endif
+#if __GLIBC_PREREQ(2, 31)
+#define HAVE_CLOCKJOIN 1
+#endif
 #endif
 
+static struct timespec timespec_of(int64_t us);
 static bool is_plain(const pthread_mutex_t *mutex);
 static enum mms_lock_result outcome(pthread_mutex_t *mutex, int result);
 static enum mms_lock_result wait_until(pthread_mutex_t *mutex, struct mms_mono deadline);
@@ -114,6 +119,24 @@ enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomi
 	return mms_lock_spin(mutex);
 }
 
+#ifdef HAVE_CLOCKJOIN
+bool mms_lock_join(pthread_t thread, struct mms_mono deadline)
+{
+	const struct timespec until = timespec_of(deadline.us);
+
+	return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+#else
+/* By the wall clock, there is no other: set meanwhile, it makes the wait longer or shorter. */
+bool mms_lock_join(pthread_t thread, struct mms_mono deadline)
+{
+	const struct timespec until =
+			timespec_of(mms_clock_wall().ms * 1000 + mms_clock_left_us(mms_clock_mono(), deadline));
+
+	return pthread_timedjoin_np(thread, NULL, &until) == 0;
+}
+#endif
+
 /* A mutex of ours is robust (0x10) and process-shared (0x80), nothing else. One that seems to be more was written over: glibc
  * ends the process over priorities that can't be, and one with elision runs an instruction that many processors don't have.
  * (The bits are part of its ABI: mutexes are shared between its releases.) */
@@ -125,6 +148,11 @@ static bool is_plain(const pthread_mutex_t *mutex)
 	(void)mutex;
 	return true;
 #endif
+}
+
+static struct timespec timespec_of(int64_t us)
+{
+	return (struct timespec){ (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
 }
 
 static enum mms_lock_result outcome(pthread_mutex_t *mutex, int result)
@@ -141,10 +169,8 @@ static enum mms_lock_result outcome(pthread_mutex_t *mutex, int result)
 #ifdef HAVE_CLOCKLOCK
 static enum mms_lock_result wait_until(pthread_mutex_t *mutex, struct mms_mono deadline)
 {
-	struct timespec until;
+	const struct timespec until = timespec_of(deadline.us);
 
-	until.tv_sec = (time_t)(deadline.us / 1000000);
-	until.tv_nsec = (long)(deadline.us % 1000000) * 1000;
 	return outcome(mutex, pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until));
 }
 #else

@@ -1,4 +1,5 @@
-/* Robust process-shared mutexes with bounded waits: the only way this code takes a lock in shared memory. */
+/* Robust process-shared mutexes with bounded waits: the only way this code takes a lock in shared memory. And the bounded wait
+ * for a thread's end. */
 #ifndef MMS_LOCK_H
 #define MMS_LOCK_H
 
@@ -8,6 +9,7 @@
 #include <stdint.h>
 
 #include "mms_base.h"
+#include "mms_clock.h"
 
 /* A point inside a critical section where a test may delay, stop or kill its holder. Empty in every build; a test
  * defines it and then includes the .c file. */
@@ -35,5 +37,8 @@ void mms_lock_release(pthread_mutex_t *mutex);
 enum mms_lock_result mms_lock_wait_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled,
 		unsigned wait_ms);
 enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled);
+
+/* Joins a thread; false, and it is not joined, when it has not ended by then. */
+bool mms_lock_join(pthread_t thread, struct mms_mono deadline);
 
 #endif

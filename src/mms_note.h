@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MMS_NOTE_TEXT_SIZE 192
+#define MMS_NOTE_TEXT_SIZE 512 /* a remedy stands at the end, behind a node's name, a socket's path and the server's words */
 
 struct mms_note_sh {
 	_Atomic uint64_t raised_count;   /* ever; who logs compares it with what was logged */

@@ -34,9 +34,9 @@ struct mms_process {
 	struct mms_descriptors descriptors;
 	struct mms_replicator_host host;
 	pthread_mutex_t lock;                 /* of this process: starting and stopping threads */
-	struct mms_replicator *replicators[CLUSTERS_MAX];
+	struct mms_replicator *replicators[CLUSTERS_MAX]; /* under lock, what they point to as well */
 	struct mms_settings *settings[CLUSTERS_MAX]; /* of the clusters that this process serves, under lock; NULL = of none */
-	int64_t started_at_us[CLUSTERS_MAX];
+	int64_t started_at_us[CLUSTERS_MAX]; /* under lock */
 };
 
 static void adopt(struct mms_process *process);
@@ -141,17 +141,12 @@ uint32_t mms_process_generation(struct mms_process *process)
 void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings,
 		uint32_t cpu_allowance_ms)
 {
-	uint32_t index = index_of(process, cluster);
-	struct mms_replicator *mine = process->replicators[index];
-
 	(void)mms_shm_mend(process->shm, &process->shape, cluster);
 	atomic_store_explicit(&process->host.cpu_allowance_ms, cpu_allowance_ms, memory_order_relaxed);
 	atomic_fetch_add_explicit(&process->host.request_count, 1, memory_order_relaxed);
-	if ((mine != NULL && mms_replicator_running(mine))
-			|| !mms_replicator_vacant(cluster, mms_clock_mono(), true)) {
-		return;
+	if (mms_replicator_vacant(cluster, mms_clock_mono(), true)) {
+		start_thread(process, cluster, settings, index_of(process, cluster));
 	}
-	start_thread(process, cluster, settings, index);
 }
 
 bool mms_process_flush(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings,
@@ -205,6 +200,8 @@ static uint32_t index_of(const struct mms_process *process, const struct mms_clu
 	return (uint32_t)(offset / process->shape.slot_size) % CLUSTERS_MAX;
 }
 
+/* Only whoever holds the lock may look at this process's replicator: another thread (ZTS) may be freeing it to make a new
+ * one. Who does not get the lock need not wait for it: somebody is at it. */
 static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster,
 		const struct mms_settings *settings, uint32_t index)
 {

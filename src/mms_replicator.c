@@ -2,9 +2,6 @@
  * leave at any instruction: the seat's robust mutex tells of death, the heartbeat of a stop, the mailbox' epoch keeps
  * whoever comes back too late from doing harm. libevent runs on poll(2): there is no epoll descriptor that a forked child
  * would share with us. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_timedjoin_np */
-#endif
 
 #include "mms_replicator.h"
 
@@ -132,8 +129,7 @@ bool mms_replicator_running(const struct mms_replicator *replicator)
 
 bool mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last)
 {
-	int64_t until_ms = mms_clock_wall().ms + drain_ms + JOIN_PATIENCE_MS;
-	struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
+	struct mms_mono until = mms_clock_mono();
 	uint64_t one = 1;
 
 	if (replicator == NULL) {
@@ -143,7 +139,8 @@ bool mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, b
 	atomic_store(&replicator->last, last);
 	atomic_store(&replicator->stopping, true);
 	(void)!write(replicator->stop_fd, &one, sizeof one);
-	if (pthread_timedjoin_np(replicator->thread, NULL, &until) != 0) {
+	until.us += ((int64_t)drain_ms + JOIN_PATIENCE_MS) * 1000;
+	if (!mms_lock_join(replicator->thread, until)) {
 		pthread_detach(replicator->thread); /* stuck in the kernel (a dead file system): not worth hanging at exit */
 		return false;
 	}

@@ -17,6 +17,7 @@
 struct answer_for {
 	bool valid;
 	bool created_here;
+	bool doubtful; /* a write failed since: nodes may hold what it carried, or get it yet */
 	char key[MMS_KEY_MAX];
 	size_t key_len;
 	struct mms_answer answer;
@@ -163,8 +164,8 @@ bool mms_store_created(struct mms_store *store, struct mms_slice id)
 
 bool mms_store_is_new(const struct mms_store *store, struct mms_slice id)
 {
-	return is_for(store, &store->current, id) && (store->current.answer.found == MMS_FOUND_NOTHING
-			|| store->current.answer.found == MMS_FOUND_TOMBSTONE);
+	return is_for(store, &store->current, id) && !store->current.doubtful
+			&& (store->current.answer.found == MMS_FOUND_NOTHING || store->current.answer.found == MMS_FOUND_TOMBSTONE);
 }
 
 enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, struct mms_slice payload,
@@ -206,7 +207,8 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 	if (status != MMS_OK) {
 		return status;
 	}
-	if (answer->found != MMS_FOUND_RECORD || (answer->header.version.blind && answer->authoritative)) {
+	if (store->current.doubtful || answer->found != MMS_FOUND_RECORD
+			|| (answer->header.version.blind && answer->authoritative)) {
 		return mms_store_write(store, id, payload, lifetime_s, error);
 	}
 	/* A touch once per interval is too rare for short lifetimes: they are prolonged when a quarter has passed. */
@@ -244,7 +246,7 @@ enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, 
 	if (status != MMS_OK) {
 		return status;
 	}
-	if (store->current.answer.found == MMS_FOUND_TOMBSTONE) {
+	if (store->current.answer.found == MMS_FOUND_TOMBSTONE && !store->current.doubtful) {
 		return MMS_OK; /* destroyed already, and nothing stored since */
 	}
 	mms_client_count(store->client, MMS_METRIC_destroys);
@@ -266,6 +268,7 @@ static bool fill(struct mms_store *store, struct answer_for *target, struct mms_
 	target->key_len = key.len;
 	target->valid = true;
 	target->created_here = false;
+	target->doubtful = false;
 	deadline = deadline_from_now(store);
 	if (store->visit != NULL && (target == &store->current || !store->current.valid)) {
 		mms_visit_begin(store->visit, key);
@@ -292,6 +295,7 @@ static void clear(struct answer_for *target)
 	mms_answer_clear(&target->answer);
 	target->valid = false;
 	target->created_here = false;
+	target->doubtful = false;
 }
 
 static struct mms_mono deadline_from_now(const struct mms_store *store)
@@ -426,7 +430,8 @@ static void describe_base(const struct mms_answer *answer, struct mms_record_hea
 	}
 }
 
-/* With on_no_quorum = degrade, too few acknowledgements are better than none. */
+/* With on_no_quorum = degrade, too few acknowledgements are better than none. What failed may be in the mailbox, or on a node
+ * that did not say so: what is stored is known again when a write above it has been acknowledged. */
 static enum mms_status put(struct mms_store *store, const struct mms_write_order *order, struct mms_mono deadline,
 		struct mms_write_result *result)
 {
@@ -438,6 +443,7 @@ static enum mms_status put(struct mms_store *store, const struct mms_write_order
 		mms_client_count(client, MMS_METRIC_degraded_writes);
 		return MMS_OK;
 	}
+	store->current.doubtful = store->current.doubtful || status != MMS_OK;
 	return status;
 }
 
@@ -541,6 +547,7 @@ static void become(struct mms_store *store, const struct mms_record_header *head
 	struct mms_answer *answer = &store->current.answer;
 	bool authoritative = answer->authoritative;
 
+	store->current.doubtful = false;
 	mms_answer_clear(answer);
 	answer->found = header->version.tombstone ? MMS_FOUND_TOMBSTONE : MMS_FOUND_RECORD;
 	answer->authoritative = authoritative;

@@ -53,7 +53,8 @@ enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, st
 		int64_t lifetime_s, struct mms_error *error);
 
 /* The data is what was read (payload, given again): prolongs its life if that is due. Brings back a session that
- * vanished meanwhile, and makes a blind record real after an authoritative read. */
+ * vanished meanwhile, and makes a blind record real after an authoritative read. After a write or touch that failed, what was
+ * read may not be what is stored: then it is a write. */
 enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, struct mms_slice payload,
 		int64_t lifetime_s, struct mms_error *error);
 

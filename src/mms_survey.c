@@ -23,7 +23,7 @@
 #define HOSTS_MAX 64
 
 struct sighting {
-	char host_id[64];
+	char host_id[MMS_HOST_ID_MAX + 1];
 	int64_t offset_ms; /* its clock minus the node's */
 };
 
@@ -229,7 +229,7 @@ static void read_entry(struct mms_survey *survey, struct mms_link *link, struct 
 	mms_text_copy(name, sizeof name, field);
 	mms_text_copy(numbers, sizeof numbers, value);
 	at = strchr(name, '@');
-	if (at == NULL || at - name >= 64 || sscanf(at, "@%16" SCNx64, &place) != 1
+	if (at == NULL || at - name > MMS_HOST_ID_MAX || sscanf(at, "@%16" SCNx64, &place) != 1
 			|| sscanf(numbers, "%" SCNd64 " %" SCNd64, &seen_ms, &offset_ms) != 2
 			|| llabs(now_ms - seen_ms) > FORGOTTEN_MS) {
 		forget(survey, link, field);

@@ -420,11 +420,11 @@ WRAP(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attributes, 
 	return how != 0 ? how : REAL(pthread_create)(thread, attributes, entry, argument);
 }
 
-WRAP(int, pthread_timedjoin_np, (pthread_t thread, void **result, const struct timespec *until))
+WRAP(int, pthread_clockjoin_np, (pthread_t thread, void **result, clockid_t clock, const struct timespec *until))
 {
-	int how = FAULT(pthread_timedjoin_np, ETIMEDOUT);
+	int how = FAULT(pthread_clockjoin_np, ETIMEDOUT);
 
-	return how != 0 ? how : REAL(pthread_timedjoin_np)(thread, result, until);
+	return how != 0 ? how : REAL(pthread_clockjoin_np)(thread, result, clock, until);
 }
 
 WRAP(int, pthread_mutexattr_setrobust, (pthread_mutexattr_t *attributes, int robustness))

@@ -252,7 +252,7 @@ static void process_act(struct scene *now)
 	}
 	mms_client_free(client);
 	mms_process_end(process, now->settings.shutdown_drain_ms);
-	if (faults_hit() == NULL || strcmp(faults_hit(), "pthread_timedjoin_np") != 0) {
+	if (faults_hit() == NULL || strcmp(faults_hit(), "pthread_clockjoin_np") != 0) {
 		mms_shm_unmap(shm); /* PHP leaves it to the kernel; a thread that was not joined may still look at it */
 	}
 }
@@ -261,7 +261,7 @@ static void process_act(struct scene *now)
  * where it was acknowledged. */
 static bool kept_from_delivering(void)
 {
-	static const char *const names[] = { "pthread_create", "pthread_timedjoin_np", "calloc", "malloc", "eventfd", "open",
+	static const char *const names[] = { "pthread_create", "pthread_clockjoin_np", "calloc", "malloc", "eventfd", "open",
 		"read", "socket", "pthread_mutex_trylock" };
 
 	for (size_t index = 0; faults_hit() != NULL && index < sizeof(names) / sizeof(names[0]); index++) {
@@ -381,7 +381,7 @@ static bool run_case(const struct script *script, unsigned long n, unsigned way,
 	*ways = faults_ways();
 	if (!lasting) {
 		/* A thread that could not be joined ends a little later. */
-		const bool late = hit && strcmp(faults_hit(), "pthread_timedjoin_np") == 0;
+		const bool late = hit && strcmp(faults_hit(), "pthread_clockjoin_np") == 0;
 
 		after = open_descriptors();
 		if (!late && (faults_blocks() != blocks || after > before)) {

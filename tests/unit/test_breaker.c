@@ -372,7 +372,7 @@ static void a_read_waits_four_times_the_latency_within_bounds(void **state)
 static void the_last_fault_is_remembered_with_its_time(void **state)
 {
 	struct mms_breaker_sh breaker = {0};
-	char long_text[400];
+	char long_text[2 * MMS_BREAKER_TEXT_SIZE];
 	char text[MMS_BREAKER_TEXT_SIZE + 10];
 
 	(void) state;

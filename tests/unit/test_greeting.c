@@ -375,6 +375,153 @@ static void what_is_no_marker_is_named(void **state)
 	desk_close(desk);
 }
 
+/* The rig's clients are the default user. */
+static void a_user_who_may_not_ask_for_the_marker_is_told_what_he_lacks(void **state)
+{
+	static const char *const lacks[] = { "-get", "-set", "-info" };
+
+	(void) state;
+	for (unsigned i = 0; i < 3; i++) {
+		char text[MMS_BREAKER_TEXT_SIZE];
+		struct desk *desk;
+
+		rig_fresh();
+		node_do(0, "ACL", "SETUSER", "default", lacks[i]);
+		desk = desk_open(host_new(1, "web1"));
+		greet(desk, 0);
+		desk_await(desk, !mms_breaker_allows_read(desk_breaker(desk, 0)));
+		node_do(0, "ACL", "SETUSER", "default", "+@all");
+		assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+		mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+		assert_non_null(strstr(text, "node n0 ("));
+		assert_non_null(strstr(text, "NOPERM"));
+		assert_non_null(strstr(text, "mmsession.user needs the permission +"));
+		assert_non_null(strstr(text, lacks[i] + 1));
+		assert_null(strstr(text, "delete it"));
+		desk_close(desk);
+	}
+}
+
+static void a_user_who_loses_the_permission_later_is_told_too(void **state)
+{
+	char text[MMS_BREAKER_TEXT_SIZE];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	node_do(0, "ACL", "SETUSER", "default", "-get");
+	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 0)), !mms_breaker_allows_read(desk_breaker(desk, 0))));
+	node_do(0, "ACL", "SETUSER", "default", "+@all");
+	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "mmsession.user needs the permission +get"));
+	desk_close(desk);
+}
+
+static void a_marker_of_another_type_is_no_marker(void **state)
+{
+	char text[MMS_BREAKER_TEXT_SIZE];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	greet_all(desk);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 1);
+	node_do(0, "DEL", MARKER);
+	node_do(0, "LPUSH", MARKER, "x");
+	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 0)), atomic_load(&node_of(desk, 0)->complete) == 0));
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	mms_link_drop(desk_link(desk, 0));
+	greet_all(desk);
+	(void) mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "delete it"));
+	desk_close(desk);
+}
+
+#define LONG_NAME "web1.a-node-whose-name-is-as-long-as-names-can-be.in-a-rack-of-"
+#define LONG_PATH 107
+
+/* The first server behind the longest path and name that there can be, twice if wanted. */
+static struct desk *desk_of_long_names(bool twice)
+{
+	const size_t len = strlen(rig_servers[0].socket_path);
+	char text[1024], path[LONG_PATH + 1] = "";
+	struct mms_settings settings;
+	size_t at = 0;
+
+	assert_int_equal(strlen(LONG_NAME), sizeof(settings.nodes[0].name) - 1);
+	assert_true(len <= LONG_PATH);
+	while (at < LONG_PATH - len) {
+		path[at++] = '/';
+	}
+	strcpy(path + at, rig_servers[0].socket_path);
+	(void) snprintf(text, sizeof(text), "unix://%s?name=%s", path, LONG_NAME);
+	if (twice) {
+		path[0] = '/';
+		path[1] = '.';
+		(void) snprintf(text + strlen(text), sizeof(text) - strlen(text), " unix://%s?name=%.62sy", path, LONG_NAME);
+	}
+	settings_from(&settings, text, "web1");
+	memset(settings.prefix, 'p', MMS_PREFIX_MAX - 1);
+	strcpy(settings.prefix + MMS_PREFIX_MAX - 1, ":");
+	assert_int_equal(strlen(settings.nodes[0].path), LONG_PATH);
+	return desk_open(host_with(&settings, RIG_MAILBOX));
+}
+
+static void assert_ends(struct desk *desk, unsigned node, const char *end)
+{
+	char text[MMS_BREAKER_TEXT_SIZE];
+
+	mms_breaker_last_error(desk_breaker(desk, node), text, sizeof(text));
+	if (strlen(text) < strlen(end) || strcmp(text + strlen(text) - strlen(end), end) != 0) {
+		fail_msg("\"%s\" does not end with \"%s\"", text, end);
+	}
+}
+
+static void remedies_are_whole_with_the_longest_names(void **state)
+{
+	static const struct {
+		const char *lacks, *end;
+	} refusals[] = {
+		{ "-script", "needs the permissions +script|load (+script before Redis 7) and +evalsha" },
+		{ "-get", "pppp:*" },
+	};
+	struct desk *desk;
+
+	(void) state;
+	for (unsigned i = 0; i < 2; i++) {
+		rig_fresh();
+		node_do(0, "ACL", "SETUSER", "default", refusals[i].lacks);
+		desk = desk_of_long_names(false);
+		greet(desk, 0);
+		desk_await(desk, !mms_breaker_allows_read(desk_breaker(desk, 0)));
+		node_do(0, "ACL", "SETUSER", "default", "+@all");
+		assert_ends(desk, 0, refusals[i].end);
+		desk_close(desk);
+	}
+	rig_fresh();
+	desk = desk_of_long_names(false);
+	{
+		char key[MMS_MARKER_KEY_MAX];
+
+		mms_identity_marker_key(&desk->host->settings, key, sizeof(key));
+		node_do(0, "SET", key, "hello world");
+	}
+	greet_all(desk);
+	assert_ends(desk, 0, "give mmsession.prefix a value of its own");
+	desk_close(desk);
+	rig_fresh();
+	desk = desk_of_long_names(true);
+	greet(desk, 0);
+	desk_await(desk, mms_link_ready(desk_link(desk, 0)));
+	greet(desk, 1);
+	desk_await(desk, !mms_breaker_allows_read(desk_breaker(desk, 1)));
+	assert_ends(desk, 1, "take one of the two out of the list");
+	desk_close(desk);
+}
+
 static void two_good_greetings_close_a_breaker(void **state)
 {
 	struct desk *desk;
@@ -412,6 +559,10 @@ int main(void)
 		cmocka_unit_test(a_copy_that_takes_no_writes_gets_its_id_later),
 		cmocka_unit_test(a_node_that_another_host_found_emptied_is_sent_the_whole_mailbox_again),
 		cmocka_unit_test(what_is_no_marker_is_named),
+		cmocka_unit_test(a_user_who_may_not_ask_for_the_marker_is_told_what_he_lacks),
+		cmocka_unit_test(a_user_who_loses_the_permission_later_is_told_too),
+		cmocka_unit_test(a_marker_of_another_type_is_no_marker),
+		cmocka_unit_test(remedies_are_whole_with_the_longest_names),
 		cmocka_unit_test(two_good_greetings_close_a_breaker),
 	};
 

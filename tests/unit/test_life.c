@@ -25,7 +25,7 @@ static void it_is_read_as_it_was_written(void **state)
 
 static void the_largest_fits(void **state)
 {
-	char text[MMS_LIFE_TEXT_MAX], host_id[64], name[MMS_LIFE_NAME_MAX];
+	char text[MMS_LIFE_TEXT_MAX], host_id[65], other[65], name[MMS_LIFE_NAME_MAX], other_name[MMS_LIFE_NAME_MAX];
 	struct mms_life life = { .beat = UINT64_MAX, .watermark_ms = UINT64_MAX, .node_count = MMS_NODES_MAX }, again;
 
 	(void) state;
@@ -35,9 +35,12 @@ static void the_largest_fits(void **state)
 	assert_true(mms_life_write(&life, text) < sizeof(text));
 	assert_true(mms_life_parse(slice(text), &again));
 	assert_memory_equal(&again, &life, sizeof(life));
-	memset(host_id, 'h', 63);
-	host_id[63] = '\0';
+	memset(host_id, 'h', 64);
+	host_id[64] = '\0';
 	assert_true(mms_life_name(host_id, UINT64_MAX, name) < sizeof(name));
+	(void) snprintf(other, sizeof(other), "%.63sx", host_id);
+	(void) mms_life_name(other, UINT64_MAX, other_name);
+	assert_string_not_equal(name, other_name); /* whole, to the last byte */
 }
 
 static void nonsense_is_refused(void **state)

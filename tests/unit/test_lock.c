@@ -274,6 +274,32 @@ static void a_lock_that_was_written_over_is_busy_or_free(void **state)
 	shared_free(shared);
 }
 
+static void *wait_to_be_let_go(void *argument)
+{
+	struct shared *shared = argument;
+
+	while (atomic_load(&shared->let_go) == 0) {
+		nap_us(100);
+	}
+	return NULL;
+}
+
+static void a_join_ends_with_its_time_or_with_the_thread(void **state)
+{
+	struct shared *shared = shared_new();
+	struct mms_mono before = mms_clock_mono(), until = { before.us + WAIT_MS * 1000 };
+	pthread_t thread;
+
+	(void) state;
+	assert_int_equal(pthread_create(&thread, NULL, wait_to_be_let_go, shared), 0);
+	assert_false(mms_lock_join(thread, until));
+	assert_in_range(mms_clock_mono().us - before.us, WAIT_MS * 1000 - 1000, WAIT_MS * 1000 + SLACK_US);
+	assert_false(mms_lock_join(thread, before)); /* a time that has passed is no wait */
+	atomic_store(&shared->let_go, 1);
+	assert_true(mms_lock_join(thread, (struct mms_mono){ mms_clock_mono().us + DEADLINE_US }));
+	shared_free(shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +314,7 @@ int main(void)
 		cmocka_unit_test(a_stopped_holder_costs_one_wait_and_not_one_per_call),
 		cmocka_unit_test(whoever_gets_a_stalled_lock_clears_the_flag),
 		cmocka_unit_test(threads_exclude_each_other),
+		cmocka_unit_test(a_join_ends_with_its_time_or_with_the_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -559,6 +559,63 @@ static void write_acks_are_asked_for_by_the_settings(void **state)
 	host_free(host);
 }
 
+static struct mms_record_header header_of(struct mms_mailbox_item item)
+{
+	struct mms_record_header header;
+
+	assert_int_equal(item.kind, MMS_PARCEL_PUT);
+	assert_int_equal(mms_record_decode(item.record, item.key, &header), MMS_RECORD_GOOD);
+	return header;
+}
+
+/* What failed may be in the mailbox: the version that was read is no version to touch any more. */
+static void a_touch_after_a_failed_write_is_a_write_above_it(void **state)
+{
+	struct mms_record_header before, failed, after;
+	struct request request;
+	struct host *host;
+
+	(void) state;
+	setting(&host, NULL);
+	visit(host, session, "data");
+	before = node_header(0, session);
+	request_begin(&request, host);
+	assert_int_equal(request_read(&request, session), MMS_OK);
+	for (unsigned node = 0; node < 3; node++) {
+		node_stop(node);
+	}
+	assert_int_equal(request_write(&request, session, "other data"), MMS_ERR_NO_NODE);
+	failed = header_of(mailbox_last(host));
+	assert_true(mms_version_compare(&failed.version, &before.version) > 0);
+	for (unsigned node = 0; node < 3; node++) {
+		node_continue(node);
+	}
+	assert_int_equal(request_touch(&request, session, "data"), MMS_OK);
+	after = header_of(mailbox_last(host));
+	assert_true(mms_version_compare(&after.version, &failed.version) > 0);
+	request_end(&request);
+	host_free(host);
+}
+
+static void a_new_session_whose_first_write_failed_is_not_new_any_more(void **state)
+{
+	struct request request;
+	struct host *host;
+
+	(void) state;
+	setting(&host, NULL);
+	request_begin(&request, host);
+	assert_int_equal(request_read(&request, session), MMS_OK);
+	assert_true(mms_store_is_new(request.store, slice(session)));
+	for (unsigned node = 0; node < 3; node++) {
+		node_stop(node);
+	}
+	assert_int_equal(request_write(&request, session, "data"), MMS_ERR_NO_NODE);
+	assert_false(mms_store_is_new(request.store, slice(session)));
+	request_end(&request);
+	host_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -587,6 +644,8 @@ int main(void)
 		cmocka_unit_test(a_touch_does_not_undo_a_logout),
 		cmocka_unit_test(a_touch_that_no_node_takes_is_told),
 		cmocka_unit_test(write_acks_are_asked_for_by_the_settings),
+		cmocka_unit_test(a_touch_after_a_failed_write_is_a_write_above_it),
+		cmocka_unit_test(a_new_session_whose_first_write_failed_is_not_new_any_more),
 	};
 
 	return rig_run(tests);

@@ -99,6 +99,29 @@ static void a_host_enrolls_on_every_node(void **state)
 	close_pair(&pair);
 }
 
+static void the_longest_host_id_is_named_whole(void **state)
+{
+	char field[128], text[96], host_id[MMS_HOST_ID_MAX + 1];
+	struct pair pair;
+
+	(void) state;
+	rig_fresh();
+	open_pair(&pair, 3);
+	memset(host_id, 'h', MMS_HOST_ID_MAX);
+	host_id[MMS_HOST_ID_MAX] = '\0';
+	(void) snprintf(field, sizeof(field), "%s@0000000000000002", host_id);
+	(void) snprintf(text, sizeof(text), "host %s is 86400.0 s ahead", host_id);
+	for (unsigned node = 0; node < 3; node++) {
+		enroll(node, field, 0, 86400000);
+		enroll(node, "web3@0000000000000003", 0, 0);
+	}
+	look(&pair);
+	assert_true(is_active(&pair, MMS_NOTICE_CLOCK));
+	assert_true(says(notice(&pair, MMS_NOTICE_CLOCK), text));
+	assert_int_equal(node_number(0, "HLEN", HOSTS), 3);
+	close_pair(&pair);
+}
+
 static void a_host_whose_clock_is_off_is_named_by_all(void **state)
 {
 	struct pair pair;
@@ -265,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_host_enrolls_on_every_node),
 		cmocka_unit_test(a_host_whose_clock_is_off_is_named_by_all),
+		cmocka_unit_test(the_longest_host_id_is_named_whole),
 		cmocka_unit_test(a_host_that_is_behind_is_named_too_and_small_differences_are_not),
 		cmocka_unit_test(a_server_whose_clock_is_off_is_outvoted),
 		cmocka_unit_test(hosts_that_are_gone_are_not_judged_and_then_forgotten),

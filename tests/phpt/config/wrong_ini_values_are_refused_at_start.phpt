@@ -44,6 +44,9 @@ foreach (['max_session_size' => '512m', 'mailbox_size' => '64K', 'budget_ms' => 
         ['-d', 'display_startup_errors=1', '-r', "echo '<', ini_get('mmsession.$name'), '>';"]);
     mms_is("<$value>", $output, "$name=$value is right");
 }
+/* The longest host id is that of this host, whole. */
+mms_is(str_repeat('h', 64), mms_php("echo mmsession_status()['host_id'];", ['mmsession.host_id' => str_repeat('h', 64)]),
+    'host_id of 64 bytes');
 /* At run time: refused, the old value stays. */
 ini_set('mmsession.budget_ms', '333');
 $messages = mms_messages(function () { return ini_set('mmsession.budget_ms', '0'); }, $result);
