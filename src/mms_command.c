@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* Codes that the scripts answer with. */
-enum { ANSWER_STORED = 1, ANSWER_EQUAL = 2, ANSWER_FOREIGN = 3, ANSWER_NEWER = 4, ANSWER_LACKING = 5 };
+enum { ANSWER_STORED = 1, ANSWER_EQUAL = 2, ANSWER_FOREIGN = 3, ANSWER_NEWER = 4, ANSWER_LACKING = 5,
+	ANSWER_STORED_OVER_UNREAD = 6 };
 
 #define NUMBER_LEN_MAX 20 /* digits of 2^64 - 1 */
 
@@ -446,7 +447,9 @@ static void parse_answer(const struct mms_reply *answer, struct mms_put_result *
 
 	switch (code == NULL ? 0 : mms_reply_integer(code)) {
 	case ANSWER_STORED:
+	case ANSWER_STORED_OVER_UNREAD:
 		out->outcome = MMS_PUT_STORED;
+		out->over_unread = mms_reply_integer(code) == ANSWER_STORED_OVER_UNREAD;
 		return;
 	case ANSWER_EQUAL:
 		out->outcome = MMS_PUT_EQUAL;

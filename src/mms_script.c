@@ -38,8 +38,17 @@ _Static_assert(MMS_RECORD_HEADER_SIZE == 80, "the scripts know the size of the h
 #define LUA_WHOLE \
 	"redis.call('STRLEN',k)==80+(f%2==1 and 0 or struct.unpack('>I4',s,69))"
 
-/* KEYS: key, tmp. ARGV: header, ttl_ms, grace_ms, expected. 1 stored, 2 equal, {3, head} foreign,
- * {4, header, pttl} newer, {4, header, pttl, 1} damaged. The TTL is set on tmp before the rename, not on the key after:
+/* Behind LUA_COMPARE, where h is newer: is s a write that h's request has not read? It has read what h is based on (bytes 40 to
+ * 63), and on one node whatever that had replaced. A logout replaces on purpose, and a new incarnation what was dead. */
+#define LUA_UNREAD \
+	"if f%2==0 and g%2==0 and a1==b1 and a2==b2 then\n" \
+	" local c3,c4,c5,c6,c7,c8=struct.unpack('>I6I2I4I4I4I4',h,41)\n" \
+	" if a3>c3 or a3==c3 and (a4>c4 or a4==c4 and (a5>c5 or a5==c5\n" \
+	"  and (a6>c6 or a6==c6 and (a7>c7 or a7==c7 and a8>c8)))) then u=6 end\n" \
+	"end\n"
+
+/* KEYS: key, tmp. ARGV: header, ttl_ms, grace_ms, expected. 1 stored, 6 stored over a write that it had not read, 2 equal,
+ * {3, head} foreign, {4, header, pttl} newer, {4, header, pttl, 1} damaged. The TTL is set on tmp before the rename, not on the key after:
  * were PEXPIRE denied to us, the session would have taken over the few seconds of tmp. */
 static const char put_script[] =
 	LUA_READ
@@ -57,7 +66,7 @@ static const char put_script[] =
 	"end\n"
 	"local p=redis.call('PTTL',k)\n"
 	"local l=tonumber(ARGV[2])\n"
-	"local w=p\n"
+	"local w,u=p,1\n"
 	"if not e then\n"
 	LUA_COMPARE
 	" if not n then\n"
@@ -71,10 +80,11 @@ static const char put_script[] =
 	"  return {4,s,p}\n"
 	" end\n"
 	" if p>0 and g%2==1 and f%2==0 then w=p+tonumber(ARGV[3]) end\n"
+	" " LUA_UNREAD
 	"end\n"
 	"redis.call('PEXPIRE',t,w>l and w or l)\n"
 	"redis.call('RENAME',t,k)\n"
-	"return 1\n";
+	"return u\n";
 
 /* KEYS: key. ARGV: header, ttl_ms. 1 touched, {3, head} foreign, {4, header, pttl} newer or a tombstone,
  * {4, header, pttl, 1} newer but damaged, 5 lacking. */
@@ -114,7 +124,7 @@ static const char replace_if_script[] =
 	"return 1\n";
 
 static const struct mms_script_source scripts[MMS_SCRIPT_COUNT] = {
-	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "7efd8bb60a354ba1affecc8df8e8141965aed209"},
+	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "b88efda3904128c433eda8cf2ca32ef28da4f1d9"},
 	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "f857c11dd55349daac42d80e0ad66f992a183680"},
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
 		"1666e46765fec41a3c0b5f0080c6a1bf44f9510c"},

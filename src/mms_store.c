@@ -447,6 +447,20 @@ static enum mms_status put(struct mms_store *store, const struct mms_write_order
 	return status;
 }
 
+/* Of two concurrent writes the one that comes second finds the other: newer, or older and not what its request has read.
+ * Acknowledged all the same, one of the two is superseded. Once for each write, however many nodes were asked. */
+static void count_conflict(struct mms_client *client, const struct mms_write_result *result)
+{
+	bool late = result->met_newer && result->newer.version.tombstone; /* a logout that came first has the last word */
+
+	if (late) {
+		mms_client_count(client, MMS_METRIC_late_writes);
+	}
+	if (result->over_unread || (result->met_newer && !late)) {
+		mms_client_count(client, MMS_METRIC_conflicts);
+	}
+}
+
 static enum mms_status put_payload(struct mms_store *store, struct mms_slice payload, uint32_t lifetime_s,
 		struct mms_error *error)
 {
@@ -480,9 +494,8 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 		mms_client_count(client, MMS_METRIC_failed_writes);
 		return status;
 	}
+	count_conflict(client, &result);
 	if (result.met_newer) {
-		/* Acknowledged all the same: superseded is not lost. A logout that came first has the last word. */
-		mms_client_count(client, result.newer.version.tombstone ? MMS_METRIC_late_writes : MMS_METRIC_conflicts);
 		(void)mms_hlc_observe(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 	}

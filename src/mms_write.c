@@ -384,6 +384,7 @@ static void judge(struct writing *writing, unsigned node)
 	case MMS_PUT_STORED:
 	case MMS_PUT_EQUAL:
 		result->acked_mask |= UINT64_C(1) << node;
+		result->over_unread = result->over_unread || outcome.over_unread;
 		break;
 	case MMS_PUT_NEWER:
 		result->acked_mask |= UINT64_C(1) << node;

@@ -26,6 +26,7 @@ struct mms_write_result {
 	uint64_t acked_mask;                 /* nodes that hold it, or something newer */
 	bool met_newer;                      /* some node held something newer: the newest such header is `newer` */
 	struct mms_record_header newer;
+	bool over_unread;                    /* on some node it replaced a live record that its request had not read */
 	bool foreign;                        /* some node held something that is not ours */
 	struct mms_error error;              /* unless OK: how many took it, and why the others did not */
 };

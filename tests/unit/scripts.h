@@ -20,12 +20,24 @@ static inline struct mms_slice slice_of(const char *text)
 	return mms_slice_of(text);
 }
 
-static inline void encode(const struct mms_version *version, struct mms_slice payload, unsigned char out[MMS_RECORD_HEADER_SIZE])
+/* base: NULL for none. */
+static inline void encode_on(const struct mms_version *version, const struct mms_version *base, struct mms_slice payload,
+		unsigned char out[MMS_RECORD_HEADER_SIZE])
 {
 	struct mms_record_header header = {.version = *version, .lifetime_s = 1440};
 
+	if (base != NULL) {
+		header.base_hlc = base->hlc;
+		header.base_writer = base->writer;
+		header.base_sequence = base->sequence;
+	}
 	mms_record_describe(&header, payload);
 	mms_record_encode(&header, slice_of(KEY), out);
+}
+
+static inline void encode(const struct mms_version *version, struct mms_slice payload, unsigned char out[MMS_RECORD_HEADER_SIZE])
+{
+	encode_on(version, NULL, payload, out);
 }
 
 /* Stores bytes as they are. */
@@ -102,15 +114,21 @@ static inline struct mms_put_result put_bytes(const unsigned char *header, struc
 	return result;
 }
 
-static inline struct mms_put_result put(const struct mms_version *version, const char *payload, uint64_t ttl_ms)
+static inline struct mms_put_result put_on(const struct mms_version *version, const struct mms_version *base,
+		const char *payload, uint64_t ttl_ms)
 {
 	unsigned char header[MMS_RECORD_HEADER_SIZE];
 
-	encode(version, slice_of(payload), header);
+	encode_on(version, base, slice_of(payload), header);
 	struct mms_put_result result = put_bytes(header, slice_of(payload), ttl_ms, EMPTY);
 
 	assert_int_equal(client_integer(&client, "EXISTS", TMP), 0); /* whatever came of it */
 	return result;
+}
+
+static inline struct mms_put_result put(const struct mms_version *version, const char *payload, uint64_t ttl_ms)
+{
+	return put_on(version, NULL, payload, ttl_ms);
 }
 
 static inline struct mms_put_result touch(const struct mms_version *version, const char *payload, uint64_t ttl_ms)

@@ -249,6 +249,9 @@ static void answers_of_the_scripts_have_outcomes(void **state)
 	assert_int_equal(judged("+OK\r\n", ":2\r\n").outcome, MMS_PUT_EQUAL);
 	assert_int_equal(judged("+OK\r\n", ":3\r\n").outcome, MMS_PUT_FOREIGN);
 	assert_int_equal(judged(NULL, ":1\r\n").outcome, MMS_PUT_STORED);
+	assert_false(judged("+OK\r\n", ":1\r\n").over_unread);
+	assert_int_equal(judged("+OK\r\n", ":6\r\n").outcome, MMS_PUT_STORED);
+	assert_true(judged("+OK\r\n", ":6\r\n").over_unread);
 	assert_int_equal(judged(NULL, ":5\r\n").outcome, MMS_PUT_LACKING);
 	struct mms_put_result result = judged("+OK\r\n", "*2\r\n:3\r\n$3\r\nabc\r\n");
 
@@ -291,7 +294,7 @@ static void server_errors_become_outcomes_with_class_and_text(void **state)
 
 static void answers_of_a_wrong_shape_are_errors(void **state)
 {
-	static const char *const shapes[] = {"+OK\r\n", "$-1\r\n", ":0\r\n", ":6\r\n", ":-1\r\n", "*0\r\n", "*1\r\n:4\r\n",
+	static const char *const shapes[] = {"+OK\r\n", "$-1\r\n", ":0\r\n", ":7\r\n", ":-1\r\n", "*0\r\n", "*1\r\n:4\r\n",
 		"*2\r\n:4\r\n$3\r\nabc\r\n", "*3\r\n:4\r\n$3\r\nabc\r\n:1\r\n", "*1\r\n*1\r\n:1\r\n", "$1\r\n1\r\n"};
 	char bytes[256];
 

@@ -139,6 +139,65 @@ static void put_and_touch_order_records_as_the_client_does(void **state)
 	assert_true(seen[0] > 500 && seen[1] > 50 && seen[2] > 500);
 }
 
+/* Position of a version among those of its incarnation: what a record says of its base. */
+static int compare_positions(const struct mms_version *a, const struct mms_version *b)
+{
+	const struct mms_version one = {.hlc = a->hlc, .writer = a->writer, .sequence = a->sequence};
+	const struct mms_version two = {.hlc = b->hlc, .writer = b->writer, .sequence = b->sequence};
+
+	return mms_version_compare(&one, &two);
+}
+
+static void a_put_says_when_it_replaces_a_write_newer_than_its_base(void **state)
+{
+	unsigned seen[4] = {0};
+
+	(void) state;
+	for (int round = 0; round < 6000; round++) {
+		struct mms_version stored = random_version(), given = random_neighbour(&stored), base = random_neighbour(&stored);
+		bool newer = mms_version_compare(&given, &stored) > 0, unread = compare_positions(&stored, &base) > 0;
+		bool told = newer && unread && !stored.tombstone && !given.tombstone && stored.incarnation == given.incarnation;
+
+		place_record(&stored, stored.tombstone ? "" : "payload", 60000);
+		struct mms_put_result result = put_on(&given, &base, given.tombstone ? "" : "payload", 60000);
+
+		seen[told ? 0 : !newer ? 1 : unread ? 2 : 3]++;
+		assert_int_equal(result.outcome == MMS_PUT_STORED, newer);
+		if (result.over_unread != told) {
+			char a[128], b[128], c[128];
+
+			mms_version_format(&given, a, sizeof(a));
+			mms_version_format(&base, b, sizeof(b));
+			mms_version_format(&stored, c, sizeof(c));
+			fail_msg("put %s based on %s, on %s: %d", a, b, c, result.over_unread);
+		}
+		if (newer) { /* a retry that finds what it has stored itself */
+			result = put_on(&given, &base, given.tombstone ? "" : "payload", 60000);
+			assert_int_equal(result.outcome, MMS_PUT_EQUAL);
+			assert_false(result.over_unread);
+		}
+	}
+	assert_true(seen[0] > 300 && seen[1] > 500 && seen[2] > 300 && seen[3] > 300);
+}
+
+static void a_put_on_its_base_on_nothing_or_on_damage_says_nothing_of_the_kind(void **state)
+{
+	struct mms_version base = {.hlc = 5, .writer = 2, .sequence = 9}, next = {.hlc = 6, .writer = 1, .sequence = 1};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+
+	(void) state;
+	place_record(&base, "read", 60000);
+	assert_false(put_on(&next, &base, "written", 60000).over_unread);
+	clear();
+	assert_false(put_on(&next, NULL, "written", 60000).over_unread);
+	place("MMS\1 short", 10, 60000);
+	encode(&next, slice_of("written"), header);
+	struct mms_put_result result = put_bytes(header, slice_of("written"), 60000, slice_of("MMS\1 short"));
+
+	assert_int_equal(result.outcome, MMS_PUT_STORED);
+	assert_false(result.over_unread);
+}
+
 struct ttl_case {
 	bool stored_dead, given_dead;
 	int64_t stored_ttl, given_ttl, expected;
@@ -421,8 +480,10 @@ static void the_cost_of_the_scripts_does_not_grow_with_the_payload(void **state)
 
 		assert_true(client_do(&client, 2, "CONFIG", "RESETSTAT"));
 		for (int round = 0; round < 2000; round++) {
+			const struct mms_version base = version;
+
 			version.hlc++;
-			encode(&version, bytes, header);
+			encode_on(&version, &base, bytes, header);
 			assert_int_equal(put_bytes(header, bytes, 60000, EMPTY).outcome, MMS_PUT_STORED);
 		}
 		put_us[size] = script_cost_us();
@@ -496,6 +557,8 @@ int main(void)
 		cmocka_unit_test(the_constants_are_the_sha1_of_the_scripts),
 		cmocka_unit_test(a_put_on_nothing_is_stored_with_its_ttl),
 		cmocka_unit_test(put_and_touch_order_records_as_the_client_does),
+		cmocka_unit_test(a_put_says_when_it_replaces_a_write_newer_than_its_base),
+		cmocka_unit_test(a_put_on_its_base_on_nothing_or_on_damage_says_nothing_of_the_kind),
 		cmocka_unit_test(the_ttl_is_what_keeps_a_record_longest),
 		cmocka_unit_test(an_equal_put_raises_the_ttl_and_never_lowers_it),
 		cmocka_unit_test(a_touch_raises_the_ttl_of_live_records_alone),

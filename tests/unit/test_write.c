@@ -247,9 +247,11 @@ static void flushed_scripts_are_loaded_again(void **state)
 	rig_fresh();
 	host = host_new(1, "web1");
 	assert_int_equal(write_now(host, "s", "first"), MMS_OK);
+	assert_false(result.over_unread);
 	node_do(0, "SCRIPT", "FLUSH");
 	assert_int_equal(write_now(host, "s", "second"), MMS_OK);
 	assert_true(result.acked_mask == 1);
+	assert_true(result.over_unread); /* it is based on nothing */
 	assert_true(node_holds(0, "s", &written));
 	assert_int_equal(host_metric(host, MMS_METRIC_noscripts), 1);
 	assert_true(mms_client_can_write(host->client, 0));
@@ -364,6 +366,7 @@ static void its_equal_is_a_success(void **state)
 	assert_int_equal(write_order(host), MMS_OK);
 	assert_true(result.acked_mask == 1);
 	assert_false(result.met_newer);
+	assert_false(result.over_unread);
 	host_free(host);
 }
 
