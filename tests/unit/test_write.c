@@ -241,12 +241,14 @@ static void the_budget_holds_with_silent_nodes(void **state)
 
 static void flushed_scripts_are_loaded_again(void **state)
 {
+	const struct mms_version earlier = { .hlc = stamp_ago(OLD_MS), .writer = 1, .sequence = 1 };
 	struct host *host;
 
 	(void) state;
 	rig_fresh();
 	host = host_new(1, "web1");
-	assert_int_equal(write_now(host, "s", "first"), MMS_OK);
+	prepare("s", &earlier, "first");
+	assert_int_equal(write_order(host), MMS_OK);
 	assert_false(result.over_unread);
 	node_do(0, "SCRIPT", "FLUSH");
 	assert_int_equal(write_now(host, "s", "second"), MMS_OK);
