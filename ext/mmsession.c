@@ -18,10 +18,16 @@ extern const ps_module ps_mod_mmsession;
 
 /* One per process, ZTS or not: written in MINIT and MSHUTDOWN only. */
 static struct mms_process *mmsession_process;
+static struct mms_error mmsession_start_error; /* why there is none */
 
 struct mms_process *php_mmsession_process(void)
 {
 	return mmsession_process;
+}
+
+const char *php_mmsession_start_error(void)
+{
+	return mmsession_start_error.text;
 }
 
 #define MMS_TEXT(name, default_value, where) \
@@ -72,14 +78,12 @@ static PHP_GSHUTDOWN_FUNCTION(mmsession)
 
 static PHP_MINIT_FUNCTION(mmsession)
 {
-	struct mms_error error;
-
 	(void)type;
 	REGISTER_INI_ENTRIES();
-	mmsession_process = mms_process_new((uint32_t)MMSG(max_clusters), (uint64_t)MMSG(mailbox_size), &error);
+	mmsession_process = mms_process_new((uint32_t)MMSG(max_clusters), (uint64_t)MMSG(mailbox_size), &mmsession_start_error);
 	if (mmsession_process == NULL) {
-		zend_error(E_CORE_WARNING, "mmsession: %s", error.text);
-		return FAILURE;
+		/* A module that fails here ends PHP, for scripts without sessions too. Sessions fail when they are opened. */
+		zend_error(E_CORE_WARNING, "mmsession: no session can be opened: %s", mmsession_start_error.text);
 	}
 	return php_session_register_module(&ps_mod_mmsession) == 0 ? SUCCESS : FAILURE;
 }

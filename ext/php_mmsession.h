@@ -66,8 +66,9 @@ ZEND_EXTERN_MODULE_GLOBALS(mmsession)
 ZEND_TSRMLS_CACHE_EXTERN()
 #endif
 
-/* The process-wide part, made in MINIT; NULL when that failed. */
+/* The process-wide part, made in MINIT; NULL when that failed, for the reason that the second one gives. */
 struct mms_process *php_mmsession_process(void);
+const char *php_mmsession_start_error(void);
 
 /* The client for the settings in force and this session.save_path; NULL with an error. No I/O but for the password file,
  * and that only on a thread's first use of a cluster. */

@@ -244,7 +244,7 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
 	struct mms_client *client;
 
 	if (php_mmsession_process() == NULL) {
-		mms_error_set(error, "start-up of mmsession failed, see the log of PHP's start");
+		mms_error_set(error, "its start failed: %s", php_mmsession_start_error());
 		return NULL;
 	}
 	php_mmsession_notice_fork();

@@ -65,7 +65,8 @@ struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct
 	}
 	shm = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (shm == MAP_FAILED) {
-		mms_error_set(error, "shared memory: %llu bytes: %s", (unsigned long long)size, strerror(errno));
+		mms_error_set(error, "shared memory: %llu MiB of address space: %s; raise the limit (ulimit -v, LimitAS=), or lower "
+				"mmsession.mailbox_size or mmsession.max_clusters", (unsigned long long)(size >> 20), strerror(errno));
 		return NULL;
 	}
 	shm->size = size;
