@@ -13,6 +13,7 @@
 #include "mms_pairs.h"
 
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
+#define EARLY_US 100000              /* rather with another wake-up than with one of its own */
 #define SWEPT "swept"                /* field beside the lives: Unix milliseconds of the latest sweep */
 #define CLOCK_SLACK_MS 3600000       /* a sweep of the future: somebody's clock is wrong */
 #define FIRST_SWEEP_US 10000000      /* where none was noted, once hosts have met all nodes */
@@ -109,7 +110,7 @@ void mms_hosts_run(struct mms_hosts *hosts)
 			hosts->lists[WHAT_LIVES][i].read_at.us = hosts->lists[WHAT_BEHIND][i].read_at.us = 0;
 			continue;
 		}
-		if (office->now.us < hosts->due[i].us) {
+		if (office->now.us < hosts->due[i].us - EARLY_US) {
 			continue;
 		}
 		hosts->due[i].us = office->now.us + MMS_HOSTS_BEAT_US;
