@@ -32,6 +32,7 @@ struct mms_store {
 
 static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id);
 static bool is_for(const struct mms_store *store, const struct answer_for *target, struct mms_slice id);
+static void begin_empty(struct answer_for *target);
 static void clear(struct answer_for *target);
 static struct mms_mono deadline_from_now(const struct mms_store *store);
 static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_error *error);
@@ -48,12 +49,15 @@ static void become(struct mms_store *store, const struct mms_record_header *head
 
 struct mms_store *mms_store_new(struct mms_client *client)
 {
-	struct mms_store *store = calloc(1, sizeof *store);
+	struct mms_store *store = malloc(sizeof *store);
 
 	if (store == NULL) {
 		return NULL;
 	}
 	store->client = client;
+	store->visit = NULL;
+	begin_empty(&store->current);
+	begin_empty(&store->ahead);
 	if (client->settings.read_mode == MMS_READ_TOKEN) {
 		store->visit = mms_visit_new(client);
 		if (store->visit == NULL) {
@@ -102,7 +106,7 @@ enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, str
 	clear(&store->current);
 	if (is_for(store, &store->ahead, id)) {
 		store->current = store->ahead;
-		memset(&store->ahead, 0, sizeof store->ahead);
+		begin_empty(&store->ahead);
 	} else {
 		(void)fill(store, &store->current, id);
 	}
@@ -290,9 +294,19 @@ static bool is_for(const struct mms_store *store, const struct answer_for *targe
 			&& memcmp(target->key + prefix_len, id.ptr, id.len) == 0;
 }
 
+/* Without the key, which calloc() would wipe too: every page view pays for that. */
+static void begin_empty(struct answer_for *target)
+{
+	target->answer.owner = NULL;
+	target->valid = true;
+	clear(target);
+}
+
 static void clear(struct answer_for *target)
 {
-	mms_answer_clear(&target->answer);
+	if (target->valid) { /* else it is empty already */
+		mms_answer_clear(&target->answer);
+	}
 	target->valid = false;
 	target->created_here = false;
 	target->doubtful = false;
