@@ -38,10 +38,12 @@ struct mms_answer {
 	struct mms_slice payload;      /* RECORD; borrows from `owner`, or from `copied` */
 	struct mms_reply *owner;
 	char *copied;                  /* the record, when it came from this host's mailbox; malloc */
-	struct mms_error error;        /* UNREADABLE: why */
 	struct mms_watched watched;    /* the node that holds this very record, or none */
+	struct mms_error error;        /* UNREADABLE: why; last, as clearing leaves its length alone */
 };
 
+/* Makes storage that holds anything an empty answer: MMS_FOUND_UNREADABLE without an error. */
+void mms_answer_init(struct mms_answer *answer);
 /* Frees what it owns and makes it MMS_FOUND_UNREADABLE without an error; fine on a zeroed one. */
 void mms_answer_clear(struct mms_answer *answer);
 

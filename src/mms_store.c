@@ -297,8 +297,8 @@ static bool is_for(const struct mms_store *store, const struct answer_for *targe
 /* Without the key, which calloc() would wipe too: every page view pays for that. */
 static void begin_empty(struct answer_for *target)
 {
-	target->answer.owner = NULL;
-	target->valid = true;
+	mms_answer_init(&target->answer);
+	target->valid = false;
 	clear(target);
 }
 
