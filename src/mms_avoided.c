@@ -108,9 +108,11 @@ static uint64_t named_by(const struct mms_avoided *avoided, struct mms_slice fie
 			mask |= UINT64_C(1) << i;
 		}
 	}
-	/* Who never met the node knows only its own address for it. One that is none of ours may be that of our local node, which
-	 * we reach by another way; the others mostly have one address for all. */
-	return mask == 0 && blank != NULL && memchr(field.ptr, '/', (size_t)(blank - field.ptr)) != NULL ? 1 : mask;
+	/* Who never met a node knows only its own address for it. One that is none of ours may be that of our local node, which we
+	 * reach by another way, unless that host has met this one. */
+	return mask == 0 && blank != NULL && memchr(field.ptr, '/', (size_t)(blank - field.ptr)) != NULL
+			&& !mms_hosts_has_met(avoided->hosts, mms_identity_behind_life(field),
+				atomic_load(&office->cluster->nodes[0].node_id)) ? 1 : mask;
 }
 
 static void on_markers(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)

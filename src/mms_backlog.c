@@ -17,16 +17,18 @@ static bool is_newer(const struct mms_record_header *header, const struct mms_ba
 static void judge(const struct mms_mailbox_item *item, uint64_t position, struct mms_slice key, struct mms_backlog *out)
 {
 	struct mms_slice bytes = { item->record.ptr, MMS_RECORD_HEADER_SIZE };
+	int64_t ttl_ms = (int64_t)item->ttl_ms - (mms_clock_mono().us - item->pushed_at.us) / 1000;
 	struct mms_record_header header;
 
-	if (item->kind != MMS_PARCEL_PUT || item->key.len != key.len || memcmp(item->key.ptr, key.ptr, key.len) != 0
+	/* What has lived its life is nowhere; and a logout's tombstone outlives every copy by an hour, but not for ever. */
+	if (ttl_ms <= 0 || item->kind != MMS_PARCEL_PUT || item->key.len != key.len || memcmp(item->key.ptr, key.ptr, key.len) != 0
 			|| mms_hlc_decode(bytes, key, mms_clock_wall(), &header) != MMS_RECORD_GOOD || !is_newer(&header, out)) {
 		return;
 	}
 	out->found = true;
 	out->position = position;
 	out->header = header;
-	out->ttl_ms = (int64_t)item->ttl_ms - (mms_clock_mono().us - item->pushed_at.us) / 1000;
+	out->ttl_ms = ttl_ms;
 }
 
 /* From the tail on; false when the tail has overtaken. */
@@ -54,12 +56,24 @@ void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key
 	const struct mms_mailbox_sh *mailbox = &cluster->mailbox;
 
 	out->found = false;
-	out->whole = mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox);
+	out->tail = mms_mailbox_tail(mailbox);
+	out->whole = out->tail == mms_mailbox_head(mailbox);
 	for (unsigned round = 0; round < ROUNDS_MAX && !out->whole; round++) {
 		if (walk(mailbox, key, entries_max, out)) {
 			return;
 		}
 	}
+}
+
+bool mms_backlog_find_more(const struct mms_cluster_sh *cluster, struct mms_slice key, struct mms_backlog *backlog)
+{
+	const struct mms_backlog first = *backlog;
+
+	mms_backlog_find(cluster, key, MMS_BACKLOG_MANY, backlog);
+	if (first.found && (!backlog->found || is_newer(&first.header, backlog))) {
+		*backlog = first;
+	}
+	return mms_mailbox_tail(&cluster->mailbox) != first.tail;
 }
 
 char *mms_backlog_take(const struct mms_cluster_sh *cluster, struct mms_slice key, const struct mms_backlog *backlog,

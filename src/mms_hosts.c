@@ -454,6 +454,14 @@ static bool latest(const struct mms_hosts *hosts, const struct sighting *sightin
 	return false;
 }
 
+bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice name, uint64_t node_id)
+{
+	const struct sighting *sighting = sighting_of(hosts, name);
+	struct mms_life life;
+
+	return sighting != NULL && latest(hosts, sighting, &life) && mms_life_lists(&life, node_id);
+}
+
 /* Since when does some living life not list a node of ours? And is there one before us that does? */
 static void watch_strangers(struct mms_hosts *hosts)
 {

@@ -28,6 +28,9 @@ bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice life);
 /* Has another life died, as far as this replicator can know? */
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice life);
 
+/* Does this life say that it has met the node with this id? */
+bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice life, uint64_t node_id);
+
 /* Rule i: every configured node was read since this one returned, and every life written there has settled it. */
 bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node);
 

@@ -84,6 +84,10 @@ void mms_link_connect(struct mms_link *link)
 
 	if (!mms_address_current(&settings->nodes[link->index], mms_link_node(link), &address, &len)) {
 		link->retry_at.us = office->now.us + RETRY_FIRST_US;
+		if (link->probing) { /* no address, no probe */
+			link->probing = false;
+			(void)mms_breaker_probe_result(&mms_link_node(link)->breaker, false, office->now, mms_link_random(office));
+		}
 		return;
 	}
 	if (mms_conn_refusal(link->conn) == MMS_CLASS_AUTH) {

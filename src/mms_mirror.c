@@ -337,7 +337,11 @@ static bool markers_seen(const struct mms_office *office)
 				: mms_breaker_allows_write(&mms_link_node(link)->breaker)) {
 			return false;
 		}
-		holders |= bit & ~office->hinted_asked.missing_mask;
+		/* Who has been given what hints said he missed has it all. */
+		if ((office->hinted_asked.missing_mask & bit) == 0 || (mms_hints_count(&office->cluster->hints, i) == 0
+				&& !mms_hints_overflowed(&office->cluster->hints, i))) {
+			holders |= bit;
+		}
 		seen |= mms_link_ready(link) ? bit : 0;
 	}
 	return holders == 0 || (holders & seen) != 0 || is_half_full(&office->cluster->mailbox);
@@ -392,7 +396,7 @@ static bool move_tail(struct mms_office *office)
 		if (mms_mailbox_peek(mailbox, position, &item) <= 0) {
 			break;
 		}
-		if (is_held(office, item.next)) {
+		if (is_held(office, item.next) && ttl_left_ms(office, &item) > 0) {
 			lowest = position;
 			break;
 		}

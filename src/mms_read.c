@@ -47,7 +47,7 @@ static int pick_newest(const struct reading *reading);
 static int fetch_newest(struct reading *reading, int newest);
 static void meet_strangers(struct reading *reading);
 static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
-static bool take_backlog(struct reading *reading, int newest, struct mms_answer *answer);
+static bool take_backlog(struct reading *reading, struct mms_answer *answer);
 static void tally(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer);
 static void confirm(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer);
 static bool misses_quorum(struct reading *reading, struct mms_answer *answer);
@@ -92,7 +92,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 		ask_again(reading);
 		newest = pick_newest(reading);
 	}
-	reading->from_backlog = take_backlog(reading, newest, answer);
+	reading->from_backlog = take_backlog(reading, answer);
 	if (!reading->from_backlog) {
 		newest = fetch_newest(reading, pick_newest(reading));
 	}
@@ -372,10 +372,19 @@ static void meet_strangers(struct reading *reading)
 	mms_meeting_run(&reading->fanout, answered);
 }
 
+/* Than what the nodes have, as they have answered by now. */
+static bool is_backlog_newer(const struct reading *reading)
+{
+	int newest = pick_newest(reading);
+
+	return reading->backlog.found && (newest < 0 || mms_version_compare(&reading->backlog.header.version,
+			&reading->copies[newest].header.version) > 0);
+}
+
 /* Whatever became of the node that took this host's last write, the mailbox has it until the others do. Only beside some node's
  * answer: without any, nobody knows what other hosts have written. True when it is newer than theirs; a majority, which
  * read = quorum is about, is not made of it. */
-static bool take_backlog(struct reading *reading, int newest, struct mms_answer *answer)
+static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
 	struct mms_backlog *backlog = &reading->backlog;
@@ -390,11 +399,12 @@ static bool take_backlog(struct reading *reading, int newest, struct mms_answer 
 	if (!answered || client->settings.read_mode == MMS_READ_QUORUM) {
 		return false;
 	}
-	if (!backlog->whole && reading->copies[0].verdict != MMS_VERDICT_HAS) {
-		mms_backlog_find(client->cluster, key, MMS_BACKLOG_MANY, backlog);
+	/* A long backlog is walked only by a read that has to, and so after the nodes have answered. */
+	if (!backlog->whole && reading->copies[0].verdict != MMS_VERDICT_HAS && !client->reads_new_id
+			&& mms_backlog_find_more(client->cluster, key, backlog)) {
+		mms_refresh_all(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
 	}
-	if (!backlog->found || (newest >= 0
-			&& mms_version_compare(&backlog->header.version, &reading->copies[newest].header.version) <= 0)) {
+	if (!is_backlog_newer(reading)) {
 		return false;
 	}
 	answer->copied = mms_backlog_take(client->cluster, key, backlog, &len);
@@ -405,7 +415,7 @@ static bool take_backlog(struct reading *reading, int newest, struct mms_answer 
 	mms_client_count(client, MMS_METRIC_backlog_reads);
 	answer->payload.ptr = answer->copied + MMS_RECORD_HEADER_SIZE;
 	answer->payload.len = len - MMS_RECORD_HEADER_SIZE;
-	answer->pttl_ms = backlog->ttl_ms > 0 ? backlog->ttl_ms : 1;
+	answer->pttl_ms = backlog->ttl_ms;
 	return true;
 }
 

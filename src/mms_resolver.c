@@ -132,6 +132,22 @@ static const struct evutil_addrinfo *choose(const struct evutil_addrinfo *answer
 	return answer;
 }
 
+/* With an address from before, the node is used there on. Without any it is down like any other: its writes become hints. */
+static void blame(struct mms_office *office, unsigned index, const struct mms_error *error)
+{
+	struct mms_node_sh *node = &office->cluster->nodes[index];
+	struct sockaddr_storage current;
+	uint32_t len;
+
+	if (mms_shm_node_address(node, &current, &len)) {
+		mms_breaker_note(&node->breaker, error->text, mms_clock_wall());
+	} else {
+		(void)mms_breaker_fault(&node->breaker, MMS_FAULT_HARD, error->text, office->now, mms_clock_wall(),
+				mms_link_random(office));
+		office->busy = true;
+	}
+}
+
 static void on_answer(int failed, struct evutil_addrinfo *answer, void *argument)
 {
 	struct query *query = argument;
@@ -149,7 +165,7 @@ static void on_answer(int failed, struct evutil_addrinfo *answer, void *argument
 
 		mms_error_set(&error, "node %s (%s): host name: %s", office->settings->nodes[query->node].name,
 				office->settings->nodes[query->node].address, evutil_gai_strerror(failed));
-		mms_breaker_note(&node->breaker, error.text, mms_clock_wall());
+		blame(office, query->node, &error);
 		return;
 	}
 	chosen = choose(answer, node, down);

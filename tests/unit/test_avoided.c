@@ -117,6 +117,7 @@ static void an_address_that_is_none_of_ours_may_be_the_local_nodes(void **state)
 	struct desk *desk;
 	struct mms_hosts *hosts;
 	struct mms_avoided *avoided;
+	char life[64];
 
 	(void) state;
 	rig_fresh();
@@ -137,6 +138,16 @@ static void an_address_that_is_none_of_ours_may_be_the_local_nodes(void **state)
 	node_do(1, "HSET", RIG_PREFIX ":behind", "tcp://10.0.0.1:6379 web2 00112233445566aa", "token");
 	look(desk, avoided, 0, true);
 	assert_false(is_avoided(desk, 1) || is_avoided(desk, 2));
+	/* That host has met our local node: it means another one. */
+	snprintf(life, sizeof(life), "1 0 %016llx:0011223344556677:sc",
+			(unsigned long long) atomic_load(&desk->host->cluster->nodes[0].node_id));
+	for (unsigned node = 0; node < RIG_NODES; node++) {
+		node_do(node, "HSET", RIG_PREFIX ":lives", "web2 00112233445566aa", life);
+	}
+	desk_await(desk, (mms_hosts_run(hosts), mms_hosts_has_met(hosts, slice("web2 00112233445566aa"),
+			atomic_load(&desk->host->cluster->nodes[0].node_id))));
+	desk_quiet(desk);
+	look(desk, avoided, 0, false);
 	leave(desk);
 	mms_avoided_free(avoided);
 	mms_hosts_free(hosts);

@@ -22,11 +22,11 @@ static bool payload_is(const char *text)
 			&& memcmp(answer.payload.ptr, text, answer.payload.len) == 0;
 }
 
-static void push(struct host *host, const char *id, const struct sample *sample)
+static void push_for(struct host *host, const char *id, const struct sample *sample, uint64_t ttl_ms)
 {
 	const struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .key = key_of(id), .header = sample->bytes,
 		.payload = { (const char *) sample->bytes + MMS_RECORD_HEADER_SIZE, sample->len - MMS_RECORD_HEADER_SIZE },
-		.ttl_ms = RIG_TTL_MS, .have_mask = 1, .settled = true };
+		.ttl_ms = ttl_ms, .have_mask = 1, .settled = true };
 
 	assert_true(mms_mailbox_push(&host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
 }
@@ -35,6 +35,11 @@ static void done(struct host *host)
 {
 	mms_answer_clear(&answer);
 	host_free(host);
+}
+
+static void push(struct host *host, const char *id, const struct sample *sample)
+{
+	push_for(host, id, sample, RIG_TTL_MS);
 }
 
 /* A host whose local node has lost what its mailbox still has, with an older copy on the peers. */
@@ -173,6 +178,76 @@ static void behind_many_others_it_is_looked_for_when_the_local_node_has_none(voi
 	done(host);
 }
 
+static void what_has_lived_its_life_is_not_there(void **state)
+{
+	struct sample sample;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	sample_aged(&sample, "s", 0, "data");
+	push_for(host, "s", &sample, 30);
+	read_id(host, "s");
+	assert_true(payload_is("data"));
+	assert_in_range(answer.pttl_ms, 1, 30);
+	nap_us(40000);
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_NOTHING);
+	done(host);
+}
+
+static void a_long_backlog_is_not_walked_for_an_id_made_here(void **state)
+{
+	struct sample sample, other;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	for (unsigned i = 0; i < 2 * MMS_BACKLOG_FEW; i++) {
+		sample_aged(&other, "other", OLD_MS, "other");
+		push(host, "other", &other);
+	}
+	sample_aged(&sample, "s", 0, "data");
+	push(host, "s", &sample);
+	host->client->reads_new_id = true;
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_NOTHING);
+	host->client->reads_new_id = false;
+	read_id(host, "s");
+	assert_true(payload_is("data"));
+	done(host);
+}
+
+static void the_newest_of_both_looks_counts(void **state)
+{
+	struct sample first, other, last;
+	struct mms_backlog backlog;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	sample_aged(&first, "s", OLD_MS, "first");
+	push(host, "s", &first);
+	mms_backlog_find(host->cluster, key_of("s"), MMS_BACKLOG_FEW, &backlog);
+	assert_true(backlog.found && backlog.whole);
+	for (unsigned i = 0; i < 2 * MMS_BACKLOG_FEW; i++) {
+		sample_aged(&other, "other", OLD_MS, "other");
+		push(host, "other", &other);
+	}
+	assert_false(mms_backlog_find_more(host->cluster, key_of("s"), &backlog));
+	assert_true(backlog.found && backlog.header.version.hlc == first.header.version.hlc);
+	sample_aged(&last, "s", 0, "last");
+	push(host, "s", &last);
+	mms_backlog_find(host->cluster, key_of("s"), MMS_BACKLOG_FEW, &backlog);
+	assert_true(backlog.found && !backlog.whole && backlog.header.version.hlc == first.header.version.hlc);
+	assert_false(mms_backlog_find_more(host->cluster, key_of("s"), &backlog));
+	assert_true(backlog.header.version.hlc == last.header.version.hlc);
+	done(host);
+}
+
 struct reader {
 	struct host *host;
 };
@@ -243,6 +318,9 @@ int main(void)
 		cmocka_unit_test(a_quorum_is_not_made_of_it),
 		cmocka_unit_test(behind_many_others_it_is_looked_for_when_the_local_node_has_none),
 		cmocka_unit_test(what_is_delivered_while_the_nodes_answer_is_read_from_them),
+		cmocka_unit_test(what_has_lived_its_life_is_not_there),
+		cmocka_unit_test(a_long_backlog_is_not_walked_for_an_id_made_here),
+		cmocka_unit_test(the_newest_of_both_looks_counts),
 		cmocka_unit_test(damage_in_the_ring_is_nothing),
 	};
 

@@ -211,6 +211,11 @@ static void a_failure_is_named_and_asked_again(void **state)
 	breaker = desk_breaker(bureau.desk, 1);
 	turn_until(&bureau, mms_breaker_last_error(breaker, text, sizeof(text)).ms != 0);
 	assert_non_null(strstr(text, "node n1 (tcp://web2.test:7001): host name: "));
+	assert_false(mms_breaker_allows_write(breaker)); /* a node without an address is down: hints, and a line in the log */
+	desk_link(bureau.desk, 1)->probing = true;
+	mms_link_connect(desk_link(bureau.desk, 1));
+	assert_false(desk_link(bureau.desk, 1)->probing); /* or the next probe would never come */
+	assert_int_equal(desk_link(bureau.desk, 1)->state, MMS_LINK_DOWN);
 	asked = atomic_load(&dns.asked);
 	for (int i = 0; i < 50; i++) {
 		turn(&bureau, 0);
@@ -243,6 +248,7 @@ static void a_failure_keeps_the_address_that_was(void **state)
 		turn(&bureau, 0);
 	}
 	assert_int_equal(address_of_web2(&bureau), 1);
+	assert_true(mms_breaker_allows_write(desk_breaker(bureau.desk, 1)));
 	close_bureau(&bureau);
 }
 
