@@ -170,7 +170,7 @@ class Marks:
         words = {True: "met", False: "MISSED", None: "open"}
         for key, what, bar, reason in self._marks:
             noted = self._noted.get(key, {"measured": "not measured", "met": None})
-            yield what, bar, noted["measured"], words[noted["met"]], reason
+            yield what, bar, noted["measured"], words[noted["met"]], "" if noted["met"] else reason
 
     def show(self, machine):
         print("\nMarks: mark, measured, met or missed")
