@@ -9,59 +9,85 @@
 
 #define ROUNDS_MAX 3 /* the tail may overtake the walk */
 
+/* The newest entry so far, as it says. */
+struct candidate {
+	bool any;
+	uint64_t position;
+	int64_t ttl_ms;
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+};
+
 static bool is_newer(const struct mms_record_header *header, const struct mms_backlog *than)
 {
 	return !than->found || mms_version_compare(&header->version, &than->header.version) > 0;
 }
 
-static void judge(const struct mms_mailbox_item *item, uint64_t position, struct mms_slice key, struct mms_backlog *out)
+/* As mms_version_compare(), on headers that nobody has verified yet (docs/protocol.md has their bytes): a visitor's own writes
+ * one after the other each are newer, and only the last one has to be sound. */
+static int compare_raw(const unsigned char *a, const unsigned char *b)
 {
-	struct mms_slice bytes = { item->record.ptr, MMS_RECORD_HEADER_SIZE };
+	int order = memcmp(a + 8, b + 8, 8);
+
+	if (order == 0 && (a[4] & 3) != (b[4] & 3)) {
+		return (a[4] & 2) != (b[4] & 2) ? (b[4] & 2) - (a[4] & 2) : (a[4] & 1) - (b[4] & 1);
+	}
+	return order != 0 ? order : memcmp(a + 16, b + 16, 24);
+}
+
+static void consider(const struct mms_mailbox_item *item, uint64_t position, struct mms_slice key, struct candidate *best)
+{
 	int64_t ttl_ms = (int64_t)item->ttl_ms - (mms_clock_mono().us - item->pushed_at.us) / 1000;
-	struct mms_record_header header;
 
 	/* What has lived its life is nowhere; and a logout's tombstone outlives every copy by an hour, but not for ever. */
-	if (ttl_ms <= 0 || item->kind != MMS_PARCEL_PUT || item->key.len != key.len || memcmp(item->key.ptr, key.ptr, key.len) != 0
-			|| mms_hlc_decode(bytes, key, mms_clock_wall(), &header) != MMS_RECORD_GOOD || !is_newer(&header, out)) {
+	if (ttl_ms <= 0 || item->kind != MMS_PARCEL_PUT || item->key.len != key.len
+			|| memcmp(item->key.ptr, key.ptr, key.len) != 0
+			|| (best->any && compare_raw((const unsigned char *)item->record.ptr, best->header) <= 0)) {
 		return;
 	}
-	out->found = true;
-	out->position = position;
-	out->header = header;
-	out->ttl_ms = ttl_ms;
+	best->any = true;
+	best->position = position;
+	best->ttl_ms = ttl_ms;
+	memcpy(best->header, item->record.ptr, sizeof best->header);
 }
 
 /* From the tail on; false when the tail has overtaken. */
-static bool walk(const struct mms_mailbox_sh *mailbox, struct mms_slice key, unsigned entries_max, struct mms_backlog *out)
+static bool walk(const struct mms_mailbox_sh *mailbox, struct mms_slice key, unsigned entries_max, struct mms_backlog *out,
+		struct candidate *best)
 {
+	const uint32_t hash = mms_crc32c(0, key.ptr, key.len);
 	uint64_t position = mms_mailbox_tail(mailbox);
+	unsigned left = entries_max;
 	struct mms_mailbox_item item;
+	int found;
 
-	for (unsigned i = 0; i < entries_max; i++) {
-		int found = mms_mailbox_peek(mailbox, position, &item);
-
-		if (found <= 0) {
-			out->whole = found == 0;
-			return found == 0;
+	while ((found = mms_mailbox_seek(mailbox, hash, &position, &left)) > 0) {
+		if (mms_mailbox_peek(mailbox, position, &item) <= 0) {
+			return false;
 		}
-		judge(&item, position, key, out);
+		consider(&item, position, key, best);
 		position = item.next;
+		left -= left > 0 ? 1 : 0;
 	}
-	return true;
+	out->whole = found == 0 && left > 0;
+	return found == 0;
 }
 
 void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key, unsigned entries_max,
 		struct mms_backlog *out)
 {
 	const struct mms_mailbox_sh *mailbox = &cluster->mailbox;
+	struct candidate best = { .any = false };
 
 	out->found = false;
 	out->tail = mms_mailbox_tail(mailbox);
 	out->whole = out->tail == mms_mailbox_head(mailbox);
-	for (unsigned round = 0; round < ROUNDS_MAX && !out->whole; round++) {
-		if (walk(mailbox, key, entries_max, out)) {
-			return;
-		}
+	for (unsigned round = 0; round < ROUNDS_MAX && !out->whole && !walk(mailbox, key, entries_max, out, &best); round++) {
+	}
+	if (best.any && mms_hlc_decode((struct mms_slice){ (const char *)best.header, sizeof best.header }, key, mms_clock_wall(),
+			&out->header) == MMS_RECORD_GOOD) {
+		out->found = true;
+		out->position = best.position;
+		out->ttl_ms = best.ttl_ms;
 	}
 }
 

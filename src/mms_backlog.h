@@ -5,7 +5,7 @@
 
 #include "mms_shm.h"
 
-#define MMS_BACKLOG_FEW 64            /* entries that every read may look through */
+#define MMS_BACKLOG_FEW 16            /* entries that every read may look through */
 #define MMS_BACKLOG_MANY (1u << 17)   /* those of a read whose local node has no copy: some milliseconds */
 
 struct mms_backlog {

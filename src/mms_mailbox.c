@@ -28,7 +28,8 @@ struct entry_sh {
 	uint64_t ttl_ms;
 	int64_t pushed_at_us;       /* monotonic */
 	_Atomic uint64_t have_mask; /* nodes that have it already; the producer, under the lock */
-	uint64_t reserved;
+	uint32_t key_hash;          /* CRC-32C of the key: for those who look for one */
+	uint32_t reserved;
 };
 
 _Static_assert(sizeof(struct entry_sh) == ENTRY_ALIGN, "an entry's head is one cache line");
@@ -169,6 +170,33 @@ int mms_mailbox_peek(const struct mms_mailbox_sh *mailbox, uint64_t position, st
 	}
 	describe(&entry, (const char *)(place + 1), item);
 	return 1;
+}
+
+int mms_mailbox_seek(const struct mms_mailbox_sh *mailbox, uint32_t key_hash, uint64_t *position, unsigned *entries_left)
+{
+	const uint64_t head = mms_mailbox_head(mailbox);
+
+	while (*entries_left > 0 && span(*position, head) != 0) {
+		const uint64_t offset = offset_of(mailbox, *position);
+		const struct entry_sh *entry = entry_at(mailbox, offset);
+		uint64_t size;
+
+		if (offset % ENTRY_ALIGN != 0) {
+			return -1;
+		}
+		size = entry->size;
+		if (entry->position != *position || size == 0 || size % ENTRY_ALIGN != 0 || size > span(*position, head)) {
+			return -1;
+		}
+		if (entry->kind != KIND_PAD) {
+			if (entry->key_hash == key_hash) {
+				return 1;
+			}
+			--*entries_left;
+		}
+		*position = (*position + size) & POSITION_MASK;
+	}
+	return 0;
 }
 
 bool mms_mailbox_holds(const struct mms_mailbox_sh *mailbox, uint64_t position)
@@ -329,6 +357,7 @@ static void write_entry(struct mms_mailbox_sh *mailbox, uint64_t position, uint6
 	entry->record_len = (uint32_t)(MMS_RECORD_HEADER_SIZE + parcel->payload.len);
 	entry->ttl_ms = parcel->ttl_ms;
 	entry->pushed_at_us = now.us;
+	entry->key_hash = mms_crc32c(0, parcel->key.ptr, parcel->key.len);
 	entry->reserved = 0;
 	atomic_store_explicit(&entry->have_mask, parcel->have_mask, memory_order_relaxed);
 	atomic_store_explicit(&entry->settled, parcel->settled, memory_order_relaxed);

@@ -113,6 +113,11 @@ uint64_t mms_mailbox_tail(const struct mms_mailbox_sh *mailbox);
  * If it still owns the mailbox, it skips to head and treats every node as behind. */
 int mms_mailbox_peek(const struct mms_mailbox_sh *mailbox, uint64_t position, struct mms_mailbox_item *item);
 
+/* For those who are not the consumer: the next entry, from *position on, whose key has this CRC-32C. 1: it is at *position (to be
+ * peeked at, and compared); 0: none up to head, or *entries_left, which counts down, is used up; -1: what stands there is no
+ * entry, or not any more. */
+int mms_mailbox_seek(const struct mms_mailbox_sh *mailbox, uint32_t key_hash, uint64_t *position, unsigned *entries_left);
+
 /* For those who are not the consumer: had the entry at position not been passed when bytes were copied out of it just now?
  * Then they are its own. */
 bool mms_mailbox_holds(const struct mms_mailbox_sh *mailbox, uint64_t position);

@@ -3,6 +3,7 @@
  * (or several at once when several must acknowledge) until enough have taken it or the budget is spent. */
 #include "mms_write.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,8 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	struct mms_ticket ticket = { 0, false };
 	bool pushed, failed_over = false;
 
-	memset(result, 0, sizeof *result);
+	memset(result, 0, offsetof(struct mms_write_result, error)); /* not all of a text that is not there */
+	result->error.text[0] = '\0';
 	writing->client = client;
 	writing->order = order;
 	writing->result = result;

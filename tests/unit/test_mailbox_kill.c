@@ -23,6 +23,7 @@ static void at_point(const char *name);
 #define mms_mailbox_head hooked_head
 #define mms_mailbox_tail hooked_tail
 #define mms_mailbox_peek hooked_peek
+#define mms_mailbox_seek hooked_seek
 #define mms_mailbox_holds hooked_holds
 #define mms_mailbox_advance hooked_advance
 #define mms_mailbox_distance hooked_distance
@@ -41,6 +42,7 @@ static void at_point(const char *name);
 #undef mms_mailbox_head
 #undef mms_mailbox_tail
 #undef mms_mailbox_peek
+#undef mms_mailbox_seek
 #undef mms_mailbox_holds
 #undef mms_mailbox_advance
 #undef mms_mailbox_distance
