@@ -61,6 +61,7 @@ Others: the package is called isa-l-devel or isa-l.])])
 
   mmsession_src_sources="
     src/mms_address.c
+    src/mms_aftermath.c
     src/mms_answer.c
     src/mms_avoided.c
     src/mms_backlog.c
@@ -101,6 +102,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_notes.c
     src/mms_output.c
     src/mms_pairs.c
+    src/mms_passes.c
     src/mms_process.c
     src/mms_quorum.c
     src/mms_read.c
@@ -119,6 +121,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_slow.c
     src/mms_store.c
     src/mms_survey.c
+    src/mms_tally.c
     src/mms_tending.c
     src/mms_token.c
     src/mms_upkeep.c

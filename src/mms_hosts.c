@@ -14,12 +14,7 @@
 
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
-#define SWEPT "swept"                /* field beside the lives: Unix milliseconds of the latest sweep */
-#define CLOCK_SLACK_MS 3600000       /* a sweep of the future: somebody's clock is wrong */
-#define FIRST_SWEEP_US 10000000      /* where none was noted, once hosts have met all nodes */
 #define UNKNOWN_US 10000000          /* a node that others don't list for so long is not just being met by them */
-
-enum what { WHAT_LIVES, WHAT_BEHIND, WHAT_COUNT };
 
 struct sighting {
 	char name[MMS_LIFE_NAME_MAX];
@@ -31,7 +26,7 @@ struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
 	struct mms_mono *due;            /* per node: next exchange */
-	struct mms_pairs *lists[WHAT_COUNT];  /* per node */
+	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct sighting *sightings;
 	uint32_t sighting_count;
 	struct mms_mono since;           /* when this replicator began to look */
@@ -62,9 +57,9 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
 	hosts->unknown_since = calloc(office->node_count, sizeof *hosts->unknown_since);
 	hosts->sightings = calloc(MMS_PAIRS_MAX, sizeof *hosts->sightings);
-	for (unsigned what = 0; what < WHAT_COUNT; what++) {
-		hosts->lists[what] = calloc(office->node_count, sizeof *hosts->lists[what]);
-		complete = complete && hosts->lists[what] != NULL;
+	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
+		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
+		complete = complete && hosts->lists[hash] != NULL;
 	}
 	if (!complete || hosts->due == NULL || hosts->unknown_since == NULL || hosts->sightings == NULL) {
 		mms_hosts_free(hosts);
@@ -79,11 +74,11 @@ void mms_hosts_free(struct mms_hosts *hosts)
 	if (hosts == NULL) {
 		return;
 	}
-	for (unsigned what = 0; what < WHAT_COUNT; what++) {
-		for (unsigned i = 0; hosts->lists[what] != NULL && i < hosts->office->node_count; i++) {
-			mms_pairs_free(&hosts->lists[what][i]);
+	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
+		for (unsigned i = 0; hosts->lists[hash] != NULL && i < hosts->office->node_count; i++) {
+			mms_pairs_free(&hosts->lists[hash][i]);
 		}
-		free(hosts->lists[what]);
+		free(hosts->lists[hash]);
 	}
 	free(hosts->due);
 	free(hosts->unknown_since);
@@ -107,7 +102,7 @@ void mms_hosts_run(struct mms_hosts *hosts)
 
 		if (!mms_link_ready(link)) {
 			hosts->due[i].us = 0;
-			hosts->lists[WHAT_LIVES][i].read_at.us = hosts->lists[WHAT_BEHIND][i].read_at.us = 0;
+			hosts->lists[MMS_HOSTS_LIVES][i].read_at.us = hosts->lists[MMS_HOSTS_BEHIND][i].read_at.us = 0;
 			continue;
 		}
 		if (office->now.us < hosts->due[i].us - EARLY_US) {
@@ -232,7 +227,7 @@ static void sight(struct mms_hosts *hosts, const struct mms_pair *entry)
 static void on_lives(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_hosts *hosts = context;
-	struct mms_pairs *list = &hosts->lists[WHAT_LIVES][link->index];
+	struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][link->index];
 
 	(void)token;
 	mms_pairs_keep(list, replies == NULL ? NULL : replies[0], hosts->office->now);
@@ -249,7 +244,7 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 	struct mms_hosts *hosts = context;
 
 	(void)token;
-	mms_pairs_keep(&hosts->lists[WHAT_BEHIND][link->index], replies == NULL ? NULL : replies[0], hosts->office->now);
+	mms_pairs_keep(&hosts->lists[MMS_HOSTS_BEHIND][link->index], replies == NULL ? NULL : replies[0], hosts->office->now);
 }
 
 bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice name)
@@ -264,6 +259,27 @@ bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 	struct mms_mono since = sighting == NULL ? hosts->since : sighting->changed_at;
 
 	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US;
+}
+
+struct mms_pairs *mms_hosts_list(const struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node)
+{
+	return &hosts->lists[hash][node];
+}
+
+struct mms_office *mms_hosts_office(const struct mms_hosts *hosts)
+{
+	return hosts->office;
+}
+
+struct mms_mono mms_hosts_since(const struct mms_hosts *hosts)
+{
+	return hosts->since;
+}
+
+void mms_hosts_read_again(struct mms_hosts *hosts, unsigned node)
+{
+	hosts->due[node].us = 0;
+	mms_pairs_keep(&hosts->lists[MMS_HOSTS_LIVES][node], NULL, hosts->office->now);
 }
 
 /* The watermark follows the mailbox: what was stamped before a mark was taken has been passed by the tail, or never came to
@@ -294,7 +310,7 @@ static void move_watermark(struct mms_hosts *hosts)
 static bool all_read(const struct mms_hosts *hosts, int64_t after_us)
 {
 	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
 
 		if (list->read_at.us == 0 || list->read_at.us < after_us || list->cut) {
 			return false;
@@ -303,8 +319,7 @@ static bool all_read(const struct mms_hosts *hosts, int64_t after_us)
 	return true;
 }
 
-/* Nodes may differ in what they have heard of a life: only the latest counts. */
-static bool is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life)
+bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life)
 {
 	const struct sighting *sighting = sighting_of(hosts, entry->field);
 
@@ -326,7 +341,7 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 		known[i] = atomic_load(&office->cluster->nodes[i].node_id);
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
 
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
@@ -334,7 +349,7 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 			if (entry->cleared || !is_life(entry->field) || mms_hosts_is_own(hosts, entry->field)) {
 				continue;
 			}
-			if (!mms_life_parse(entry->value, &life) || (is_latest(hosts, entry, &life)
+			if (!mms_life_parse(entry->value, &life) || (mms_hosts_is_latest(hosts, entry, &life)
 					&& !mms_life_settled(&life, id, run_hash, known, office->node_count))) {
 				return false;
 			}
@@ -343,106 +358,11 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 	return true;
 }
 
-bool mms_hosts_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
-{
-	bool dirty = false;
-
-	*since_ms = UINT64_MAX;
-	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
-
-		for (uint32_t k = 0; k < list->count; k++) {
-			const struct mms_pair *entry = &list->pairs[k];
-			struct mms_life life;
-
-			if (entry->cleared || !mms_hosts_is_dead(hosts, entry->field)) {
-				continue;
-			}
-			dirty = true;
-			(void)mms_life_parse(entry->value, &life);
-			if (is_latest(hosts, entry, &life) && life.watermark_ms < *since_ms) {
-				*since_ms = life.watermark_ms;
-			}
-		}
-	}
-	return dirty;
-}
-
-bool mms_hosts_sweep_due(const struct mms_hosts *hosts)
-{
-	const struct mms_office *office = hosts->office;
-	int64_t now_ms = mms_clock_wall().ms, last_ms = 0;
-	int64_t interval_ms = (int64_t)office->settings->repair_interval_s * 1000;
-	bool read = false;
-
-	for (unsigned i = 0; i < office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
-
-		read = read || list->read_at.us != 0;
-		for (uint32_t k = 0; k < list->count; k++) {
-			char text[24];
-
-			if (mms_pairs_same(list->pairs[k].field, mms_slice_of(SWEPT))) {
-				mms_text_copy(text, sizeof text, list->pairs[k].value);
-				last_ms = strtoll(text, NULL, 10) > last_ms ? strtoll(text, NULL, 10) : last_ms;
-			}
-		}
-	}
-	if (!read || interval_ms == 0) {
-		return false;
-	}
-	/* None was ever noted: a first installation, which costs nothing; or all nodes lost everything, notes and markers too, and
-	 * were taken for one. Then what one of them was given since is not on the others. */
-	if (last_ms == 0) {
-		return office->now.us - hosts->since.us > FIRST_SWEEP_US;
-	}
-	/* Hosts take turns: each waits a little longer than the interval, by a tenth of it at most. */
-	interval_ms += interval_ms / 10 * (int64_t)(mms_shm_life(office->shm, office->cluster) >> 32 & 255) / 256;
-	return now_ms - last_ms > interval_ms || last_ms - now_ms > CLOCK_SLACK_MS;
-}
-
-void mms_hosts_swept(struct mms_hosts *hosts)
-{
-	struct mms_office *office = hosts->office;
-	char key[MMS_MARKER_KEY_MAX], text[24];
-	struct mms_command command;
-
-	(void)snprintf(text, sizeof text, "%lld", (long long)mms_clock_wall().ms);
-	mms_command_init(&command);
-	mms_command_field_set(&command, (struct mms_slice){ key, mms_identity_lives_key(office->settings, key, sizeof key) },
-			mms_slice_of(SWEPT), mms_slice_of(text));
-	for (unsigned i = 0; i < office->node_count; i++) {
-		(void)mms_link_request(&office->links[i], &command, on_written, hosts, 0);
-		hosts->due[i].us = 0; /* read again at once: until then it would be due */
-		mms_pairs_keep(&hosts->lists[WHAT_LIVES][i], NULL, office->now);
-	}
-}
-
-bool mms_hosts_left_behind(const struct mms_hosts *hosts, unsigned node)
-{
-	const struct mms_office *office = hosts->office;
-	uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
-
-	for (unsigned i = 0; i < office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[WHAT_BEHIND][i];
-
-		for (uint32_t k = 0; i != node && k < list->count; k++) {
-			const struct mms_pair *entry = &list->pairs[k];
-
-			if (!entry->cleared && mms_identity_is_behind(entry->field, office->settings, node, id)
-					&& mms_hosts_is_dead(hosts, mms_identity_behind_life(entry->field))) {
-				return true;
-			}
-		}
-	}
-	return false;
-}
-
 /* The latest that is known of a life; false when no node has it. */
 static bool latest(const struct mms_hosts *hosts, const struct sighting *sighting, struct mms_life *out)
 {
 	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[WHAT_LIVES][i];
+		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
 
 		for (uint32_t k = 0; k < list->count; k++) {
 			if (!list->pairs[k].cleared && mms_pairs_same(list->pairs[k].field, mms_slice_of(sighting->name))
@@ -497,59 +417,6 @@ bool mms_hosts_must_share(const struct mms_hosts *hosts, unsigned node)
 	int64_t since_us = hosts->unknown_since[node].us;
 
 	return since_us != 0 && hosts->office->now.us - since_us > UNKNOWN_US;
-}
-
-/* What of an entry belongs into the notes for this node, or for the dead? */
-static bool is_noted(const struct mms_hosts *hosts, enum what what, const struct mms_pair *entry, unsigned source,
-		unsigned node)
-{
-	const struct mms_office *office = hosts->office;
-
-	if (entry->cleared) {
-		return false;
-	}
-	if (node == office->node_count) {
-		return what == WHAT_LIVES && mms_hosts_is_dead(hosts, entry->field);
-	}
-	return what == WHAT_BEHIND && source != node
-			&& mms_identity_is_behind(entry->field, office->settings, node,
-				atomic_load(&office->cluster->nodes[node].node_id))
-			&& mms_hosts_is_dead(hosts, mms_identity_behind_life(entry->field));
-}
-
-void mms_hosts_note(const struct mms_hosts *hosts, unsigned node, struct mms_notes *notes)
-{
-	enum what what = node == hosts->office->node_count ? WHAT_LIVES : WHAT_BEHIND;
-
-	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[what][i];
-
-		for (uint32_t k = 0; k < list->count; k++) {
-			if (is_noted(hosts, what, &list->pairs[k], i, node)) {
-				(void)mms_notes_add(notes, i, what, list->pairs[k].field, list->pairs[k].value);
-			}
-		}
-	}
-}
-
-void mms_hosts_clear(struct mms_hosts *hosts, struct mms_notes *notes)
-{
-	const struct mms_settings *settings = hosts->office->settings;
-	char key_text[MMS_MARKER_KEY_MAX];
-	struct mms_slice key = { key_text, 0 };
-	struct mms_command command;
-
-	for (const struct mms_note *note = notes->first; note != NULL; note = note->next) {
-		key.len = note->hash == WHAT_LIVES ? mms_identity_lives_key(settings, key_text, sizeof key_text)
-				: mms_identity_behind_key(settings, key_text, sizeof key_text);
-		mms_command_init(&command);
-		mms_command_field_delete_if(&command, key, note->field, note->value);
-		/* What can't be asked for stays, and another scan clears it. */
-		if (mms_link_request(&hosts->office->links[note->node], &command, on_written, hosts, 0)) {
-			mms_pairs_clear(&hosts->lists[note->hash][note->node], note->field, note->value);
-		}
-	}
-	mms_notes_free(notes);
 }
 
 static void on_left(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)

@@ -1,6 +1,6 @@
 /* Read. The difficulty is that every answer may be missing, stale, damaged or foreign independently of the others, and
  * that the newest header may sit on another node than the payload at hand. So: judge each node's answer alone
- * (mms_judge), then pick (pick_newest()), then fetch, and when the fetch fails strike that node out and pick again. */
+ * (mms_judge), then pick (mms_tally), then fetch, and when the fetch fails strike that node out and pick again. */
 #include "mms_read.h"
 
 #include <stdlib.h>
@@ -9,13 +9,13 @@
 #include "mms_backlog.h"
 #include "mms_command.h"
 #include "mms_enough.h"
-#include "mms_explain.h"
 #include "mms_fanout.h"
 #include "mms_judge.h"
 #include "mms_meeting.h"
 #include "mms_mend.h"
 #include "mms_refresh.h"
 #include "mms_slow.h"
+#include "mms_tally.h"
 #include "mms_watch.h"
 
 struct reading {
@@ -30,10 +30,7 @@ struct reading {
 	int payload_node;
 	int64_t payload_pttl_ms;
 	int whole_node;                  /* was asked for the whole record, -1 = none */
-	uint64_t sound_mask;             /* answers that say something: a good copy, or none */
-	uint64_t complete_mask;          /* of these, the complete nodes' */
-	uint64_t damaged_mask, foreign_mask;
-	int unfetched;                   /* a node with a newer copy that could not be had, -1 = none */
+	struct mms_tally tally;          /* of copies */
 	struct mms_backlog backlog;      /* the mailbox' newest for this key */
 	bool from_backlog;               /* which is newer than any node's, and taken */
 };
@@ -43,17 +40,12 @@ static bool is_enough(const struct reading *reading, unsigned node);
 static void ask_others(struct reading *reading, unsigned asked);
 static void judge(struct reading *reading, unsigned node, bool whole);
 static void ask_again(struct reading *reading);
-static int pick_newest(const struct reading *reading);
+static int newest_of(const struct reading *reading);
 static int fetch_newest(struct reading *reading, int newest);
 static void meet_strangers(struct reading *reading);
 static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
 static bool take_backlog(struct reading *reading, struct mms_answer *answer);
-static void tally(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer);
-static void confirm(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer);
-static bool misses_quorum(struct reading *reading, struct mms_answer *answer);
-static bool is_authoritative(const struct reading *reading);
 static void take_newest(struct reading *reading, const struct mms_record_header *newest, struct mms_answer *answer);
-static void explain_nothing(struct reading *reading, struct mms_answer *answer);
 static void keep_payload(struct reading *reading, unsigned node);
 
 _Static_assert(sizeof(struct reading) <= MMS_CLIENT_SCRATCH, "a reading lives in the client's scratch");
@@ -69,6 +61,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 {
 	struct reading *reading = client->scratch;
 	const struct mms_record_header *header;
+	const struct mms_version *version;
 	int newest;
 
 	mms_answer_clear(answer);
@@ -87,27 +80,28 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
 	mms_refresh_answers(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
-	newest = pick_newest(reading);
+	newest = newest_of(reading);
 	if (newest < 0) {
 		ask_again(reading);
-		newest = pick_newest(reading);
+		newest = newest_of(reading);
 	}
 	reading->from_backlog = take_backlog(reading, answer);
 	if (!reading->from_backlog) {
-		newest = fetch_newest(reading, pick_newest(reading));
+		newest = fetch_newest(reading, newest_of(reading));
 	}
 	header = reading->from_backlog ? &reading->backlog.header : newest < 0 ? NULL : &reading->copies[newest].header;
 	if (header == NULL || client->settings.read_mode == MMS_READ_QUORUM) {
 		meet_strangers(reading);
 	}
-	tally(reading, header == NULL ? NULL : &header->version, answer);
-	confirm(reading, header == NULL ? NULL : &header->version, answer);
-	if (!misses_quorum(reading, answer)) {
-		answer->authoritative = is_authoritative(reading);
+	version = header == NULL ? NULL : &header->version;
+	mms_tally_count(&reading->tally, &reading->fanout, reading->copies, version, answer);
+	mms_tally_confirm(&reading->tally, &reading->fanout, version, answer);
+	if (!mms_tally_misses_quorum(&reading->tally, &reading->fanout, answer)) {
+		answer->authoritative = mms_tally_is_authoritative(&reading->tally, &client->settings);
 		if (header != NULL) {
 			take_newest(reading, header, answer);
 		} else {
-			explain_nothing(reading, answer);
+			mms_tally_explain_nothing(&reading->tally, &reading->fanout, answer);
 		}
 		answer->watched = mms_watch_offer(client, &reading->watching, watched_holds_it(reading, answer));
 		if (!answer->authoritative && !answer->enough) {
@@ -121,6 +115,11 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_enough_end(&reading->enough);
 	mms_fanout_end(&reading->fanout);
 	mms_client_count(client, answer->found == MMS_FOUND_UNREADABLE ? MMS_METRIC_failed_reads : MMS_METRIC_reads);
+}
+
+static int newest_of(const struct reading *reading)
+{
+	return mms_tally_pick_newest(reading->copies, reading->client->settings.node_count);
 }
 
 static int64_t wait_us(const struct mms_client *client, unsigned node)
@@ -306,27 +305,6 @@ static void keep_payload(struct reading *reading, unsigned node)
 	reading->payload_node = (int)node;
 }
 
-/* The node with the highest version; among equals the one whose payload is at hand, else the first. -1 = none. */
-static int pick_newest(const struct reading *reading)
-{
-	int newest = -1;
-
-	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
-		const struct mms_copy *copy = &reading->copies[i];
-		int order;
-
-		if (copy->verdict != MMS_VERDICT_HAS) {
-			continue;
-		}
-		order = newest < 0 ? 1
-				: mms_version_compare(&copy->header.version, &reading->copies[newest].header.version);
-		if (order > 0 || (order == 0 && copy->whole && !reading->copies[newest].whole)) {
-			newest = (int)i;
-		}
-	}
-	return newest;
-}
-
 /* Gets the whole record from a node that has the newest header. What it has by now counts. */
 static void fetch(struct reading *reading, unsigned node)
 {
@@ -354,7 +332,7 @@ static int fetch_newest(struct reading *reading, int newest)
 		} else {
 			reading->copies[newest].verdict = MMS_VERDICT_FAILED;
 		}
-		newest = pick_newest(reading);
+		newest = newest_of(reading);
 	}
 	return newest;
 }
@@ -375,7 +353,7 @@ static void meet_strangers(struct reading *reading)
 /* Than what the nodes have, as they have answered by now. */
 static bool is_backlog_newer(const struct reading *reading)
 {
-	int newest = pick_newest(reading);
+	int newest = newest_of(reading);
 
 	return reading->backlog.found && (newest < 0 || mms_version_compare(&reading->backlog.header.version,
 			&reading->copies[newest].header.version) > 0);
@@ -419,121 +397,6 @@ static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 	return true;
 }
 
-static void tally(struct reading *reading, const struct mms_version *newest, struct mms_answer *answer)
-{
-	struct mms_client *client = reading->client;
-
-	reading->sound_mask = reading->complete_mask = reading->damaged_mask = reading->foreign_mask = 0;
-	reading->unfetched = -1;
-	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		const struct mms_copy *copy = &reading->copies[i];
-		uint64_t bit = UINT64_C(1) << i;
-		int order = newest == NULL ? 1 : mms_version_compare(&copy->header.version, newest);
-
-		if (copy->verdict == MMS_VERDICT_UNASKED || copy->verdict == MMS_VERDICT_FAILED) {
-			reading->unfetched = copy->header.version.hlc != 0 && order > 0 ? (int)i : reading->unfetched;
-			continue;
-		}
-		answer->answered_mask |= bit;
-		reading->damaged_mask |= copy->verdict == MMS_VERDICT_DAMAGED ? bit : 0;
-		reading->foreign_mask |= copy->verdict == MMS_VERDICT_FOREIGN ? bit : 0;
-		answer->holders_mask |= copy->verdict == MMS_VERDICT_HAS && order == 0 ? bit : 0;
-		if (atomic_load_explicit(&client->cluster->nodes[i].complete, memory_order_relaxed) != 0
-				&& (copy->verdict == MMS_VERDICT_ABSENT || copy->verdict == MMS_VERDICT_HAS)) {
-			reading->complete_mask |= bit;
-			answer->absent_mask |= copy->verdict == MMS_VERDICT_ABSENT ? bit : 0;
-		}
-	}
-	reading->sound_mask = answer->answered_mask & ~reading->damaged_mask & ~reading->foreign_mask;
-	if (answer->answered_mask != 0 && answer->answered_mask != mms_client_all_mask(client) && !answer->enough) {
-		mms_client_count(client, MMS_METRIC_skipped_peers);
-	}
-}
-
-/* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was
- * found: what is written then may win over everything, or be refused), the nodes are asked once more. Not for an id that was
- * made here; and a node alone is complete again at once. */
-static void confirm(struct reading *reading, const struct mms_version *version, struct mms_answer *answer)
-{
-	if (reading->complete_mask == 0 || reading->client->reads_new_id || reading->client->settings.node_count == 1
-			|| (version != NULL && !(is_authoritative(reading) && (version->tombstone || version->blind)))) {
-		return;
-	}
-	reading->complete_mask = mms_meeting_confirm(&reading->fanout, reading->complete_mask);
-	answer->absent_mask &= reading->complete_mask;
-}
-
-static uint32_t count_bits(uint64_t mask)
-{
-	return (uint32_t)__builtin_popcountll(mask);
-}
-
-/* Why the answer of this node does not count for a quorum. */
-static void explain_uncounted(struct reading *reading, unsigned node, struct mms_error *error)
-{
-	uint64_t bit = UINT64_C(1) << node;
-
-	if ((reading->damaged_mask & bit) != 0) {
-		mms_explain_cause(&reading->fanout, node, "its copy is damaged", error);
-	} else if ((reading->foreign_mask & bit) != 0) {
-		mms_explain_cause(&reading->fanout, node, "the key holds something that is not mmsession's", error);
-	} else if ((reading->sound_mask & bit) != 0) {
-		mms_explain_cause(&reading->fanout, node, "incomplete since it was restarted or emptied", error);
-	} else {
-		mms_explain_node(&reading->fanout, node, error);
-	}
-}
-
-/* read = quorum: true when there is no majority of good answers from complete nodes, or when it is not known what the newest
- * copy holds. */
-static bool misses_quorum(struct reading *reading, struct mms_answer *answer)
-{
-	struct mms_client *client = reading->client;
-	uint32_t count = count_bits(reading->complete_mask), needed = mms_config_quorum(&client->settings);
-
-	if (client->settings.read_mode != MMS_READ_QUORUM || (count >= needed && reading->unfetched < 0)) {
-		return false;
-	}
-	if (client->settings.on_no_quorum == MMS_NO_QUORUM_DEGRADE && answer->answered_mask != 0) {
-		answer->degraded = true;
-		mms_client_count(client, MMS_METRIC_degraded_reads);
-		return false;
-	}
-	answer->found = MMS_FOUND_UNREADABLE;
-	if (count >= needed) {
-		mms_error_set(&answer->error, "read = quorum: the newest copy can't be had: ");
-		mms_explain_node(&reading->fanout, (unsigned)reading->unfetched, &answer->error);
-		return true;
-	}
-	mms_error_set(&answer->error, "read = quorum: %u of %u nodes count, %u are needed: ", count,
-			client->settings.node_count, needed);
-	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		if ((reading->complete_mask >> i & 1) == 0) {
-			explain_uncounted(reading, i, &answer->error);
-		}
-	}
-	return true;
-}
-
-/* Rule b. With read = quorum and writes that reach w of n nodes or fail, n - w + 1 good answers hold one from every set of
- * nodes that may have taken a write; otherwise all must have answered. */
-static bool is_authoritative(const struct reading *reading)
-{
-	const struct mms_settings *settings = &reading->client->settings;
-	uint32_t needed = settings->node_count;
-
-	if (reading->unfetched >= 0) {
-		/* A newer copy was seen and could not be had: what is left is older than what this visitor may have seen. It is
-		 * served (its holder does not answer in time), but proves nothing. */
-		return false;
-	}
-	if (settings->read_mode == MMS_READ_QUORUM && settings->on_no_quorum == MMS_NO_QUORUM_FAIL
-			&& mms_config_acks_needed(settings) >= mms_config_quorum(settings)) {
-		needed = mms_config_quorum(settings);
-	}
-	return count_bits(reading->complete_mask) >= needed;
-}
-
 /* Is the payload at hand that of the newest version? Its node may have been seen with another header since. */
 static bool payload_is_newest(const struct reading *reading, const struct mms_answer *answer)
 {
@@ -570,29 +433,4 @@ static bool watched_holds_it(const struct reading *reading, const struct mms_ans
 
 	return node >= 0 && (reading->copies[node].verdict == MMS_VERDICT_ABSENT
 			|| (answer->found == MMS_FOUND_RECORD && node == reading->payload_node && payload_is_newest(reading, answer)));
-}
-
-/* No copy at hand: is there none, or is it only not to be had? */
-static void explain_nothing(struct reading *reading, struct mms_answer *answer)
-{
-	struct mms_client *client = reading->client;
-	bool all = answer->answered_mask == mms_client_all_mask(client);
-
-	if (answer->answered_mask == 0 || reading->unfetched >= 0) {
-		answer->found = MMS_FOUND_UNREADABLE;
-		answer->error = reading->fanout.error;
-		if (answer->error.text[0] == '\0') {
-			mms_explain_all_down(client, &answer->error);
-		}
-	} else if (reading->sound_mask == 0 && reading->damaged_mask == 0) {
-		answer->found = MMS_FOUND_FOREIGN;
-	} else if (reading->sound_mask == 0 && !all) {
-		answer->found = MMS_FOUND_UNREADABLE;
-		mms_error_set(&answer->error, "no good copy, and not every node answered: ");
-		for (unsigned i = 0; i < client->settings.node_count; i++) {
-			explain_uncounted(reading, i, &answer->error);
-		}
-	} else {
-		answer->found = MMS_FOUND_NOTHING;
-	}
 }

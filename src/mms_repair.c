@@ -12,6 +12,7 @@
 
 #include "mms_hosts.h"
 #include "mms_identity.h"
+#include "mms_passes.h"
 #include "mms_scan.h"
 
 #define LEASE_MS 5000
@@ -19,21 +20,8 @@
 #define RETRY_US 2000000          /* after a pass that failed, or a lease that somebody else holds */
 #define SETTLE_US 2000000         /* from a node's return until it may be called complete: hosts have published by then */
 #define LOOK_US 20000             /* between two looks for something to do */
-#define SHARE_US 60000000         /* between scans of a node that not all hosts know */
 
 enum step { STEP_IDLE, STEP_LEASING, STEP_SCANNING, STEP_CLOSING };
-
-/* What is known of the passes for a target, while it stays the same incarnation; for the sweep, while all nodes do. */
-struct progress {
-	uint64_t incarnation;         /* of the target, or of all */
-	uint64_t mask;                /* nodes that take part */
-	uint64_t done_mask;           /* of these, whose keys have been compared */
-	uint64_t since_ms;            /* sweep: only what was stamped at or after this */
-	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
-	uint32_t wanted;              /* scans asked for by then */
-	struct mms_notes notes;       /* what was known by then to be cleared by it */
-	struct mms_mono retry_at;
-};
 
 struct mms_repair {
 	struct mms_office *office;
@@ -43,17 +31,16 @@ struct mms_repair {
 	bool asked;                   /* the lease or the closing is asked for */
 	bool renewing;
 	uint32_t generation;          /* counts attempts: answers to an earlier one are not for this one */
-	unsigned target, source;      /* target: node_count = the sweep */
+	unsigned target, source;      /* target: node_count = the sweep (mms_passes) */
 	unsigned lease_node;
 	char token[33];
 	struct mms_mono renew_at, look_at;
 	char closing[MMS_MARKER_VALUE_MAX]; /* the marker's value that was asked for */
-	struct progress progress[MMS_NODES_MAX + 1];
+	struct mms_passes passes;
 	struct mms_keyset compared;   /* keys on which all nodes agreed in a pass for compared_target, as far as it goes */
 	unsigned compared_target;
 };
 
-static bool wants_repair(const struct mms_repair *repair, unsigned node);
 static void ask_lease(struct mms_repair *repair, bool renew);
 static void choose_source(struct mms_repair *repair);
 static void scan_on(struct mms_repair *repair);
@@ -61,21 +48,16 @@ static void close_scan(struct mms_repair *repair);
 static void give_up(struct mms_repair *repair, bool whole);
 static void on_released(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 
-static uint64_t all_mask(const struct mms_office *office)
+static bool is_sweep(const struct mms_repair *repair)
 {
-	return office->node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << office->node_count) - 1;
-}
-
-static bool is_sweep(const struct mms_repair *repair, unsigned target)
-{
-	return target == repair->office->node_count;
+	return repair->target == repair->office->node_count;
 }
 
 static struct mms_repair_sh *report_of(const struct mms_repair *repair)
 {
 	struct mms_cluster_sh *cluster = repair->office->cluster;
 
-	return is_sweep(repair, repair->target) ? &cluster->sweep : &cluster->nodes[repair->target].repair;
+	return is_sweep(repair) ? &cluster->sweep : &cluster->nodes[repair->target].repair;
 }
 
 struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconciler *reconciler, struct mms_hosts *hosts)
@@ -85,6 +67,7 @@ struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconcil
 	if (repair != NULL) {
 		repair->office = office;
 		repair->hosts = hosts;
+		mms_passes_init(&repair->passes, office, hosts);
 		repair->scan = mms_scan_new(office, reconciler);
 		if (repair->scan == NULL) {
 			free(repair);
@@ -102,9 +85,7 @@ void mms_repair_free(struct mms_repair *repair)
 {
 	if (repair != NULL) {
 		atomic_store(&report_of(repair)->running, 0);
-		for (unsigned i = 0; i <= MMS_NODES_MAX; i++) {
-			mms_notes_free(&repair->progress[i].notes);
-		}
+		mms_passes_fini(&repair->passes);
 		mms_scan_free(repair->scan);
 		mms_keyset_clear(&repair->compared);
 		free(repair);
@@ -124,7 +105,7 @@ void mms_repair_run(struct mms_repair *repair)
 		for (unsigned k = 1; k <= office->node_count + 1 && repair->step == STEP_IDLE; k++) {
 			unsigned i = (repair->target + k) % (office->node_count + 1);
 
-			if (office->now.us >= repair->progress[i].retry_at.us && wants_repair(repair, i)) {
+			if (mms_passes_ready(&repair->passes, i)) {
 				repair->target = i;
 				repair->step = STEP_LEASING;
 				ask_lease(repair, false);
@@ -148,119 +129,19 @@ void mms_repair_run(struct mms_repair *repair)
 
 int64_t mms_repair_next_us(const struct mms_repair *repair)
 {
-	const struct mms_office *office = repair->office;
-	int64_t next = INT64_MAX;
+	int64_t next;
 
 	if (repair->step != STEP_IDLE) {
-		return office->now.us + 10000;
+		return repair->office->now.us + 10000;
 	}
-	for (unsigned i = 0; i <= office->node_count; i++) {
-		if (repair->progress[i].retry_at.us < next && wants_repair(repair, i)) {
-			next = repair->progress[i].retry_at.us;
-		}
-	}
+	next = mms_passes_next_us(&repair->passes);
 	return next < repair->look_at.us ? repair->look_at.us : next;
-}
-
-/* Nodes that a scan can take part in now. */
-static uint64_t able_mask(const struct mms_office *office)
-{
-	uint64_t mask = mms_link_ready_mask(office);
-
-	for (unsigned i = 0; i < office->node_count; i++) {
-		mask &= mms_breaker_allows_write(&office->cluster->nodes[i].breaker) ? UINT64_MAX : ~(UINT64_C(1) << i);
-	}
-	return mask;
-}
-
-/* Is there a reason to compare this node with all others, or all with all? */
-static bool needs_repair(const struct mms_repair *repair, unsigned target)
-{
-	const struct mms_office *office = repair->office;
-	const struct mms_node_sh *shared = &office->cluster->nodes[target];
-	uint64_t since_ms;
-
-	if (is_sweep(repair, target)) {
-		return mms_hosts_dirty(repair->hosts, &since_ms) || mms_hosts_sweep_due(repair->hosts);
-	}
-	return atomic_load(&shared->complete) == 0 || mms_hints_overflowed(&office->cluster->hints, target)
-			|| atomic_load(&shared->repair.wanted) != atomic_load(&shared->repair.served)
-			|| mms_hosts_left_behind(repair->hosts, target)
-			|| (mms_hosts_must_share(repair->hosts, target)
-				&& office->now.us - atomic_load(&shared->repair.ended_us) > SHARE_US);
-}
-
-static uint64_t incarnation_of(const struct mms_office *office, unsigned node)
-{
-	const struct mms_node_sh *shared = &office->cluster->nodes[node];
-
-	return atomic_load(&shared->run_hash) * 31 + atomic_load(&shared->node_id);
-}
-
-/* What a scan that began now would know. */
-static struct progress fresh_progress(const struct mms_repair *repair, unsigned target)
-{
-	struct mms_office *office = repair->office;
-	struct progress fresh = { .mask = all_mask(office) };
-	uint64_t since_ms;
-
-	if (!is_sweep(repair, target)) {
-		fresh.incarnation = incarnation_of(office, target);
-		fresh.overflows = mms_hints_overflow_count(&office->cluster->hints, target);
-		fresh.wanted = atomic_load(&office->cluster->nodes[target].repair.wanted);
-		return fresh;
-	}
-	for (unsigned i = 0; i < office->node_count; i++) {
-		fresh.incarnation = fresh.incarnation * 131 + incarnation_of(office, i);
-	}
-	fresh.mask = able_mask(office);
-	/* A periodic one compares everything. */
-	fresh.since_ms = mms_hosts_dirty(repair->hosts, &since_ms) && since_ms != UINT64_MAX
-			&& !mms_hosts_sweep_due(repair->hosts) ? since_ms : 0;
-	return fresh;
-}
-
-/* What has been compared by now, if it still counts: the node is the same incarnation, and it has not been known to miss
- * more since. */
-static uint64_t done_mask(const struct mms_repair *repair, unsigned target)
-{
-	const struct progress *progress = &repair->progress[target], fresh = fresh_progress(repair, target);
-	bool same = progress->incarnation == fresh.incarnation && progress->mask == fresh.mask
-			&& progress->overflows == fresh.overflows && progress->wanted == fresh.wanted
-			&& progress->since_ms <= fresh.since_ms;
-
-	return same ? progress->done_mask : 0;
-}
-
-/* Is it in need, and is there a source that has not been compared? */
-static bool wants_repair(const struct mms_repair *repair, unsigned target)
-{
-	struct mms_office *office = repair->office;
-	uint64_t able = able_mask(office), done, bit = UINT64_C(1) << target;
-
-	if (is_sweep(repair, target)) {
-		/* With a node missing it is made all the same, and again when that one is back. */
-		if ((able & (able - 1)) == 0 || !needs_repair(repair, target)) {
-			return false;
-		}
-		done = done_mask(repair, target);
-		return done != able || done == all_mask(office);
-	}
-	if ((able & bit) == 0 || !needs_repair(repair, target)) {
-		return false;
-	}
-	done = done_mask(repair, target);
-	/* The pass over the node's own keys asks everybody: with a peer away it fails, however often that one was compared. */
-	if ((done | bit) == all_mask(office)) {
-		return done == all_mask(office) || mms_link_ready_mask(office) == all_mask(office);
-	}
-	return (mms_link_ready_mask(office) & ~done & ~bit) != 0;
 }
 
 static struct mms_slice lease_key(const struct mms_repair *repair, char *out, size_t size)
 {
 	int len = snprintf(out, size, "%s:lease%s", repair->office->settings->prefix,
-			is_sweep(repair, repair->target) ? ":sweep" : "");
+			is_sweep(repair) ? ":sweep" : "");
 
 	return (struct mms_slice){ out, (size_t)len };
 }
@@ -282,7 +163,7 @@ static void open_report(struct mms_repair *repair, bool anew)
 {
 	struct mms_office *office = repair->office;
 	struct mms_repair_sh *report = report_of(repair);
-	uint64_t open = mms_link_ready_mask(office) & repair->progress[repair->target].mask;
+	uint64_t open = mms_link_ready_mask(office) & repair->passes.each[repair->target].mask;
 	struct mms_command command;
 
 	atomic_store(&report->running, 1);
@@ -306,14 +187,8 @@ static void open_report(struct mms_repair *repair, bool anew)
 
 static void begin(struct mms_repair *repair)
 {
-	struct progress *progress = &repair->progress[repair->target];
-	bool anew = done_mask(repair, repair->target) == 0;
+	bool anew = mms_passes_begin(&repair->passes, repair->target);
 
-	if (anew) {
-		mms_notes_free(&progress->notes);
-		*progress = fresh_progress(repair, repair->target);
-		mms_hosts_note(repair->hosts, repair->target, &progress->notes);
-	}
 	if (anew || repair->compared_target != repair->target) {
 		mms_keyset_clear(&repair->compared);
 		repair->compared_target = repair->target;
@@ -356,10 +231,10 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 static unsigned choose_lease_node(const struct mms_repair *repair)
 {
 	const struct mms_office *office = repair->office;
-	uint64_t lowest = UINT64_MAX, able = able_mask(office);
+	uint64_t lowest = UINT64_MAX, able = mms_passes_able_mask(office);
 	unsigned chosen = 0;
 
-	if (!is_sweep(repair, repair->target)) {
+	if (!is_sweep(repair)) {
 		return repair->target;
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -412,14 +287,14 @@ static void ask_lease(struct mms_repair *repair, bool renew)
 static void choose_source(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
-	struct progress *progress = &repair->progress[repair->target];
-	uint64_t target = is_sweep(repair, repair->target) ? 0 : UINT64_C(1) << repair->target;
-	uint64_t open = mms_link_ready_mask(office) & progress->mask & ~progress->done_mask;
-	bool all_able = (progress->mask & ~able_mask(office)) == 0;
-	struct mms_scan_order order = { .since_ms = progress->since_ms, .report = report_of(repair), .compared = &repair->compared };
+	struct mms_pass *pass = &repair->passes.each[repair->target];
+	uint64_t target = is_sweep(repair) ? 0 : UINT64_C(1) << repair->target;
+	uint64_t open = mms_link_ready_mask(office) & pass->mask & ~pass->done_mask;
+	bool all_able = (pass->mask & ~mms_passes_able_mask(office)) == 0;
+	struct mms_scan_order order = { .since_ms = pass->since_ms, .report = report_of(repair), .compared = &repair->compared };
 
 	if (office->node_count == 1) { /* nobody to be compared with */
-		progress->done_mask = target;
+		pass->done_mask = target;
 		open = 0;
 	}
 	if (open == 0) {
@@ -431,7 +306,7 @@ static void choose_source(struct mms_repair *repair)
 	order.source = repair->source;
 	/* With all nodes there, one pass settles a key for all of them, and the others leave it out. */
 	order.whole = target == 0 || repair->source == repair->target || all_able;
-	order.mask = order.whole ? progress->mask : target | UINT64_C(1) << repair->source;
+	order.mask = order.whole ? pass->mask : target | UINT64_C(1) << repair->source;
 	mms_scan_begin(repair->scan, &order);
 }
 
@@ -439,7 +314,7 @@ static void scan_on(struct mms_repair *repair)
 {
 	switch (mms_scan_run(repair->scan)) {
 	case MMS_SCAN_DONE:
-		repair->progress[repair->target].done_mask |= UINT64_C(1) << repair->source;
+		repair->passes.each[repair->target].done_mask |= UINT64_C(1) << repair->source;
 		choose_source(repair);
 		break;
 	case MMS_SCAN_FAILED:
@@ -448,22 +323,6 @@ static void scan_on(struct mms_repair *repair)
 	default:
 		break;
 	}
-}
-
-/* What the scan was for is done with, as far as it was known when it began. */
-static void end_whole(struct mms_repair *repair)
-{
-	struct progress *progress = &repair->progress[repair->target];
-
-	if (!is_sweep(repair, repair->target)) {
-		(void)mms_hints_end_overflow(&repair->office->cluster->hints, repair->target, progress->overflows);
-	} else if (progress->since_ms == 0) {
-		mms_hosts_swept(repair->hosts);
-	}
-	atomic_store(&report_of(repair)->served, progress->wanted);
-	mms_hosts_clear(repair->hosts, &progress->notes);
-	mms_keyset_clear(&repair->compared);
-	progress->done_mask = 0;
 }
 
 static void on_closed(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -482,7 +341,8 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 		(void)snprintf(link->marker, sizeof link->marker, "%s", repair->closing);
 		atomic_store(&shared->complete, 1);
 		mms_link_count(office, MMS_METRIC_repairs);
-		end_whole(repair);
+		mms_passes_end(&repair->passes, repair->target);
+		mms_keyset_clear(&repair->compared);
 	}
 	give_up(repair, set);
 	if (replies != NULL && mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT) {
@@ -495,8 +355,7 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 static bool others_wait(const struct mms_repair *repair)
 {
 	for (unsigned i = 0; i <= repair->office->node_count; i++) {
-		if (i != repair->target && repair->office->now.us >= repair->progress[i].retry_at.us
-				&& wants_repair(repair, i)) {
+		if (i != repair->target && mms_passes_ready(&repair->passes, i)) {
 			return true;
 		}
 	}
@@ -515,12 +374,13 @@ static void close_scan(struct mms_repair *repair)
 	if (repair->asked) {
 		return;
 	}
-	if (done_mask(repair, repair->target) != all_mask(office)) {
+	if (mms_passes_done(&repair->passes, repair->target) != mms_passes_all_mask(office)) {
 		give_up(repair, false);
 		return;
 	}
-	if (is_sweep(repair, repair->target)) {
-		end_whole(repair);
+	if (is_sweep(repair)) {
+		mms_passes_end(&repair->passes, repair->target);
+		mms_keyset_clear(&repair->compared);
 		give_up(repair, true);
 		return;
 	}
@@ -559,7 +419,7 @@ static void give_up(struct mms_repair *repair, bool whole)
 	repair->step = STEP_IDLE;
 	repair->generation = (repair->generation + 1) & INT32_MAX;
 	repair->asked = repair->renewing = false;
-	repair->progress[repair->target].retry_at.us = office->now.us + RETRY_US;
+	repair->passes.each[repair->target].retry_at.us = office->now.us + RETRY_US;
 	if (atomic_exchange(&report->running, 0) != 0) {
 		atomic_store(&report->ended_us, office->now.us);
 		atomic_fetch_add(&report->finished, whole ? 1 : 0);

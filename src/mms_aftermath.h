@@ -1,0 +1,30 @@
+/* What is left to be compared after others: lives that died with a mailbox (rule j), markers that they left behind for nodes
+ * (rule h), and the sweep that is due now and then. From what mms_hosts has read on the nodes. Part of the replicator's
+ * thread. */
+#ifndef MMS_AFTERMATH_H
+#define MMS_AFTERMATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mms_hosts.h"
+#include "mms_notes.h"
+
+/* Rule j: is there a life that died without a clean mark? since_ms: HLC from which on its writes may be on one node only. */
+bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms);
+
+/* Is it time for the slow periodic sweep, by what the nodes say of the last one and this cluster's repair_interval? Also when
+ * no word of any is found, 10 s after this replicator came. */
+bool mms_aftermath_sweep_due(const struct mms_hosts *hosts);
+/* Writes on the nodes that everything was compared with everything just now. */
+void mms_aftermath_swept(struct mms_hosts *hosts);
+
+/* Rule h: did a dead life leave a marker behind for this node? */
+bool mms_aftermath_left_behind(const struct mms_hosts *hosts, unsigned node);
+
+/* Adds the markers for this node (node_count: the dead lives) as they are known now. */
+void mms_aftermath_note(const struct mms_hosts *hosts, unsigned node, struct mms_notes *notes);
+/* Deletes what was noted from the nodes, by compare, and frees the notes. */
+void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes);
+
+#endif

@@ -1,0 +1,50 @@
+/* Which node needs a repair scan now, and whose keys have been compared for it: the scan's reasons and its memory. A target is
+ * a node's index, or node_count for the sweep, which compares all with all. Part of the replicator's thread. */
+#ifndef MMS_PASSES_H
+#define MMS_PASSES_H
+
+#include "mms_hosts.h"
+#include "mms_link.h"
+#include "mms_notes.h"
+
+/* What is known of the passes for a target, while it stays the same incarnation; for the sweep, while all nodes do. */
+struct mms_pass {
+	uint64_t incarnation;         /* of the target, or of all */
+	uint64_t mask;                /* nodes that take part */
+	uint64_t done_mask;           /* of these, whose keys have been compared */
+	uint64_t since_ms;            /* sweep: only what was stamped at or after this */
+	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
+	uint32_t wanted;              /* scans asked for by then */
+	struct mms_notes notes;       /* what was known by then to be cleared by it */
+	struct mms_mono retry_at;     /* no attempt before */
+};
+
+struct mms_passes {
+	struct mms_office *office;
+	struct mms_hosts *hosts;
+	struct mms_pass each[MMS_NODES_MAX + 1];
+};
+
+/* Borrows both. */
+void mms_passes_init(struct mms_passes *passes, struct mms_office *office, struct mms_hosts *hosts);
+void mms_passes_fini(struct mms_passes *passes);
+
+/* Is the target in need, is there a source that has not been compared, and is it time? */
+bool mms_passes_ready(const struct mms_passes *passes, unsigned target);
+/* When one of them may be; INT64_MAX = none is in need. Monotonic microseconds. */
+int64_t mms_passes_next_us(const struct mms_passes *passes);
+
+/* What has been compared by now, if it still counts: the node is the same incarnation, and it has not been known to miss
+ * more since. */
+uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target);
+
+/* A scan begins. True when it begins anew, with what is known now; false when it goes on with what was interrupted. */
+bool mms_passes_begin(struct mms_passes *passes, unsigned target);
+/* What the scan was for is done with, as far as it was known when it began. */
+void mms_passes_end(struct mms_passes *passes, unsigned target);
+
+uint64_t mms_passes_all_mask(const struct mms_office *office);
+/* Nodes that a scan can take part in now. */
+uint64_t mms_passes_able_mask(const struct mms_office *office);
+
+#endif
