@@ -14,10 +14,13 @@ void check_reset(void);
 void check_stored(struct node *node, const char *key, size_t key_len, const struct entry *old, const char *value,
 		size_t len, int64_t expires_at);
 void check_deleted(struct node *node, const struct entry *entry);
-/* Copies were lost: whoever had the last one of something is excused. node: the one that was emptied, -1 = none was. */
-void check_content_lost(int node);
-/* A host's replicator looks at this node's marker. */
-void check_marker_asked(struct node *node, unsigned host);
+
+/* Is this a session's key ("mms:s<n>")? */
+bool check_session_of(const char *key, size_t len, unsigned *session);
+/* The record on a node, if it is sound. */
+struct entry *check_record_on(struct node *node, unsigned session, struct reference_version *version);
+/* Has every node stored it, or something newer? Then a mailbox that still has it is only waiting for answers under way. */
+bool check_went_everywhere(unsigned session, const struct reference_version *version);
 
 /* --- by the visitors --- */
 
@@ -29,20 +32,13 @@ struct sight {
 };
 void check_sight(unsigned session, struct sight *sight);
 
-/* PHP was told that this version is stored. root: what its content descends from. of_blind: it logs out of a blind session
- * that was really read. */
-void check_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root,
-		bool of_blind);
+/* A request sets out to store this, or to prolong it. */
+void check_written(unsigned session, const struct reference_version *version, int64_t expires_at);
 /* A number for the content of one write; payloads carry it. */
 uint32_t check_new_serial(void);
-/* A number for a read, which begins now: content that descends from it bears it if the read finds nothing. */
-uint32_t check_new_root(void);
 
 /* --- at the end --- */
 
 /* NULL when all is as it must be once everything is healed, else what is still open (no failure yet). */
 const char *check_unsettled(void);
-/* After that. */
-void check_final(void);
-
 #endif

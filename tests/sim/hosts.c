@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "promises.h"
 #include "trace.h"
 
 #define RESTART_PAUSE_US 100000
@@ -102,7 +103,7 @@ void host_kill_php(struct host *host)
 	}
 	host->shm = NULL;
 	host->cluster = NULL;
-	check_content_lost(-1);
+	promises_lost(-1);
 }
 
 struct worker *host_worker(struct host *host, unsigned index)

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "net.h"
+#include "promises.h"
 #include "script.h"
 #include "trace.h"
 #include "transaction.h"
@@ -75,7 +76,7 @@ void node_flush(struct node *node)
 	node->content.count = 0;
 	transaction_touched(node, NULL, 0);
 	node->emptied_count++;
-	check_content_lost((int)node->index);
+	promises_lost((int)node->index);
 }
 
 void node_empty(struct node *node)
@@ -127,7 +128,7 @@ void node_damage(struct node *node)
 		chosen->value[at] = (char)(chosen->value[at] ^ 1 << random_below(&sched_random, 8));
 		chosen->damaged = true;
 		node->emptied_count++; /* what was seen there before says nothing now */
-		check_content_lost((int)node->index);
+		promises_lost((int)node->index);
 	}
 }
 
@@ -142,7 +143,7 @@ void node_restore_dump(struct node *node)
 	if (node->has_dump) {
 		copy_content(&node->content, &node->dump);
 		node->emptied_count++;
-		check_content_lost((int)node->index);
+		promises_lost((int)node->index);
 	}
 }
 
@@ -421,7 +422,7 @@ static void execute(struct node *node, struct connection *connection, const stru
 		return;
 	} else if (is(verb, "GET") || is(verb, "MGET")) {
 		if (connection->replicates && is(&arguments[1], PREFIX ":node")) {
-			check_marker_asked(node, connection->host);
+			promises_marker_asked(node, connection->host);
 		}
 		if (is(verb, "MGET")) {
 			reply_printf(reply, "*%u\r\n", count - 1);

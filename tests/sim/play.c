@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "mms_command.h"
 #include "net.h"
+#include "promises.h"
 #include "requests.h"
 #include "schedule.h"
 #include "tokens.h"
@@ -260,7 +261,7 @@ void schedule_play(const struct schedule *schedule, bool tracing, struct outcome
 		converge();
 	}
 	if (!world.failed) {
-		check_final();
+		promises_final();
 	}
 	outcome->failed = world.failed;
 	memcpy(outcome->failure, world.failure, sizeof outcome->failure);

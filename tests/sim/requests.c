@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "hosts.h"
 #include "mms_read.h"
 #include "mms_write.h"
+#include "promises.h"
 #include "tokens.h"
 #include "trace.h"
 
@@ -90,7 +92,7 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 	int64_t held_us = sched_self()->held_us, began_us = sched_now();
 
 	check_sight(request->session, &request->sight);
-	request->root = check_new_root();
+	request->root = promises_new_root();
 	__real_mms_read_for_visitor(client, key, deadline, plan, answer);
 	check_budget(request, deadline, began_us, held_us, "a read");
 	request->has_read = answer->found != MMS_FOUND_UNREADABLE;
@@ -134,6 +136,7 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 		world_fail("5: request %u: s%u was read as {%s} and written as {%s}", request->number, request->session,
 				shown[0], shown[1]);
 	}
+	check_written(request->session, &request->stamped, request->expires_at);
 	status = __real_mms_write_record(client, order, deadline, result);
 	check_budget(request, deadline, began_us, held_us, "a write");
 	request->met_newer = result->met_newer;
@@ -142,7 +145,7 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 			.tombstone = result->newer.version.tombstone };
 	}
 	if (status == MMS_OK) {
-		check_acknowledged(request->session, &request->stamped, request->expires_at, request->root,
+		promises_acknowledged(request->session, &request->stamped, request->expires_at, request->root,
 				request->stamped.tombstone && request->found && request->read.blind && !request->read.tombstone);
 		if (order->kind == MMS_PARCEL_PUT) {
 			tokens_acknowledged(request, result);

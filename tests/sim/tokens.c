@@ -9,7 +9,9 @@
 #include "mms_reservation.h"
 #include "mms_visit.h"
 #include "mms_write.h"
+#include "promises.h"
 #include "trace.h"
+#include "world.h"
 
 #define OWNERS_MAX 256
 
@@ -41,6 +43,18 @@ void tokens_reset_jars(void)
 {
 	for (unsigned i = 0; i < VISITORS_MAX; i++) {
 		memset(jars[i].lens, 0, sizeof jars[i].lens);
+	}
+}
+
+void tokens_lost(void)
+{
+	for (unsigned i = 0; i < VISITORS_MAX; i++) {
+		for (unsigned s = 0; s < world.session_count; s++) {
+			if (jars[i].told[s].known && !promises_kept(s, &jars[i].told[s].version)) {
+				jars[i].told[s].known = false;
+				trace("every copy of what visitor %u was told of s%u is gone", i, s);
+			}
+		}
 	}
 }
 
@@ -165,8 +179,9 @@ void tokens_answer(struct request *request)
 		keep_token(request, true);
 	}
 	/* What a page without headers shows, nobody can carry on; what it writes is everywhere. */
-	if ((request->has_told || (request->was_shown && (request->token_sent || manner_of(request) == HEADERS_AT_THE_END))) && (!jar->told[request->session].known
-			|| reference_compare(&told, &jar->told[request->session].version) > 0)) {
+	if ((request->has_told || (request->was_shown && (request->token_sent || manner_of(request) == HEADERS_AT_THE_END)))
+			&& (!jar->told[request->session].known || reference_compare(&told, &jar->told[request->session].version) > 0)
+			&& promises_kept(request->session, &told)) {
 		jar->told[request->session].known = true;
 		jar->told[request->session].version = told;
 	}

@@ -11,6 +11,8 @@ struct mms_write_result;
 void tokens_reset(void);
 /* All visitors lose their cookies. */
 void tokens_reset_jars(void);
+/* Copies were lost: a version of which there is none any more binds nobody. */
+void tokens_lost(void);
 /* The request's visitor brings what he has. */
 void tokens_bring(struct request *request);
 /* It was read. */

@@ -1,0 +1,37 @@
+/* What PHP was told is stored, and what must be left of it (invariants 3 and 6 of docs/protocol.md). */
+#ifndef PROMISES_H
+#define PROMISES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node.h"
+#include "reference.h"
+
+void promises_reset(void);
+
+/* PHP was told that this version is stored. root: what its content descends from. of_blind: it logs out of a blind session
+ * that was really read. */
+void promises_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root,
+		bool of_blind);
+/* A number for a read, which begins now: content that descends from it bears it if the read finds nothing. */
+uint32_t promises_new_root(void);
+
+/* --- on the nodes --- */
+
+/* It stands on a node (again): whatever hosts were told before says nothing of this copy. */
+void promises_stored(unsigned session, const struct reference_version *version);
+/* Copies were lost: whoever had the last one of something is excused. node: the one that was emptied, -1 = none was. */
+void promises_lost(int node);
+/* A host's replicator looks at this node's marker. */
+void promises_marker_asked(struct node *node, unsigned host);
+/* A host that never knew a node, and finds no marker on it, has made one. */
+void promises_founded(void);
+
+/* Is it, or something newer that must stay, on any node, or still to be delivered by a host? */
+bool promises_kept(unsigned session, const struct reference_version *version);
+
+/* At the end, when all is settled. */
+void promises_final(void);
+
+#endif
