@@ -144,6 +144,21 @@ static bool none_under_way(const struct mms_office *office)
 	return mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox);
 }
 
+/* A tombstone's hint may be all that is left of it: the node that acknowledged it may have been emptied since, and a scan may have
+ * filled that one before this node gets it. Whoever is not seen to have it is taken into the hint before it goes. */
+static void pend_others(const struct parcel *parcel, const struct mms_reconcile_result *result, uint64_t all)
+{
+	struct mms_office *office = parcel->delivery->office;
+	uint64_t lacking = all & ~result->equal_mask & ~result->foreign_mask;
+
+	if (parcel->wanted.version.tombstone && lacking != 0
+			&& mms_version_compare(&result->newest.version, &parcel->wanted.version) == 0
+			&& mms_hints_add(&office->cluster->hints, result->key, parcel->hint.header, lacking, parcel->hint.deadline,
+				office->now)) {
+		mms_link_count(office, MMS_METRIC_hints_made);
+	}
+}
+
 static void on_done(void *context, uint64_t token, const struct mms_reconcile_result *result)
 {
 	struct parcel *parcel = context;
@@ -159,6 +174,7 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	parcel->used = false;
 	delivery->used--;
 	if (enough && (result->equal_mask & target) != 0) {
+		pend_others(parcel, result, all);
 		mms_hints_settle(hints, result->key, parcel->target, &result->newest.version);
 		mms_metrics_add(&office->cluster->metrics, MMS_METRIC_hints_delivered,
 				(result->filled_mask & target) != 0 ? 1 : 0);

@@ -300,6 +300,22 @@ static void hint_batch(struct mms_link *link)
 	link->send_position = link->ack_position;
 }
 
+/* Other nodes that have this entry: who took it from its producer, and who has acknowledged it since and can be written. */
+static uint64_t holders_beside(const struct mms_link *lacking, const struct mms_mailbox_item *item)
+{
+	const struct mms_office *office = lacking->office;
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_link *link = &office->links[i];
+		bool acknowledged = mms_mailbox_distance(item->next, link->ack_position) >= 0
+				&& mms_breaker_allows_write(&mms_link_node(link)->breaker);
+
+		mask |= i != lacking->index && (acknowledged || !mms_mirror_needs(link, item)) ? UINT64_C(1) << i : 0;
+	}
+	return mask;
+}
+
 static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *item)
 {
 	struct mms_office *office = link->office;
@@ -310,6 +326,7 @@ static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *ite
 	}
 	office->hinted.any = true;
 	office->hinted.missing_mask |= UINT64_C(1) << link->index;
+	office->hinted.holding_mask |= holders_beside(link, item);
 	if (mms_hints_add(&office->cluster->hints, item->key, (const unsigned char *)item->record.ptr,
 			UINT64_C(1) << link->index, until, office->now)) {
 		mms_link_count(office, MMS_METRIC_hints_made);
@@ -323,8 +340,9 @@ static bool is_half_full(const struct mms_mailbox_sh *mailbox)
 	return mms_mailbox_distance(mms_mailbox_tail(mailbox), mms_mailbox_head(mailbox)) > (int64_t)(mailbox->size / 2);
 }
 
-/* Have all nodes that can be reached shown since that they are the same, and is one among them that has everything? With none
- * of those in reach (it may be back empty) the ring keeps it as long as it has room. */
+/* Have all nodes that can be reached shown since that they are the same, and is one among them that has everything, or, where
+ * there is no such node, is each that has anything? With none of those in reach (it may be back empty) the ring keeps it as long
+ * as it has room. */
 static bool markers_seen(const struct mms_office *office)
 {
 	uint64_t holders = 0, seen = 0;
@@ -344,7 +362,8 @@ static bool markers_seen(const struct mms_office *office)
 		}
 		seen |= mms_link_ready(link) ? bit : 0;
 	}
-	return holders == 0 || (holders & seen) != 0 || is_half_full(&office->cluster->mailbox);
+	return (holders != 0 ? (holders & seen) != 0 : (office->hinted_asked.holding_mask & ~seen) == 0)
+			|| is_half_full(&office->cluster->mailbox);
 }
 
 /* A hint has no payload. Was the node that holds the entry emptied under its connection, this host may not have noticed yet,

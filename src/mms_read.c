@@ -42,8 +42,10 @@ static void judge(struct reading *reading, unsigned node, bool whole);
 static void ask_again(struct reading *reading);
 static int newest_of(const struct reading *reading);
 static int fetch_newest(struct reading *reading, int newest);
+static int fetch_or_take(struct reading *reading, struct mms_answer *answer);
 static void meet_strangers(struct reading *reading);
 static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
+static bool is_backlog_newer(const struct reading *reading);
 static bool take_backlog(struct reading *reading, struct mms_answer *answer);
 static void take_newest(struct reading *reading, const struct mms_record_header *newest, struct mms_answer *answer);
 static void keep_payload(struct reading *reading, unsigned node);
@@ -80,15 +82,10 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
 	mms_refresh_answers(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
-	newest = newest_of(reading);
-	if (newest < 0) {
+	if (newest_of(reading) < 0) {
 		ask_again(reading);
-		newest = newest_of(reading);
 	}
-	reading->from_backlog = take_backlog(reading, answer);
-	if (!reading->from_backlog) {
-		newest = fetch_newest(reading, newest_of(reading));
-	}
+	newest = fetch_or_take(reading, answer);
 	header = reading->from_backlog ? &reading->backlog.header : newest < 0 ? NULL : &reading->copies[newest].header;
 	if (header == NULL || client->settings.read_mode == MMS_READ_QUORUM) {
 		meet_strangers(reading);
@@ -335,6 +332,25 @@ static int fetch_newest(struct reading *reading, int newest)
 		newest = newest_of(reading);
 	}
 	return newest;
+}
+
+/* The newest of the nodes, or what the mailbox has if that is newer; also newer than what is left when the newest on a node
+ * could not be had. */
+static int fetch_or_take(struct reading *reading, struct mms_answer *answer)
+{
+	int newest;
+
+	for (bool again = false;; again = true) {
+		reading->from_backlog = take_backlog(reading, answer);
+		newest = newest_of(reading);
+		if (reading->from_backlog) {
+			return newest;
+		}
+		newest = fetch_newest(reading, newest);
+		if (again || !is_backlog_newer(reading)) {
+			return newest;
+		}
+	}
 }
 
 /* A miss, and a quorum, are worth what the nodes are worth that make it. */

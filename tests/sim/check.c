@@ -20,6 +20,7 @@ struct content_of {
 	struct reference_version version;
 	uint64_t hash;
 	uint32_t nodes; /* that have stored it at some time */
+	int64_t stored_at[NODES_MAX];
 };
 
 /* What requests have tried to store, with how long it was to live, whatever became of it. */
@@ -79,11 +80,13 @@ static void check_content(unsigned session, const struct reference_version *vers
 				world_fail("1: session s%u: one version, two contents", session);
 			}
 			contents[i].nodes |= 1u << node;
+			contents[i].stored_at[node] = sched_now();
 			return;
 		}
 	}
 	if (content_count < VERSIONS_MAX) {
-		contents[content_count++] = (struct content_of){ session, *version, hash, 1u << node };
+		contents[content_count] = (struct content_of){ .session = session, .version = *version, .hash = hash, .nodes = 1u << node };
+		contents[content_count++].stored_at[node] = sched_now();
 	}
 }
 
@@ -96,8 +99,8 @@ void check_stored(struct node *node, const char *key, size_t key_len, const stru
 
 	(void)expires_at;
 	if (!check_session_of(key, key_len, &session)) {
-		if (key_len == strlen(MARKER) && memcmp(key, MARKER, key_len) == 0 && len > 0 && value[len - 1] == '2') {
-			promises_founded();
+		if (key_len == strlen(MARKER) && memcmp(key, MARKER, key_len) == 0 && len > 0) {
+			promises_marked(node, value[len - 1]);
 		}
 		return;
 	}
@@ -157,6 +160,19 @@ bool check_went_everywhere(unsigned session, const struct reference_version *ver
 		}
 	}
 	return nodes == (1u << world.node_count) - 1;
+}
+
+bool check_stood(struct node *node, unsigned session, int64_t at, struct reference_version *version)
+{
+	if (check_record_on(node, session, version) == NULL) {
+		return false;
+	}
+	for (unsigned i = 0; i < content_count; i++) {
+		if (contents[i].session == session && reference_compare(&contents[i].version, version) == 0) {
+			return (contents[i].nodes >> node->index & 1) != 0 && contents[i].stored_at[node->index] <= at;
+		}
+	}
+	return false;
 }
 
 void check_sight(unsigned session, struct sight *sight)

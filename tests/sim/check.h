@@ -32,6 +32,8 @@ struct sight {
 };
 void check_sight(unsigned session, struct sight *sight);
 
+/* What a node has of a session; false when it has none, or got it after that moment. */
+bool check_stood(struct node *node, unsigned session, int64_t at, struct reference_version *version);
 /* A request sets out to store this, or to prolong it. */
 void check_written(unsigned session, const struct reference_version *version, int64_t expires_at);
 /* A number for the content of one write; payloads carry it. */

@@ -14,6 +14,9 @@
 
 #define ACKNOWLEDGED_MAX 1024
 #define ROOTS_MAX 1024
+#define NEVER INT64_MIN
+#define FOUNDING_US 3000000 /* hosts look for as long whether their nodes are all founded (mms_greeting.c) */
+#define LOOKED_THROUGH 12 /* MMS_BACKLOG_FEW, less what may be pushed meanwhile */
 
 /* States of a hint (mms_hints.h: two bits of its word). */
 #define HINT_STATE 3u
@@ -31,9 +34,8 @@ struct acknowledged {
 	bool told[HOSTS_MAX];
 	bool may_go;      /* at that moment the last node that had it was emptied, this one: the mailbox alone has it, if still */
 	unsigned emptied;
-	uint32_t emptied_mask; /* nodes that were emptied since */
-	/* All were, and somebody who never knew them founded them anew while mailboxes alone had it: a known limit. What began then
-	 * is not told from a first session. */
+	/* Its holders were emptied, and all nodes were taken for a first installation while mailboxes alone had it: a known limit.
+	 * What began then is not told from a first session. */
 	bool refounded;
 };
 
@@ -41,11 +43,15 @@ static struct acknowledged acknowledged[ACKNOWLEDGED_MAX];
 static unsigned acknowledged_count;
 static int64_t born_at[ROOTS_MAX]; /* when the read began that found nothing */
 static uint32_t root_count;
+static int64_t founded_at[NODES_MAX]; /* since they were emptied last */
 
 void promises_reset(void)
 {
 	acknowledged_count = 0;
 	root_count = 1; /* 0: none */
+	for (unsigned i = 0; i < NODES_MAX; i++) {
+		founded_at[i] = NEVER;
+	}
 }
 
 void promises_stored(unsigned session, const struct reference_version *version)
@@ -137,6 +143,29 @@ static bool host_holds(struct host *host, unsigned session, const struct referen
 			&& must_stay(session, &found, version);
 }
 
+bool promises_in_mailbox(struct host *host, unsigned session, struct reference_version *out)
+{
+	struct reference_version found;
+	struct mms_mailbox_item item;
+	unsigned count = 0;
+	bool any = false;
+
+	if (host->cluster == NULL) {
+		return false;
+	}
+	for (uint64_t at = mms_mailbox_tail(&host->cluster->mailbox); count < LOOKED_THROUGH
+			&& mms_mailbox_peek(&host->cluster->mailbox, at, &item) > 0; at = item.next, count++) {
+		if (is_for(item.key, session) && item.kind == MMS_PARCEL_PUT
+				&& item.pushed_at.us + (int64_t)item.ttl_ms * 1000 > sched_now()
+				&& reference_decode(item.record.ptr, item.record.len, &found)
+				&& (!any || reference_compare(&found, out) > 0)) {
+			*out = found;
+			any = true;
+		}
+	}
+	return any;
+}
+
 bool promises_kept(unsigned session, const struct reference_version *version)
 {
 	struct reference_version found;
@@ -204,12 +233,31 @@ void promises_marker_asked(struct node *node, unsigned host)
 	}
 }
 
-void promises_founded(void)
+/* Are all nodes, to a host that meets them now, a first installation? */
+static bool are_all_founded(void)
 {
-	for (unsigned i = 0; i < acknowledged_count; i++) {
+	bool emptied = false;
+
+	for (unsigned i = 0; i < world.node_count; i++) {
+		if (founded_at[i] < sched_now() - FOUNDING_US) {
+			return false;
+		}
+		emptied = emptied || world.nodes[i].emptied_count > 0;
+	}
+	return emptied;
+}
+
+void promises_marked(const struct node *node, char flag)
+{
+	if (flag == '2') {
+		founded_at[node->index] = sched_now();
+	} else if (flag == '0') {
+		founded_at[node->index] = NEVER;
+	}
+	for (unsigned i = 0; i < acknowledged_count && flag == '2' && are_all_founded(); i++) {
 		struct acknowledged *one = &acknowledged[i];
 
-		if (one->emptied_mask == (1u << world.node_count) - 1 && !one->gone && !is_on_a_node(one)) {
+		if (!one->gone && !one->refounded && !is_on_a_node(one)) {
 			one->refounded = true;
 			trace("the nodes are founded anew, and only mailboxes have s%u's write %u", one->session, i);
 		}
@@ -227,7 +275,9 @@ void promises_lost(int node)
 		} else if (!one->gone && node >= 0) {
 			note_risk(one, (unsigned)node);
 		}
-		one->emptied_mask |= node >= 0 ? 1u << node : 0;
+	}
+	if (node >= 0) {
+		founded_at[node] = NEVER;
 	}
 	tokens_lost();
 }

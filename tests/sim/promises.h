@@ -8,6 +8,8 @@
 #include "node.h"
 #include "reference.h"
 
+struct host;
+
 void promises_reset(void);
 
 /* PHP was told that this version is stored. root: what its content descends from. of_blind: it logs out of a blind session
@@ -25,11 +27,14 @@ void promises_stored(unsigned session, const struct reference_version *version);
 void promises_lost(int node);
 /* A host's replicator looks at this node's marker. */
 void promises_marker_asked(struct node *node, unsigned host);
-/* A host that never knew a node, and finds no marker on it, has made one. */
-void promises_founded(void);
+/* A node's marker was made or changed; flag: its last character ('2': by a host that never knew the node). */
+void promises_marked(const struct node *node, char flag);
 
 /* Is it, or something newer that must stay, on any node, or still to be delivered by a host? */
 bool promises_kept(unsigned session, const struct reference_version *version);
+
+/* The newest put of a session among the first few entries of a host's mailbox that have not lived their life. */
+bool promises_in_mailbox(struct host *host, unsigned session, struct reference_version *out);
 
 /* At the end, when all is settled. */
 void promises_final(void);

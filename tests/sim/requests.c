@@ -9,6 +9,7 @@
 #include "check.h"
 #include "hosts.h"
 #include "mms_read.h"
+#include "mms_refresh.h"
 #include "mms_write.h"
 #include "promises.h"
 #include "tokens.h"
@@ -25,6 +26,10 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 		const struct mms_token_plan *plan, struct mms_answer *answer);
 void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
 		struct mms_answer *answer);
+void __real_mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
+		const struct mms_command *header_only, struct mms_copy *copies);
+void __wrap_mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
+		const struct mms_command *header_only, struct mms_copy *copies);
 enum mms_status __real_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result);
 
@@ -79,6 +84,87 @@ static void check_newest(const struct request *request, const struct mms_answer 
 	}
 }
 
+/* Is there one among the nodes that answered whose copy is not damaged? */
+static bool has_sound_answer(const struct request *request, const struct mms_answer *answer)
+{
+	struct reference_version version;
+	bool sound = false;
+
+	for (unsigned k = 0; k < world.node_count; k++) {
+		struct node *node = &world.nodes[(request->worker->process->host + k) % world.node_count];
+
+		sound = sound || ((answer->answered_mask >> k & 1) != 0
+				&& check_record_on(node, request->session, &version) != NULL);
+	}
+	return sound;
+}
+
+static void fail_older(const struct request *request, const struct reference_version *newer, const char *where)
+{
+	char shown[2][100] = { "nothing", "" };
+
+	reference_format(newer, shown[1]);
+	if (request->found) {
+		reference_format(&request->read, shown[0]);
+	}
+	world_fail("4: request %u: s%u was read as {%s}, and %s {%s}", request->number, request->session, shown[0], where, shown[1]);
+}
+
+static bool is_read_older(const struct request *request, const struct reference_version *version)
+{
+	return !request->found || reference_compare(&request->read, version) < 0;
+}
+
+/* What this host has still to deliver is one more copy, beside some node's answer. */
+static void check_mailbox(const struct request *request, const struct mms_answer *answer)
+{
+	struct host *host = &world.hosts[request->worker->process->host];
+	struct reference_version still;
+
+	if (request->had_mailbox && !answer->enough && is_read_older(request, &request->in_mailbox)
+			&& has_sound_answer(request, answer) && promises_in_mailbox(host, request->session, &still)
+			&& reference_compare(&still, &request->in_mailbox) >= 0) {
+		fail_older(request, &request->in_mailbox, "its host's mailbox has");
+	}
+}
+
+/* A read that has waited for a node in vain knows what came to the others meanwhile. */
+static void check_refreshed(const struct request *request, const struct mms_answer *answer)
+{
+	unsigned host = request->worker->process->host;
+	int64_t at = (request->refreshed_at != 0 ? request->refreshed_at : sched_now()) - MMS_REFRESH_AGE_US;
+	uint64_t mask = request->refreshed_at != 0 ? request->refreshed_mask : answer->answered_mask;
+	bool failure = request->refreshed_at != 0 ? request->saw_failure
+			: answer->answered_mask != (UINT64_C(1) << world.node_count) - 1;
+
+	for (unsigned k = 0; k < world.node_count && failure && !answer->enough && at > request->read_began_at; k++) {
+		unsigned i = (host + k) % world.node_count;
+		struct reference_version stood;
+
+		if ((mask & answer->answered_mask) >> k & 1 && request->sight.life[i] == world.nodes[i].life
+				&& request->sight.emptied[i] == world.nodes[i].emptied_count
+				&& check_stood(&world.nodes[i], request->session, at, &stood) && is_read_older(request, &stood)) {
+			fail_older(request, &stood, "a node that answered has had for some time");
+		}
+	}
+}
+
+void __wrap_mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
+		const struct mms_command *header_only, struct mms_copy *copies)
+{
+	struct request *request = current();
+
+	request->refreshed_at = sched_now();
+	request->refreshed_mask = 0;
+	for (unsigned i = 0; i < world.node_count; i++) {
+		request->saw_failure = request->saw_failure || copies[i].verdict == MMS_VERDICT_FAILED;
+	}
+	__real_mms_refresh_answers(fanout, question, header_only, copies);
+	for (unsigned i = 0; i < world.node_count; i++) {
+		request->refreshed_mask |= fanout->slots[i].state == MMS_FANOUT_ANSWERED ? UINT64_C(1) << i : 0;
+	}
+}
+
 void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
 		struct mms_answer *answer)
 {
@@ -93,6 +179,11 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 
 	check_sight(request->session, &request->sight);
 	request->root = promises_new_root();
+	request->had_mailbox = promises_in_mailbox(&world.hosts[request->worker->process->host], request->session,
+			&request->in_mailbox);
+	request->read_began_at = began_us;
+	request->refreshed_at = 0;
+	request->saw_failure = false;
 	__real_mms_read_for_visitor(client, key, deadline, plan, answer);
 	check_budget(request, deadline, began_us, held_us, "a read");
 	request->has_read = answer->found != MMS_FOUND_UNREADABLE;
@@ -109,6 +200,8 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 	}
 	if (request->has_read) {
 		check_newest(request, answer);
+		check_mailbox(request, answer);
+		check_refreshed(request, answer);
 		request->was_shown = request->found;
 		request->shown = request->read;
 		tokens_read(request, answer);

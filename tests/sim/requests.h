@@ -37,6 +37,10 @@ struct request {
 	bool was_shown, has_told, token_sent;
 	struct reference_version shown, told;
 	struct sight sight;
+	struct reference_version in_mailbox; /* of its host, when the read began */
+	bool had_mailbox, saw_failure;       /* saw_failure: a node had failed when answers were refreshed */
+	int64_t read_began_at, refreshed_at; /* 0 = they were not */
+	uint64_t refreshed_mask;             /* nodes whose answers then count */
 };
 
 void requests_reset(void);

@@ -89,6 +89,23 @@ static void what_a_killed_node_had_taken_is_read_from_the_mailbox(void **state)
 	done(host);
 }
 
+/* Its header is as new as the mailbox, so it is chosen first. */
+static void what_a_node_has_and_does_not_give_is_read_from_the_mailbox(void **state)
+{
+	struct sample newer, damaged;
+	struct host *host;
+
+	(void) state;
+	host = host_with_backlog(&newer);
+	damaged = newer;
+	damaged.bytes[damaged.len - 1] ^= 1;
+	node_put(2, "s", &damaged);
+	read_id(host, "s");
+	assert_true(payload_is("newer"));
+	assert_int_equal(host_metric(host, MMS_METRIC_backlog_reads), 1);
+	done(host);
+}
+
 static void a_logout_in_the_mailbox_is_one(void **state)
 {
 	struct sample newer, logout;
@@ -312,6 +329,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_an_emptied_node_had_taken_is_read_from_the_mailbox),
 		cmocka_unit_test(what_a_killed_node_had_taken_is_read_from_the_mailbox),
+		cmocka_unit_test(what_a_node_has_and_does_not_give_is_read_from_the_mailbox),
 		cmocka_unit_test(a_logout_in_the_mailbox_is_one),
 		cmocka_unit_test(a_node_with_something_newer_wins),
 		cmocka_unit_test(without_any_answer_it_proves_nothing),

@@ -153,6 +153,29 @@ static void a_tombstone_comes_from_the_hint_itself(void **state)
 	end();
 }
 
+/* The node that acknowledged it was emptied since, and has been filled from one that did not have it yet. */
+static void a_tombstone_is_delivered_to_whoever_lacks_it(void **state)
+{
+	struct sample record, tombstone;
+
+	(void) state;
+	begin(3);
+	sample_aged(&record, "s", 5000, "logged in");
+	sample_tombstone(&tombstone, "s", 0);
+	node_put(0, "s", &record);
+	node_put(1, "s", &record);
+	node_put(2, "s", &tombstone);
+	hint(1, "s", &tombstone);
+	deliver();
+	assert_true(node_holds(1, "s", &tombstone));
+	assert_int_equal(hints(0), 1);
+	assert_int_equal(hints(1) + hints(2), 0);
+	deliver();
+	assert_true(node_holds(0, "s", &tombstone));
+	assert_int_equal(hints(0) + hints(1) + hints(2), 0);
+	end();
+}
+
 static void what_nobody_has_is_forgotten(void **state)
 {
 	struct sample sample;
@@ -453,6 +476,7 @@ int main(void)
 		cmocka_unit_test(the_newest_copy_is_delivered_even_if_it_is_newer_than_the_hint),
 		cmocka_unit_test(what_the_node_has_by_now_is_settled),
 		cmocka_unit_test(a_tombstone_comes_from_the_hint_itself),
+		cmocka_unit_test(a_tombstone_is_delivered_to_whoever_lacks_it),
 		cmocka_unit_test(what_nobody_has_is_forgotten),
 		cmocka_unit_test(what_may_still_be_on_its_way_to_a_node_that_is_back_is_kept),
 		cmocka_unit_test(what_the_mailbox_may_still_bring_is_kept),

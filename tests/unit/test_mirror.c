@@ -260,6 +260,30 @@ static void what_became_a_hint_stays_while_no_holder_can_be_reached(void **state
 	end();
 }
 
+/* One entry is on the node that is away, another nowhere: no node has both, and still the first has a holder. */
+static void what_became_a_hint_stays_beside_one_that_nobody_has(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	host_open_breaker(desk->host, 0, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 0));
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	sample_aged(&sample, "failed", 0, "data");
+	push(&sample, "failed", 0);
+	desk_await(desk, run() && hints(0) == 1 && hints(1) == 2);
+	for (int round = 0; round < 50; round++) {
+		assert_true(run());
+		desk_turn(desk);
+		assert_false(is_empty());
+	}
+	end();
+}
+
 static void a_newer_record_on_the_node_counts_as_acknowledged(void **state)
 {
 	struct sample older, newer;
@@ -495,6 +519,7 @@ int main(void)
 		cmocka_unit_test(what_an_open_node_misses_is_a_hint_once_its_marker_stands),
 		cmocka_unit_test(what_became_a_hint_stays_until_its_holder_is_seen_to_be_the_same),
 		cmocka_unit_test(what_became_a_hint_stays_while_no_holder_can_be_reached),
+		cmocka_unit_test(what_became_a_hint_stays_beside_one_that_nobody_has),
 		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
 		cmocka_unit_test(a_foreign_key_is_settled_and_counted),
 		cmocka_unit_test(a_full_server_gets_a_hint_and_its_write_side_opens),
