@@ -143,7 +143,8 @@ static bool host_holds(struct host *host, unsigned session, const struct referen
 			&& must_stay(session, &found, version);
 }
 
-bool promises_in_mailbox(struct host *host, unsigned session, struct reference_version *out)
+bool promises_in_mailbox(struct host *host, unsigned session, const struct reference_version *wanted,
+		struct reference_version *out)
 {
 	struct reference_version found;
 	struct mms_mailbox_item item;
@@ -158,6 +159,7 @@ bool promises_in_mailbox(struct host *host, unsigned session, struct reference_v
 		if (is_for(item.key, session) && item.kind == MMS_PARCEL_PUT
 				&& item.pushed_at.us + (int64_t)item.ttl_ms * 1000 > sched_now()
 				&& reference_decode(item.record.ptr, item.record.len, &found)
+				&& (wanted == NULL || reference_compare(&found, wanted) == 0)
 				&& (!any || reference_compare(&found, out) > 0)) {
 			*out = found;
 			any = true;

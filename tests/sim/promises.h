@@ -33,8 +33,10 @@ void promises_marked(const struct node *node, char flag);
 /* Is it, or something newer that must stay, on any node, or still to be delivered by a host? */
 bool promises_kept(unsigned session, const struct reference_version *version);
 
-/* The newest put of a session among the first few entries of a host's mailbox that have not lived their life. */
-bool promises_in_mailbox(struct host *host, unsigned session, struct reference_version *out);
+/* The newest put of a session, or that of the version wanted, among the first few entries of a host's mailbox that have not
+ * lived their life. wanted: NULL = any. */
+bool promises_in_mailbox(struct host *host, unsigned session, const struct reference_version *wanted,
+		struct reference_version *out);
 
 /* At the end, when all is settled. */
 void promises_final(void);

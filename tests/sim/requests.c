@@ -122,8 +122,8 @@ static void check_mailbox(const struct request *request, const struct mms_answer
 	struct reference_version still;
 
 	if (request->had_mailbox && !answer->enough && is_read_older(request, &request->in_mailbox)
-			&& has_sound_answer(request, answer) && promises_in_mailbox(host, request->session, &still)
-			&& reference_compare(&still, &request->in_mailbox) >= 0) {
+			&& has_sound_answer(request, answer) && promises_in_mailbox(host, request->session, &request->in_mailbox,
+				&still)) {
 		fail_older(request, &request->in_mailbox, "its host's mailbox has");
 	}
 }
@@ -179,7 +179,7 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 
 	check_sight(request->session, &request->sight);
 	request->root = promises_new_root();
-	request->had_mailbox = promises_in_mailbox(&world.hosts[request->worker->process->host], request->session,
+	request->had_mailbox = promises_in_mailbox(&world.hosts[request->worker->process->host], request->session, NULL,
 			&request->in_mailbox);
 	request->read_began_at = began_us;
 	request->refreshed_at = 0;

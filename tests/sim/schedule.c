@@ -30,15 +30,16 @@ static const struct profile profiles[] = {
 	{ "clocks", FAULT_CLOCK | FAULT_CUT, 1 },
 	{ "errors", FAULT_FULL | FAULT_FORGET | FAULT_RESET, 1 },
 	{ "damage", FAULT_DAMAGE | FAULT_RESET, 1 },
+	{ "rot", FAULT_DAMAGE | FAULT_RESTORE | FAULT_RESET, 1 },
 	{ "life", FAULT_LIFE | FAULT_STOP, 0 },
 	{ "empty", FAULT_EMPTY, 1 },
-	{ "flush", FAULT_FLUSH, 0 },
+	{ "flush", FAULT_FLUSH, 1 },
 	{ "empty-cut", FAULT_EMPTY | FAULT_CUT, 1 },
 	{ "restore", FAULT_RESTORE | FAULT_CUT, 1 },
-	{ "php", FAULT_PHP | FAULT_CUT, 0 },
+	{ "php", FAULT_PHP | FAULT_CUT, 1 },
 	{ "chaos", FAULT_CUT | FAULT_RESET | FAULT_SLOW | FAULT_STOP | FAULT_KILL | FAULT_FULL | FAULT_FORGET | FAULT_WORKER
 			| FAULT_FREEZE | FAULT_CLOCK, 2 },
-	{ "all", 0x3fff, 0 },
+	{ "all", 0x3fff, 1 },
 };
 #define PROFILES (sizeof profiles / sizeof profiles[0])
 
