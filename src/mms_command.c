@@ -205,9 +205,9 @@ void mms_command_lease(struct mms_command *command, struct mms_slice key, struct
 	begin(command, "SET", 6);
 	argument(command, key);
 	argument(command, value);
-	word(command, "NX");
 	word(command, "PX");
 	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+	word(command, "NX");
 	mms_command_get(command, key);
 }
 

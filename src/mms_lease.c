@@ -39,8 +39,10 @@ static struct taking *begin(struct mms_client *client, struct mms_lease *lease, 
 static enum mms_status make_value(struct mms_client *client, struct mms_lease *lease);
 static enum attempt attempt(struct taking *taking, struct mms_mono deadline);
 static int next_home(const struct taking *taking, uint64_t tried_mask);
+static enum attempt take_on(struct taking *taking, unsigned node);
 static bool ask(struct taking *taking, unsigned node);
-static enum attempt judge(struct taking *taking, unsigned node, struct mms_boot asked_at);
+static bool is_ours(const struct taking *taking, unsigned node);
+static enum attempt judge(struct taking *taking, unsigned node);
 static void release_on(struct taking *taking, unsigned node);
 static void sleep_us(int64_t us);
 
@@ -177,12 +179,8 @@ static enum attempt attempt(struct taking *taking, struct mms_mono deadline)
 	}
 	mms_meeting_run(&taking->fanout, usable_mask); /* their ids decide who is home; asks only strangers */
 	while (result == NO_NODE && (node = next_home(taking, tried_mask)) >= 0) {
-		struct mms_boot asked_at = mms_clock_boot();
-
 		tried_mask |= UINT64_C(1) << node;
-		if (ask(taking, (unsigned)node)) {
-			result = judge(taking, (unsigned)node, asked_at);
-		}
+		result = take_on(taking, (unsigned)node);
 	}
 	mms_fanout_end(&taking->fanout);
 	return result;
@@ -206,19 +204,16 @@ static uint64_t hash_bytes(struct mms_slice bytes)
 	return hash;
 }
 
-/* Rendezvous hashing (Thaler and Ravishankar, 1998): the node whose id goes highest with this key. One that another host does not
- * use comes after all others: that host looks elsewhere. -1 = nobody is left. */
+/* Rendezvous hashing (Thaler and Ravishankar, 1998): the node whose id goes highest with this key. -1 = nobody is left. What other
+ * hosts' behind markers say is left aside: they also stand for what a healthy node has not been given yet, and come and go. */
 static int next_home(const struct taking *taking, uint64_t tried_mask)
 {
 	struct mms_client *client = taking->client;
 	uint64_t key_hash = hash_bytes(taking->key), best = 0;
-	bool best_avoided = false;
 	int home = -1;
 
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		const struct mms_node_sh *node = &client->cluster->nodes[i];
-		uint64_t id = atomic_load(&node->node_id), score;
-		bool avoided = atomic_load_explicit(&node->avoided, memory_order_relaxed) != 0;
+		uint64_t id = atomic_load(&client->cluster->nodes[i].node_id), score;
 
 		if ((tried_mask >> i & 1) != 0 || !mms_client_can_write(client, i)) {
 			continue;
@@ -227,34 +222,87 @@ static int next_home(const struct taking *taking, uint64_t tried_mask)
 			id = hash_bytes(mms_slice_of(client->settings.nodes[i].address));
 		}
 		score = mix(key_hash ^ mix(id));
-		if (home < 0 || (best_avoided && !avoided) || (best_avoided == avoided && score > best)) {
+		if (home < 0 || score > best) {
 			home = (int)i;
 			best = score;
-			best_avoided = avoided;
 		}
 	}
 	return home;
 }
 
-/* True when it has answered. */
+static uint32_t ttl_ms(const struct taking *taking)
+{
+	uint32_t wanted = taking->client->settings.lock_ttl_ms;
+
+	return wanted > 0 ? wanted : MMS_LEASE_TTL_MS;
+}
+
+/* From a node that says so: it is ours from when it was asked. */
+static enum attempt took(struct taking *taking, unsigned node, struct mms_boot asked_at)
+{
+	struct mms_lease *lease = taking->lease;
+
+	lease->had = true;
+	lease->taken = true;
+	lease->node = node;
+	lease->until.ms = asked_at.ms + ttl_ms(taking);
+	lease->doubt_mask &= ~(UINT64_C(1) << node);
+	return TAKEN;
+}
+
+/* What is ours there already is about to end (our lease has run out by our clock), or nobody knows since when it stands (the node
+ * was silent): it is prolonged, if it still is ours by then. */
+static enum attempt take_on(struct taking *taking, unsigned node)
+{
+	struct mms_slice value = { taking->lease->value, taking->lease->value_len };
+
+	for (unsigned turn = 0; turn < 2; turn++) {
+		struct mms_boot asked_at = mms_clock_boot();
+
+		mms_command_init(&taking->command);
+		mms_command_lease(&taking->command, taking->key, value, ttl_ms(taking));
+		if (!ask(taking, node)) {
+			return NO_NODE;
+		}
+		if (!is_ours(taking, node)) {
+			enum attempt result = judge(taking, node);
+
+			return result == TAKEN ? took(taking, node, asked_at) : result;
+		}
+		asked_at = mms_clock_boot();
+		mms_command_init(&taking->command);
+		mms_command_replace_if(&taking->command, taking->key, value, value, ttl_ms(taking));
+		if (!ask(taking, node)) {
+			return NO_NODE;
+		}
+		if (mms_reply_integer(taking->fanout.slots[node].replies[0]) == 1) {
+			return took(taking, node, asked_at);
+		}
+	}
+	return BUSY;
+}
+
+/* Sends the command; true when it was answered. */
 static bool ask(struct taking *taking, unsigned node)
 {
 	const struct mms_fanout_slot *slot = &taking->fanout.slots[node];
-	const struct mms_settings *settings = &taking->client->settings;
-	struct mms_lease *lease = taking->lease;
-	struct mms_boot asked_at = mms_clock_boot();
 
-	mms_command_init(&taking->command);
-	mms_command_lease(&taking->command, taking->key, (struct mms_slice){ lease->value, lease->value_len },
-			settings->lock_ttl_ms > 0 ? settings->lock_ttl_ms : MMS_LEASE_TTL_MS);
-	if (mms_fanout_ask(&taking->fanout, node, &taking->command, (int64_t)settings->read_timeout_ms * 1000)) {
+	if (mms_fanout_ask(&taking->fanout, node, &taking->command, (int64_t)taking->client->settings.read_timeout_ms * 1000)) {
 		mms_fanout_wait(&taking->fanout, UINT64_C(1) << node);
 	}
 	if (slot->state != MMS_FANOUT_ANSWERED && slot->status != MMS_ERR_CONNECT) {
-		lease->doubt_since = lease->doubt_mask == 0 ? asked_at : lease->doubt_since;
-		lease->doubt_mask |= UINT64_C(1) << node;
+		taking->lease->doubt_mask |= UINT64_C(1) << node;
 	}
 	return slot->state == MMS_FANOUT_ANSWERED;
+}
+
+static bool is_ours(const struct taking *taking, unsigned node)
+{
+	const struct mms_fanout_slot *slot = &taking->fanout.slots[node];
+	struct mms_slice value = mms_reply_text(slot->replies[1]);
+
+	return mms_reply_type(slot->replies[0]) == MMS_REPLY_NIL && mms_reply_type(slot->replies[1]) == MMS_REPLY_STRING
+			&& value.len == taking->lease->value_len && memcmp(value.ptr, taking->lease->value, value.len) == 0;
 }
 
 /* "<token> <host id>" */
@@ -267,15 +315,10 @@ static void note_holder(struct taking *taking, struct mms_slice value)
 	}
 }
 
-static enum attempt judge(struct taking *taking, unsigned node, struct mms_boot asked_at)
+static enum attempt judge(struct taking *taking, unsigned node)
 {
 	const struct mms_fanout_slot *slot = &taking->fanout.slots[node];
-	const struct mms_settings *settings = &taking->client->settings;
-	struct mms_lease *lease = taking->lease;
 	enum mms_reply_type set = mms_reply_type(slot->replies[0]), got = mms_reply_type(slot->replies[1]);
-	struct mms_slice value = mms_reply_text(slot->replies[1]);
-	bool ours = set == MMS_REPLY_NIL && got == MMS_REPLY_STRING && value.len == lease->value_len
-			&& memcmp(value.ptr, lease->value, value.len) == 0;
 
 	if (set == MMS_REPLY_ERROR) {
 		struct mms_error text;
@@ -285,20 +328,13 @@ static enum attempt judge(struct taking *taking, unsigned node, struct mms_boot 
 		mms_fanout_blame(&taking->fanout, node, &text);
 		return NO_NODE;
 	}
-	if (set != MMS_REPLY_STATUS && !ours) {
-		if (got == MMS_REPLY_STRING) {
-			note_holder(taking, value);
-		}
-		return got == MMS_REPLY_ERROR ? NO_NODE : BUSY; /* an error: no string stands there, so it is not ours to wait for */
+	if (set == MMS_REPLY_STATUS) {
+		return TAKEN;
 	}
-	/* One that a silent node took may have stood there since it was first asked. */
-	lease->until.ms = (ours && lease->doubt_mask != 0 ? lease->doubt_since.ms : asked_at.ms)
-			+ (settings->lock_ttl_ms > 0 ? settings->lock_ttl_ms : MMS_LEASE_TTL_MS);
-	lease->had = true;
-	lease->taken = true;
-	lease->node = node;
-	lease->doubt_mask &= ~(UINT64_C(1) << node);
-	return TAKEN;
+	if (got == MMS_REPLY_STRING) {
+		note_holder(taking, mms_reply_text(slot->replies[1]));
+	}
+	return got == MMS_REPLY_ERROR ? NO_NODE : BUSY; /* an error: no string stands there, so it is not ours to wait for */
 }
 
 static void release_on(struct taking *taking, unsigned node)

@@ -31,7 +31,6 @@ struct mms_lease {
 	struct mms_boot until;           /* by this host's clock, which goes on while a machine sleeps; counted from before it was
 	                                  * sent: never later than on the node */
 	uint64_t doubt_mask;             /* nodes that may have taken it too: they were asked, and silent */
-	struct mms_boot doubt_since;     /* when the first of them was asked */
 	uint32_t value_len;
 	char value[MMS_LEASE_VALUE_MAX]; /* random token and, for people, host id: the same on all nodes that are tried */
 };
