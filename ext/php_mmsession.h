@@ -89,7 +89,8 @@ void php_mmsession_log_events(struct mms_client *client);
 /* Milliseconds of CPU that the replicator's thread may use beside a request of this process; 0 = any. */
 uint32_t php_mmsession_cpu_allowance_ms(void);
 
-/* Milliseconds that a session lock lasts if nobody gives it back: mmsession.lock_ttl_ms, or max_execution_time as it is now. */
+/* Milliseconds that a session lock lasts if nobody gives it back: mmsession.lock_ttl_ms, or max_execution_time as it is
+ * now. */
 uint32_t php_mmsession_lock_ttl_ms(void);
 
 /* Session tokens (token.c). None of them does anything unless the store is read by tokens. */

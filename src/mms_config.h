@@ -111,8 +111,8 @@ bool mms_config_same_cluster(const struct mms_settings *a, const struct mms_sett
 /* 64 bits over all that makes a cluster another cluster: nodes in order, prefix, user, password file, host id. Never 0. */
 uint64_t mms_config_fingerprint(const struct mms_settings *settings);
 
-/* Does a read ask one node alone, and the others only if that has nothing? With read = local, but never behind a lock: who held it
- * last may have written on any host, and its mirror may not be here yet. */
+/* Does a read ask one node alone, and the others only if that has nothing? With read = local, but never behind a lock:
+ * who held it last may have written on any host, and its mirror may not be here yet. */
 bool mms_config_reads_one(const struct mms_settings *settings);
 
 /* More than half of the nodes. */

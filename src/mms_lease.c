@@ -1,6 +1,6 @@
-/* The session lock. The difficulty is not to hold up anybody: a node that fails is passed over within the same attempt, one that
- * was silent may have taken the lock all the same and is told so later, and who waits asks again after pauses that grow. A
- * release is sent and not waited for; the connection drops its answer (mms_conn_send_unheard()). */
+/* The session lock. The difficulty is not to hold up anybody: a node that fails is passed over within the same attempt,
+ * one that was silent may have taken the lock all the same and is told so later, and who waits asks again after pauses
+ * that grow. A release is sent and not waited for; the connection drops its answer (mms_conn_send_unheard()). */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* ppoll */
 #endif
@@ -91,8 +91,8 @@ enum mms_status mms_lease_take(struct mms_client *client, struct mms_lease *leas
 	if (result == BUSY) {
 		bool known = taking->holder[0] != '\0';
 
-		mms_error_set(error, "session lock: another request of this session%s%s%s has held it for %u ms (mmsession.lock_wait_ms): "
-				"let requests end their sessions early by session_write_close(), or wait longer", known ? " (on host " : "",
+		mms_error_set(error, "session lock: another request of this session%s%s%s has held it for %u ms "
+				"(mmsession.lock_wait_ms): let requests end their sessions early by session_write_close(), or wait longer", known ? " (on host " : "",
 				taking->holder, known ? ")" : "", wait_ms);
 		return MMS_ERR_TIMEOUT;
 	}
@@ -204,8 +204,9 @@ static uint64_t hash_bytes(struct mms_slice bytes)
 	return hash;
 }
 
-/* Rendezvous hashing (Thaler and Ravishankar, 1998): the node whose id goes highest with this key. -1 = nobody is left. What other
- * hosts' behind markers say is left aside: they also stand for what a healthy node has not been given yet, and come and go. */
+/* Rendezvous hashing (Thaler and Ravishankar, 1998): the node whose id goes highest with this key. -1 = nobody is left.
+ * What other hosts' behind markers say is left aside: they also stand for what a healthy node has not been given yet,
+ * and come and go. */
 static int next_home(const struct taking *taking, uint64_t tried_mask)
 {
 	struct mms_client *client = taking->client;
@@ -250,8 +251,8 @@ static enum attempt took(struct taking *taking, unsigned node, struct mms_boot a
 	return TAKEN;
 }
 
-/* What is ours there already is about to end (our lease has run out by our clock), or nobody knows since when it stands (the node
- * was silent): it is prolonged, if it still is ours by then. */
+/* What is ours there already is about to end (our lease has run out by our clock), or nobody knows since when it stands
+ * (the node was silent): it is prolonged, if it still is ours by then. */
 static enum attempt take_on(struct taking *taking, unsigned node)
 {
 	struct mms_slice value = { taking->lease->value, taking->lease->value_len };

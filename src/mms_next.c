@@ -1,7 +1,9 @@
-/* What makes the next version. The difficulty is blind: a write that builds on what proves nothing must not win over a real one. */
+/* What makes the next version. The difficulty is blind: a write that builds on what proves nothing must not win over a
+ * real one. */
 #include "mms_next.h"
 
-struct mms_version mms_next_version(struct mms_client *client, const struct mms_answer *answer, uint64_t above, bool tombstone)
+struct mms_version mms_next_version(struct mms_client *client, const struct mms_answer *answer, uint64_t above,
+		bool tombstone)
 {
 	bool has_base = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
 	uint64_t base = has_base ? answer->header.version.hlc : 0;

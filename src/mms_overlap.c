@@ -1,7 +1,7 @@
-/* A lock is a lease, and a lease runs out while its holder is stopped, or takes longer than it asked for. The holder knows by his
- * own clock. What he does then hangs on the order: the version is stamped first, then the lock is taken again, then the nodes are
- * read. So whatever is written behind his back after that read is newer than his own write by the merge order, as far as the
- * hosts' clocks agree, and stays. */
+/* A lock is a lease, and a lease runs out while its holder is stopped, or takes longer than it asked for. The holder
+ * knows by his own clock. What he does then hangs on the order: the version is stamped first, then the lock is taken
+ * again, then the nodes are read. So whatever is written behind his back after that read is newer than his own write by
+ * the merge order, as far as the hosts' clocks agree, and stays. */
 #include "mms_overlap.h"
 
 #include "mms_read.h"
@@ -88,8 +88,8 @@ static enum mms_status refuse(struct mms_client *client, struct mms_lease *lease
 		mms_client_count(client, MMS_METRIC_lock_overlaps);
 	}
 	lease->lost = true;
-	mms_error_set(error, "session lock: it ran out, or was lost with its node, while this request ran, and %s: the newer data "
-			"stay. Give mmsession.lock_ttl_ms more than the longest request takes, or end its session early by "
+	mms_error_set(error, "session lock: it ran out, or was lost with its node, while this request ran, and %s: the newer "
+			"data stay. Give mmsession.lock_ttl_ms more than the longest request takes, or end its session early by "
 			"session_write_close()", what);
 	return MMS_ERR_GUARD;
 }

@@ -1,5 +1,5 @@
-/* What other requests' writes mean to a write: counted, and with the session lock on, noticed when the lock ran out or did not keep
- * them away. */
+/* What other requests' writes mean to a write: counted, and with the session lock on, noticed when the lock ran out or
+ * did not keep them away. */
 #ifndef MMS_OVERLAP_H
 #define MMS_OVERLAP_H
 
@@ -8,11 +8,11 @@
 #include "mms_lease.h"
 #include "mms_write.h"
 
-/* Before a write of the session that was read as answer: is it not to be made? Without a round trip while the lock is good, and
- * where none was taken. Otherwise the lock is taken again, if it is free, and the newest copy is read again. Call it when the
- * write's version has been stamped: whoever writes after this gets a higher one. True: *status is MMS_OK after a logout (the data is
- * dropped, as without a lock), MMS_ERR_GUARD when another request has written since or has the lock, MMS_ERR_NO_NODE when no node
- * could be asked. */
+/* Before a write of the session that was read as answer: is it not to be made? Without a round trip while the lock is
+ * good, and where none was taken. Otherwise the lock is taken again, if it is free, and the newest copy is read again.
+ * Call it when the write's version has been stamped: whoever writes after this gets a higher one. True: *status is
+ * MMS_OK after a logout (the data is dropped, as without a lock), MMS_ERR_GUARD when another request has written since
+ * or has the lock, MMS_ERR_NO_NODE when no node could be asked. */
 bool mms_overlap_stops(struct mms_client *client, struct mms_slice key, struct mms_lease *lease, struct mms_answer *answer,
 		struct mms_mono deadline, enum mms_status *status, struct mms_error *error);
 

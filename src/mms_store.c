@@ -298,8 +298,8 @@ static bool fill(struct mms_store *store, struct answer_for *target, struct mms_
 	return true;
 }
 
-/* The lock comes first, in a round trip of its own: what is read beside it may be older than what its last holder wrote. False
- * when another request kept it; without a node to ask, the read goes on without. */
+/* The lock comes first, in a round trip of its own: what is read beside it may be older than what its last holder wrote.
+ * False when another request kept it; without a node to ask, the read goes on without. */
 static bool lock(struct mms_store *store, struct answer_for *target)
 {
 	struct mms_client *client = store->client;
@@ -317,8 +317,8 @@ static bool lock(struct mms_store *store, struct answer_for *target)
 	return true;
 }
 
-/* Is there an answer that was fetched for this id? With a lock to be taken it must have come after that; nobody else can have
- * written under an id that was made here a moment ago, unless somebody else has its lock. */
+/* Is there an answer that was fetched for this id? With a lock to be taken it must have come after that; nobody else can
+ * have written under an id that was made here a moment ago, unless somebody else has its lock. */
 static bool use_ahead(struct mms_store *store, struct mms_slice id)
 {
 	struct answer_for *ahead = &store->ahead;
@@ -459,8 +459,8 @@ static void tell_visitor(struct mms_store *store, struct mms_write_order *order,
 	mms_visit_wrote(store->visit, version, result->met_newer ? &result->newer.version : NULL);
 }
 
-/* With on_no_quorum = degrade, too few acknowledgements are better than none. What failed may be in the mailbox, or on a node
- * that did not say so: what is stored is known again when a write above it has been acknowledged. */
+/* With on_no_quorum = degrade, too few acknowledgements are better than none. What failed may be in the mailbox, or on a
+ * node that did not say so: what is stored is known again when a write above it has been acknowledged. */
 static enum mms_status put(struct mms_store *store, const struct mms_write_order *order, struct mms_mono deadline,
 		struct mms_write_result *result)
 {
@@ -492,7 +492,8 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 	enum mms_status status;
 
 	header.version = version_for_visitor(store, &order.everywhere);
-	if (mms_overlap_stops(client, key, &store->current.lease, &store->current.answer, deadline_from_now(store), &status, error)) {
+	if (mms_overlap_stops(client, key, &store->current.lease, &store->current.answer, deadline_from_now(store), &status,
+			error)) {
 		return status;
 	}
 	order.watched = answer->watched;

@@ -93,7 +93,8 @@ int main(int count, char **arguments)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (parse(count, arguments, &options) != 0) {
-		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--locks] [--trace] [--keep-going]\n");
+		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--locks] [--trace] "
+				"[--keep-going]\n");
 		return 2;
 	}
 	if (options.directed != NULL) {

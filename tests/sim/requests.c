@@ -27,13 +27,14 @@ void __wrap_mms_read_record(struct mms_client *client, struct mms_slice key, str
 enum mms_status __real_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result);
 
-enum mms_status __real_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key, uint32_t wait_ms,
-		struct mms_error *error);
-enum mms_status __wrap_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key, uint32_t wait_ms,
-		struct mms_error *error);
+enum mms_status __real_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key,
+		uint32_t wait_ms, struct mms_error *error);
+enum mms_status __wrap_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key,
+		uint32_t wait_ms, struct mms_error *error);
 void __real_mms_lease_release(struct mms_client *client, struct mms_lease *lease, struct mms_slice key);
 void __wrap_mms_lease_release(struct mms_client *client, struct mms_lease *lease, struct mms_slice key);
-static void check_exclusion(const struct request *request, const struct mms_write_order *order, const struct mms_write_result *result);
+static void check_exclusion(const struct request *request, const struct mms_write_order *order,
+		const struct mms_write_result *result);
 
 void requests_reset(void)
 {
@@ -175,15 +176,16 @@ static void check_alone(struct request *request, unsigned session)
 			const struct worker *worker = &world.hosts[i].workers[k];
 			const struct request *other = worker->process != NULL && worker->process->alive ? worker->request : NULL;
 
-			if (world.calm && other != NULL && other != request && other->session == session && other->locked_until > sched_now()) {
+			if (world.calm && other != NULL && other != request && other->session == session
+					&& other->locked_until > sched_now()) {
 				world_fail("lock: requests %u and %u both have the lock of s%u", other->number, request->number, session);
 			}
 		}
 	}
 }
 
-enum mms_status __wrap_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key, uint32_t wait_ms,
-		struct mms_error *error)
+enum mms_status __wrap_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key,
+		uint32_t wait_ms, struct mms_error *error)
 {
 	struct request *request = current();
 	int64_t held_us = sched_self()->held_us, began_us = sched_now();
@@ -213,11 +215,13 @@ void __wrap_mms_lease_release(struct mms_client *client, struct mms_lease *lease
 
 	request->locked_until = 0;
 	__real_mms_lease_release(client, lease, key);
-	check_budget(request, (struct mms_mono){ began_us + 20000 * client->settings.node_count }, began_us, held_us, "giving back a lock");
+	check_budget(request, (struct mms_mono){ began_us + 20000 * client->settings.node_count }, began_us, held_us,
+			"giving back a lock");
 }
 
 /* With the lock, no write of a schedule without faults meets one that its request has not read. */
-static void check_exclusion(const struct request *request, const struct mms_write_order *order, const struct mms_write_result *result)
+static void check_exclusion(const struct request *request, const struct mms_write_order *order,
+		const struct mms_write_result *result)
 {
 	if (world.lock != 0 && world.calm && order->kind == MMS_PARCEL_PUT && !request->stamped.tombstone
 			&& (result->over_unread || (result->met_newer && !result->newer.version.tombstone))) {

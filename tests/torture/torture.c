@@ -1,7 +1,7 @@
-/* Every call of the C library, also of hiredis and libevent (linked statically), fails once, in each of its ways, in scripts of
- * what PHP does with a session, against three real nodes. No crash, no hang, no leak, and what was acknowledged is there:
- * on a node at once, with the others noted as lacking it (script "session", and "locked" with a session lock), on all nodes in
- * the end (script "process").
+/* Every call of the C library, also of hiredis and libevent (linked statically), fails once, in each of its ways, in
+ * scripts of what PHP does with a session, against three real nodes. No crash, no hang, no leak, and what was acknowledged
+ * is there: on a node at once, with the others noted as lacking it (script "session", and "locked" with a session lock),
+ * on all nodes in the end (script "process").
  *
  * MMS_TORTURE_STEP=k takes each k-th call only; MMS_TORTURE_ONLY="script n way" repeats one case. */
 #include "../unit/store.h"
@@ -163,8 +163,8 @@ static void session_act(struct scene *now)
 	}
 }
 
-/* The same with the session lock on, which one of the visitors always loses before he writes. What a failure left locked is not
- * waited for long. */
+/* The same with the session lock on, which one of the visitors always loses before he writes. What a failure left locked
+ * is not waited for long. */
 static void locked_act(struct scene *now)
 {
 	struct mms_settings settings = now->settings;

@@ -79,8 +79,8 @@ static void without_a_quorum_it_fails_or_degrades(void **state)
 
 static void a_switch_is_what_people_write_for_it(void **state)
 {
-	static const struct { const char *text; uint64_t value; } right[] = { { "1", 1 }, { "0", 0 }, { "", 0 }, { "on", 1 }, { "Off", 0 },
-		{ "YES", 1 }, { "no", 0 }, { "True", 1 }, { "false", 0 } };
+	static const struct { const char *text; uint64_t value; } right[] = { { "1", 1 }, { "0", 0 }, { "", 0 }, { "on", 1 },
+		{ "Off", 0 }, { "YES", 1 }, { "no", 0 }, { "True", 1 }, { "false", 0 } };
 	static const char *const wrong[] = { "2", "-1", "01", " 1", "maybe", "o", "onn" };
 	struct mms_error error;
 	uint64_t value;

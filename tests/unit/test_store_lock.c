@@ -1,5 +1,5 @@
-/* The session lock as requests see it: taken before the read, given back at the end, and what becomes of a write whose lock ran
- * out. */
+/* The session lock as requests see it: taken before the read, given back at the end, and what becomes of a write whose
+ * lock ran out. */
 #include "store.h"
 
 #include "locks.h"
