@@ -88,6 +88,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_judge.c
     src/mms_keyset.c
     src/mms_last_words.c
+    src/mms_lease.c
     src/mms_life.c
     src/mms_link.c
     src/mms_lock.c
@@ -97,10 +98,12 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_mend.c
     src/mms_metrics.c
     src/mms_mirror.c
+    src/mms_next.c
     src/mms_node_list.c
     src/mms_note.c
     src/mms_notes.c
     src/mms_output.c
+    src/mms_overlap.c
     src/mms_pairs.c
     src/mms_passes.c
     src/mms_process.c

@@ -71,6 +71,7 @@ static void close_handler(void **mod_data)
 	if (handler == NULL) {
 		return;
 	}
+	php_mmsession_notice_fork(); /* a lock of the parent's is not given back */
 	remember(handler, NULL, NULL);
 	php_mmsession_log_events(handler->client);
 	php_mmsession_token_close(handler->store);
@@ -133,6 +134,9 @@ PS_OPEN_FUNC(mmsession)
 	}
 	handler = ecalloc(1, sizeof *handler);
 	handler->client = client;
+	if (client->settings.lock != 0) {
+		client->settings.lock_ttl_ms = php_mmsession_lock_ttl_ms();
+	}
 	handler->store = mms_store_new(client);
 	if (handler->store == NULL) {
 		efree(handler);

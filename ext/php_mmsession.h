@@ -39,6 +39,7 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* INI, as given */
 	char *nodes, *user, *password_file, *prefix, *host_id, *read, *write_acks, *on_no_quorum;
 	zend_long lifetime, connect_timeout_ms, read_timeout_ms, budget_ms, touch_interval, spin_us, max_clock_drift_ms;
+	zend_long lock, lock_wait_ms, lock_ttl_ms;
 	zend_long max_session_size, mailbox_size, max_clusters, shutdown_drain_ms, repair_rate, repair_interval;
 	/* settings made of them: good while neither INI nor save_path have changed */
 	uint32_t ini_changes;             /* counts changes of any entry above */
@@ -87,6 +88,10 @@ void php_mmsession_log_events(struct mms_client *client);
 
 /* Milliseconds of CPU that the replicator's thread may use beside a request of this process; 0 = any. */
 uint32_t php_mmsession_cpu_allowance_ms(void);
+
+/* Milliseconds that a session lock lasts if nobody gives it back: mmsession.lock_ttl_ms, or max_execution_time as it is
+ * now. */
+uint32_t php_mmsession_lock_ttl_ms(void);
 
 /* Session tokens (token.c). None of them does anything unless the store is read by tokens. */
 /* Reads mmsession.token_key_file, if there is one. */

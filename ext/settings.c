@@ -10,6 +10,8 @@
 #include "php_ini.h"
 #include "php_main.h"
 
+#include "../src/mms_lease.h"
+
 #define CPU_ALLOWANCE_MAX_MS 200 /* of the replicator's thread, per request beside it */
 
 struct number_range {
@@ -18,6 +20,8 @@ struct number_range {
 };
 
 static const struct number_range ranges[] = {
+	{ "mmsession.lock_wait_ms", 0, MMS_LOCK_WAIT_MAX_MS },
+	{ "mmsession.lock_ttl_ms", 0, MMS_LOCK_TTL_MAX_MS },
 	{ "mmsession.lifetime", 0, MMS_LIFETIME_MAX_S },
 	{ "mmsession.connect_timeout_ms", 1, MMS_TIMEOUT_MAX_MS },
 	{ "mmsession.read_timeout_ms", 1, MMS_TIMEOUT_MAX_MS },
@@ -104,6 +108,10 @@ ZEND_INI_MH(php_mmsession_on_number)
 	uint64_t value = 0;
 
 	(void)mh_arg3;
+	if (strcmp(ZSTR_VAL(entry->name), "mmsession.lock") == 0 && mms_config_parse_switch(text, &value, &error) != MMS_OK) {
+		refuse(stage, ZSTR_VAL(entry->name), error.text);
+		return FAILURE;
+	}
 	for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
 		if (strcmp(ranges[i].name, ZSTR_VAL(entry->name)) != 0) {
 			continue;
@@ -158,6 +166,9 @@ static enum mms_status make_settings(const char *save_path, struct mms_settings 
 	if (status == MMS_OK) {
 		status = fill_texts(settings, error);
 	}
+	settings->lock = (uint32_t)MMSG(lock);
+	settings->lock_wait_ms = (uint32_t)MMSG(lock_wait_ms);
+	settings->lock_ttl_ms = (uint32_t)MMSG(lock_ttl_ms);
 	settings->lifetime_s = (uint32_t)MMSG(lifetime);
 	settings->connect_timeout_ms = (uint32_t)MMSG(connect_timeout_ms);
 	settings->read_timeout_ms = (uint32_t)MMSG(read_timeout_ms);
@@ -309,6 +320,20 @@ void php_mmsession_log_events(struct mms_client *client)
 		snprintf(line, sizeof line, "mmsession: %s; sessions are served by the other nodes until it is back", text);
 		php_log_err(line);
 	}
+}
+
+uint32_t php_mmsession_lock_ttl_ms(void)
+{
+	zend_long limit_s;
+
+	if (MMSG(lock_ttl_ms) > 0) {
+		return (uint32_t)MMSG(lock_ttl_ms);
+	}
+	limit_s = zend_ini_long("max_execution_time", sizeof "max_execution_time" - 1, 0); /* set_time_limit() changes it too */
+	if (limit_s <= 0) {
+		return MMS_LEASE_TTL_MS;
+	}
+	return limit_s < MMS_LOCK_TTL_MAX_MS / 1000 ? (uint32_t)limit_s * 1000 : MMS_LOCK_TTL_MAX_MS;
 }
 
 uint32_t php_mmsession_cpu_allowance_ms(void)

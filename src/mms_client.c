@@ -83,6 +83,7 @@ void mms_client_free(struct mms_client *client)
 void mms_client_drop_connections(struct mms_client *client)
 {
 	client->reservation = NULL; /* the parent's */
+	client->forks++;
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		mms_conn_close(client->conns[i]);
 	}

@@ -37,6 +37,7 @@ struct mms_client {
 	struct mms_spin spin;
 	struct mms_watch watches[MMS_NODES_MAX];
 	uint32_t watch_serial;               /* changes when a WATCH was sent, used up, or lost with its connection */
+	uint32_t forks;                      /* times that a child went on with it: what was held before is the parent's */
 	bool names_awaited;                  /* a request has waited for host names once; no other does */
 	uint64_t run_hashes[MMS_NODES_MAX];  /* of the server's run_id, as asked on this connection; 0 = not yet */
 	bool reads_new_id;                   /* the id was made here a moment ago: nobody else can have stored anything under it */

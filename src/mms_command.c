@@ -200,6 +200,17 @@ void mms_command_set_once(struct mms_command *command, struct mms_slice key, str
 	mms_command_get(command, key);
 }
 
+void mms_command_lease(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms)
+{
+	begin(command, "SET", 6);
+	argument(command, key);
+	argument(command, value);
+	word(command, "PX");
+	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+	word(command, "NX");
+	mms_command_get(command, key);
+}
+
 void mms_command_set(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms)
 {
 	begin(command, "SET", ttl_ms > 0 ? 5 : 3);

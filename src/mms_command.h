@@ -101,6 +101,8 @@ void mms_command_put_new(struct mms_command *command, struct mms_slice key, cons
 
 /* SET key value NX, then GET key. Replies: 2. */
 void mms_command_set_once(struct mms_command *command, struct mms_slice key, struct mms_slice value);
+/* A lease: SET key value PX ttl_ms NX, then GET key, which says whose it is. Replies: 2; status or nil, string or nil. */
+void mms_command_lease(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms);
 /* SET key value PX ttl_ms (0 = for ever). Replies: 1. */
 void mms_command_set(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms);
 /* The same, only if key exists. Replies: 1, nil when it does not. */

@@ -74,6 +74,21 @@ enum mms_status mms_config_parse_no_quorum(struct mms_slice text, uint32_t *mode
 	return MMS_ERR_CONFIG;
 }
 
+enum mms_status mms_config_parse_switch(struct mms_slice text, uint64_t *value, struct mms_error *error)
+{
+	static const char *const words[] = {"", "1", "0", "on", "off", "yes", "no", "true", "false"};
+	char excerpt[EXCERPT_SIZE];
+	uint32_t index;
+
+	if (parse_word(text, words, sizeof(words) / sizeof(words[0]), &index) == MMS_OK) {
+		*value = index % 2;
+		return MMS_OK;
+	}
+	mms_text_copy(excerpt, sizeof(excerpt), text);
+	mms_error_set(error, "\"%s\" is unknown: write 0 or 1", excerpt);
+	return MMS_ERR_CONFIG;
+}
+
 enum mms_status mms_config_check_together(const struct mms_settings *settings, struct mms_error *error)
 {
 	if (settings->write_acks < MMS_ACKS_QUORUM && settings->write_acks > settings->node_count) {
@@ -252,6 +267,11 @@ uint64_t mms_config_fingerprint(const struct mms_settings *settings)
 	return hash == 0 ? 1 : hash;
 }
 
+bool mms_config_reads_one(const struct mms_settings *settings)
+{
+	return settings->read_mode == MMS_READ_LOCAL && settings->lock == 0;
+}
+
 uint32_t mms_config_quorum(const struct mms_settings *settings)
 {
 	return settings->node_count / 2 + 1;
@@ -379,7 +399,8 @@ static bool numbers_are_sound(const struct mms_settings *settings)
 			&& settings->budget_ms <= MMS_BUDGET_MAX_MS && settings->touch_interval_s <= MMS_TOUCH_INTERVAL_MAX_S
 			&& settings->spin_us <= MMS_SPIN_MAX_US && settings->max_clock_drift_ms <= MMS_CLOCK_DRIFT_MAX_MS
 			&& settings->max_session_size <= MMS_SESSION_SIZE_MAX && settings->shutdown_drain_ms <= MMS_DRAIN_MAX_MS
-			&& settings->repair_rate <= MMS_REPAIR_RATE_MAX
+			&& settings->lock <= 1 && settings->lock_wait_ms <= MMS_LOCK_WAIT_MAX_MS
+			&& settings->lock_ttl_ms <= MMS_LOCK_TTL_MAX_MS && settings->repair_rate <= MMS_REPAIR_RATE_MAX
 			&& settings->repair_interval_s <= MMS_REPAIR_INTERVAL_MAX_S;
 }
 

@@ -24,6 +24,8 @@
 #define MMS_CLOCK_DRIFT_MAX_MS 3600000
 #define MMS_SESSION_SIZE_MAX (512u << 20)
 #define MMS_DRAIN_MAX_MS 60000
+#define MMS_LOCK_WAIT_MAX_MS 600000
+#define MMS_LOCK_TTL_MAX_MS 3600000
 #define MMS_REPAIR_RATE_MAX (UINT64_C(1) << 32)
 #define MMS_REPAIR_INTERVAL_MAX_S 2592000
 
@@ -48,6 +50,9 @@ struct mms_settings {
 	uint32_t max_clock_drift_ms;
 	uint32_t max_session_size;   /* bytes of payload */
 	uint32_t shutdown_drain_ms;
+	uint32_t lock;               /* 1 = one request of a session at a time */
+	uint32_t lock_wait_ms;       /* at most, for another request's lock */
+	uint32_t lock_ttl_ms;        /* of the lease; 0 = MMS_LEASE_TTL_MS */
 	uint64_t repair_rate;        /* bytes per second that a repair scan may move and compare */
 	uint32_t repair_interval_s;  /* between two sweeps; 0 = none */
 	uint32_t host_hash;          /* CRC-32C of host_id */
@@ -70,6 +75,9 @@ enum mms_status mms_config_parse_write_acks(struct mms_slice text, uint32_t *ack
 
 /* "fail", "degrade". */
 enum mms_status mms_config_parse_no_quorum(struct mms_slice text, uint32_t *mode, struct mms_error *error);
+
+/* "0" or "1", and what people write for them: on, off, yes, no, true, false, nothing. */
+enum mms_status mms_config_parse_switch(struct mms_slice text, uint64_t *value, struct mms_error *error);
 
 /* Settings that are right alone but not together: more acknowledgements than nodes. */
 enum mms_status mms_config_check_together(const struct mms_settings *settings, struct mms_error *error);
@@ -102,6 +110,10 @@ bool mms_config_same_cluster(const struct mms_settings *a, const struct mms_sett
 
 /* 64 bits over all that makes a cluster another cluster: nodes in order, prefix, user, password file, host id. Never 0. */
 uint64_t mms_config_fingerprint(const struct mms_settings *settings);
+
+/* Does a read ask one node alone, and the others only if that has nothing? With read = local, but never behind a lock:
+ * who held it last may have written on any host, and its mirror may not be here yet. */
+bool mms_config_reads_one(const struct mms_settings *settings);
 
 /* More than half of the nodes. */
 uint32_t mms_config_quorum(const struct mms_settings *settings);

@@ -35,6 +35,7 @@ struct mms_conn {
 	bool blocked;                       /* the socket took less than it was given: only flush tries again */
 	uint32_t handshake_done, handshake_left; /* its replies */
 	uint32_t outstanding;               /* replies to commands that were not taken yet */
+	uint32_t unheard;                   /* replies that come before those and that nobody wants */
 	uint64_t moved_bytes;               /* sent and received since open */
 	bool used;                          /* a whole reply came since open */
 	bool answered;                      /* a byte came since the first of the outstanding commands was sent */
@@ -54,6 +55,7 @@ static enum mms_status append(struct mms_conn *conn, const struct mms_command *c
 static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error);
 static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size);
 static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error);
+static enum mms_status drop_unheard(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status lost(struct mms_conn *conn, const char *what, int number, struct mms_error *error);
 static enum mms_status lost_sending(struct mms_conn *conn, int number, struct mms_error *error);
 static bool is_local_shortage(int number);
@@ -119,6 +121,7 @@ void mms_conn_close(struct mms_conn *conn)
 	conn->handshake_done = 0;
 	conn->handshake_left = 0;
 	conn->outstanding = 0;
+	conn->unheard = 0;
 	conn->moved_bytes = 0;
 	conn->used = false;
 	conn->answered = false;
@@ -176,6 +179,17 @@ enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *
 	return status == MMS_OK ? append(conn, command, 0, error) : status;
 }
 
+enum mms_status mms_conn_send_unheard(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
+{
+	enum mms_status status = mms_conn_send(conn, command, error);
+
+	if (status == MMS_OK) {
+		conn->outstanding -= command->reply_count;
+		conn->unheard += command->reply_count;
+	}
+	return status;
+}
+
 enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error)
 {
 	size_t sent = 0;
@@ -220,7 +234,10 @@ enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
 	if (total > 0) {
 		status = check_handshake(conn, error);
 	}
-	if (status != MMS_OK || conn->handshake_left > 0) {
+	if (status == MMS_OK && conn->handshake_left == 0 && conn->unheard > 0) {
+		status = drop_unheard(conn, error);
+	}
+	if (status != MMS_OK || conn->handshake_left > 0 || conn->unheard > 0) {
 		return status;
 	}
 	size_t ready = mms_reply_reader_ready(conn->reader);
@@ -238,7 +255,7 @@ enum mms_status mms_conn_take_reply(struct mms_conn *conn, struct mms_reply **re
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
 	/* mms_conn_receive() has judged the handshake and refused replies that nobody asked for. */
-	if (conn->handshake_left > 0 || conn->outstanding == 0) {
+	if (conn->handshake_left > 0 || conn->unheard > 0 || conn->outstanding == 0) {
 		return MMS_OK;
 	}
 	enum mms_status status = mms_reply_reader_next(conn->reader, reply, error);
@@ -469,6 +486,34 @@ static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *
 			mms_output_wipe(&conn->output); /* of the password */
 		}
 	}
+	return MMS_OK;
+}
+
+/* What came for the commands after it alone tells whether the server has begun to answer them. */
+static enum mms_status drop_unheard(struct mms_conn *conn, struct mms_error *error)
+{
+	while (conn->unheard > 0) {
+		struct mms_reply *reply;
+		struct mms_error cause;
+		enum mms_status status = mms_reply_reader_next(conn->reader, &reply, &cause);
+
+		if (status != MMS_OK) {
+			return fail(conn, status, cause.text, error);
+		}
+		if (reply == NULL) {
+			break;
+		}
+		bool refused = mms_reply_type(reply) == MMS_REPLY_ERROR;
+
+		mms_reply_free(reply);
+		if (refused) {
+			return fail(conn, MMS_ERR_CLOSED, "receive: an error in answer to a command that nobody waited for", error);
+		}
+		conn->used = true;
+		conn->unheard--;
+	}
+	conn->answered = conn->unheard == 0
+			&& (mms_reply_reader_ready(conn->reader) > 0 || mms_reply_reader_partial(conn->reader));
 	return MMS_OK;
 }
 

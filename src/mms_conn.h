@@ -60,6 +60,10 @@ enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *c
 enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
 /* Sends what is queued, as far as the socket takes it; also finishes a connect. */
 enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error);
+/* As send, for a command whose answer changes nothing: its replies are dropped when they come, before any other is
+ * looked at. Only while no reply is outstanding. One that is an error ends the connection when it is met, as if the
+ * server had closed it while it was idle: the next one loads the scripts again. */
+enum mms_status mms_conn_send_unheard(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
 /* Bytes queued and not yet taken by the socket. */
 size_t mms_conn_queued_bytes(const struct mms_conn *conn);
 

@@ -11,6 +11,7 @@
 	X(late_writes) X(read_repairs) X(failovers) X(slow_skips) X(backlog_reads) X(skipped_peers) X(uncertain_reads) X(blind_writes) \
 	X(corrupt_records) X(future_stamps) X(foreign_keys) X(refused_writes) X(failed_reads) X(failed_writes) \
 	X(degraded_reads) X(degraded_writes) X(write_backs) X(token_local_reads) X(token_full_reads) X(token_wide_writes) \
+	X(lock_waits) X(lock_timeouts) X(lock_overlaps) \
 	X(mailbox_full) X(hints_made) X(hints_delivered) X(hint_overflows) X(takeovers) X(noscripts) \
 	X(repair_scanned) X(repair_moved) X(repair_bytes) X(repairs)
 

@@ -142,7 +142,7 @@ static int64_t local_wait_us(const struct mms_client *client)
 static bool ask_nodes(struct reading *reading)
 {
 	struct mms_client *client = reading->client;
-	bool alone = client->settings.read_mode == MMS_READ_LOCAL || mms_enough_possible(&reading->enough);
+	bool alone = mms_config_reads_one(&client->settings) || mms_enough_possible(&reading->enough);
 	int whole_node;
 	bool skip_local = client->settings.read_mode == MMS_READ_NEWEST && mms_slow_local(client)
 			&& mms_slow_may_skip(client, reading->question.key);

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mms_lease.h"
+#include "mms_next.h"
+#include "mms_overlap.h"
 #include "mms_quorum.h"
 #include "mms_read.h"
 #include "mms_visit.h"
@@ -20,6 +23,8 @@ struct answer_for {
 	bool doubtful; /* a write failed since: nodes may hold what it carried, or get it yet */
 	char key[MMS_KEY_MAX];
 	size_t key_len;
+	bool behind_lock; /* its read came after the session's lock was taken, or tried in vain */
+	struct mms_lease lease;
 	struct mms_answer answer;
 };
 
@@ -30,10 +35,12 @@ struct mms_store {
 	struct mms_visit *visit; /* read = session-token; NULL otherwise */
 };
 
-static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id);
+static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id, bool locking);
+static bool lock(struct mms_store *store, struct answer_for *target);
+static bool use_ahead(struct mms_store *store, struct mms_slice id);
 static bool is_for(const struct mms_store *store, const struct answer_for *target, struct mms_slice id);
 static void begin_empty(struct answer_for *target);
-static void clear(struct answer_for *target);
+static void clear(struct mms_store *store, struct answer_for *target);
 static struct mms_mono deadline_from_now(const struct mms_store *store);
 static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_error *error);
 static uint32_t lifetime_of(const struct mms_store *store, int64_t lifetime_s);
@@ -79,8 +86,8 @@ void mms_store_free(struct mms_store *store)
 
 void mms_store_end(struct mms_store *store)
 {
-	clear(&store->current);
-	clear(&store->ahead);
+	clear(store, &store->current);
+	clear(store, &store->ahead);
 	if (store->visit != NULL) {
 		mms_visit_end(store->visit);
 	}
@@ -103,12 +110,12 @@ enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, str
 
 	*payload = (struct mms_slice){ "", 0 };
 	*exists = false;
-	clear(&store->current);
-	if (is_for(store, &store->ahead, id)) {
+	clear(store, &store->current);
+	if (use_ahead(store, id)) {
 		store->current = store->ahead;
 		begin_empty(&store->ahead);
 	} else {
-		(void)fill(store, &store->current, id);
+		(void)fill(store, &store->current, id, true);
 	}
 	store->started = mms_clock_boot();
 	read_by_visitor(store);
@@ -136,8 +143,9 @@ enum mms_verdict_id mms_store_exists(struct mms_store *store, struct mms_slice i
 	uint32_t no_count;
 
 	if (!is_for(store, &store->ahead, id)) {
-		clear(&store->ahead);
-		(void)fill(store, &store->ahead, id);
+		clear(store, &store->ahead);
+		/* Beside an open session no second lock: two that wait for each other's would wait in vain. */
+		(void)fill(store, &store->ahead, id, !store->current.valid);
 	}
 	if (store->ahead.created_here) {
 		return MMS_ID_UNKNOWN;
@@ -158,9 +166,9 @@ enum mms_verdict_id mms_store_exists(struct mms_store *store, struct mms_slice i
 
 bool mms_store_created(struct mms_store *store, struct mms_slice id)
 {
-	clear(&store->ahead);
+	clear(store, &store->ahead);
 	store->client->reads_new_id = true;
-	(void)fill(store, &store->ahead, id);
+	(void)fill(store, &store->ahead, id, false);
 	store->client->reads_new_id = false;
 	store->ahead.created_here = true;
 	return store->ahead.answer.found == MMS_FOUND_NOTHING || store->ahead.answer.found == MMS_FOUND_UNREADABLE;
@@ -257,7 +265,7 @@ enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, 
 	return put_tombstone(store, lifetime_of(store, lifetime_s), error);
 }
 
-static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id)
+static bool fill(struct mms_store *store, struct answer_for *target, struct mms_slice id, bool locking)
 {
 	const char *prefix = store->client->settings.prefix;
 	size_t prefix_len = strlen(prefix);
@@ -273,10 +281,14 @@ static bool fill(struct mms_store *store, struct answer_for *target, struct mms_
 	target->valid = true;
 	target->created_here = false;
 	target->doubtful = false;
+	if (locking && store->client->settings.lock != 0 && !lock(store, target)) {
+		return false;
+	}
 	deadline = deadline_from_now(store);
 	if (store->visit != NULL && (target == &store->current || !store->current.valid)) {
 		mms_visit_begin(store->visit, key);
-		mms_read_for_visitor(store->client, key, deadline, mms_visit_plan(store->visit), &target->answer);
+		mms_read_for_visitor(store->client, key, deadline,
+				store->client->settings.lock == 0 ? mms_visit_plan(store->visit) : NULL, &target->answer);
 		return true;
 	}
 	mms_read_record(store->client, key, deadline, &target->answer);
@@ -284,6 +296,42 @@ static bool fill(struct mms_store *store, struct answer_for *target, struct mms_
 		mms_quorum_write_back(store->client, key, deadline, &target->answer);
 	}
 	return true;
+}
+
+/* The lock comes first, in a round trip of its own: what is read beside it may be older than what its last holder wrote.
+ * False when another request kept it; without a node to ask, the read goes on without. */
+static bool lock(struct mms_store *store, struct answer_for *target)
+{
+	struct mms_client *client = store->client;
+	struct mms_error error;
+	enum mms_status status = mms_lease_take(client, &target->lease, (struct mms_slice){ target->key, target->key_len },
+			client->settings.lock_wait_ms, &error);
+
+	target->behind_lock = true;
+	if (status == MMS_ERR_TIMEOUT) {
+		mms_client_count(client, MMS_METRIC_lock_timeouts);
+		mms_answer_clear(&target->answer); /* unreadable, and so not to be written either */
+		target->answer.error = error;
+		return false;
+	}
+	return true;
+}
+
+/* Is there an answer that was fetched for this id? With a lock to be taken it must have come after that; nobody else can
+ * have written under an id that was made here a moment ago, unless somebody else has its lock. */
+static bool use_ahead(struct mms_store *store, struct mms_slice id)
+{
+	struct answer_for *ahead = &store->ahead;
+
+	if (!is_for(store, ahead, id)) {
+		return false;
+	}
+	if (store->client->settings.lock == 0 || ahead->behind_lock
+			|| (ahead->created_here && (!lock(store, ahead) || !ahead->lease.waited))) {
+		return true;
+	}
+	clear(store, ahead);
+	return false;
 }
 
 static bool is_for(const struct mms_store *store, const struct answer_for *target, struct mms_slice id)
@@ -298,15 +346,20 @@ static bool is_for(const struct mms_store *store, const struct answer_for *targe
 static void begin_empty(struct answer_for *target)
 {
 	mms_answer_init(&target->answer);
+	mms_lease_init(&target->lease);
 	target->valid = false;
-	clear(target);
+	clear(NULL, target);
 }
 
-static void clear(struct answer_for *target)
+static void clear(struct mms_store *store, struct answer_for *target)
 {
 	if (target->valid) { /* else it is empty already */
 		mms_answer_clear(&target->answer);
+		if (target->behind_lock) {
+			mms_lease_release(store->client, &target->lease, (struct mms_slice){ target->key, target->key_len });
+		}
 	}
+	target->behind_lock = false;
 	target->valid = false;
 	target->created_here = false;
 	target->doubtful = false;
@@ -356,34 +409,9 @@ static uint32_t lifetime_of(const struct mms_store *store, int64_t lifetime_s)
 
 static struct mms_version next_version(struct mms_store *store, bool tombstone)
 {
-	struct mms_client *client = store->client;
-	const struct mms_answer *answer = &store->current.answer;
-	bool has_base = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
-	uint64_t above = has_base ? answer->header.version.hlc : 0;
 	uint64_t told = store->visit != NULL ? mms_visit_above(store->visit) : 0;
-	struct mms_version version = {
-		.tombstone = tombstone,
-		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), told > above ? told : above,
-				client->settings.max_clock_drift_ms),
-		.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random,
-		.sequence = mms_shm_next_sequence(client->shm),
-	};
 
-	switch (answer->found) {
-	case MMS_FOUND_RECORD:
-		version.incarnation = answer->header.version.incarnation;
-		/* A logout of a session that was really read is real, even of a blind one (rule c). */
-		version.blind = !tombstone && answer->header.version.blind && !answer->authoritative;
-		break;
-	case MMS_FOUND_TOMBSTONE:
-		version.incarnation = answer->header.version.hlc;
-		version.blind = !answer->authoritative;
-		break;
-	default:
-		version.blind = !answer->authoritative;
-		break;
-	}
-	return version;
+	return mms_next_version(store->client, &store->current.answer, told, tombstone);
 }
 
 /* What the visitor is told of the read, and the version that his request may write: it is stamped now, so that it can be
@@ -431,21 +459,8 @@ static void tell_visitor(struct mms_store *store, struct mms_write_order *order,
 	mms_visit_wrote(store->visit, version, result->met_newer ? &result->newer.version : NULL);
 }
 
-static void describe_base(const struct mms_answer *answer, struct mms_record_header *header)
-{
-	if (answer->found != MMS_FOUND_RECORD && answer->found != MMS_FOUND_TOMBSTONE) {
-		return;
-	}
-	header->base_hlc = answer->header.version.hlc;
-	header->base_writer = answer->header.version.writer;
-	header->base_sequence = answer->header.version.sequence;
-	if (answer->header.lifetime_s > header->lifetime_s) {
-		header->lifetime_s = answer->header.lifetime_s;
-	}
-}
-
-/* With on_no_quorum = degrade, too few acknowledgements are better than none. What failed may be in the mailbox, or on a node
- * that did not say so: what is stored is known again when a write above it has been acknowledged. */
+/* With on_no_quorum = degrade, too few acknowledgements are better than none. What failed may be in the mailbox, or on a
+ * node that did not say so: what is stored is known again when a write above it has been acknowledged. */
 static enum mms_status put(struct mms_store *store, const struct mms_write_order *order, struct mms_mono deadline,
 		struct mms_write_result *result)
 {
@@ -461,20 +476,6 @@ static enum mms_status put(struct mms_store *store, const struct mms_write_order
 	return status;
 }
 
-/* Of two concurrent writes the one that comes second finds the other: newer, or older and not what its request has read.
- * Acknowledged all the same, one of the two is superseded. Once for each write, however many nodes were asked. */
-static void count_conflict(struct mms_client *client, const struct mms_write_result *result)
-{
-	bool late = result->met_newer && result->newer.version.tombstone; /* a logout that came first has the last word */
-
-	if (late) {
-		mms_client_count(client, MMS_METRIC_late_writes);
-	}
-	if (result->over_unread || (result->met_newer && !late)) {
-		mms_client_count(client, MMS_METRIC_conflicts);
-	}
-}
-
 static enum mms_status put_payload(struct mms_store *store, struct mms_slice payload, uint32_t lifetime_s,
 		struct mms_error *error)
 {
@@ -487,12 +488,16 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 	struct mms_write_order order = {
 		.kind = MMS_PARCEL_PUT, .key = key, .header_bytes = header_bytes, .payload = payload,
 		.ttl_ms = (uint64_t)lifetime_s * 1000, .acks_needed = mms_config_acks_needed(&client->settings),
-		.watched = answer->watched,
 	};
 	enum mms_status status;
 
 	header.version = version_for_visitor(store, &order.everywhere);
-	describe_base(answer, &header);
+	if (mms_overlap_stops(client, key, &store->current.lease, &store->current.answer, deadline_from_now(store), &status,
+			error)) {
+		return status;
+	}
+	order.watched = answer->watched;
+	mms_next_describe_base(answer, &header);
 	if (answer->pttl_ms > 0 && (uint64_t)answer->pttl_ms > order.ttl_ms) {
 		order.ttl_ms = (uint64_t)answer->pttl_ms;
 	}
@@ -508,14 +513,14 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_slice pay
 		mms_client_count(client, MMS_METRIC_failed_writes);
 		return status;
 	}
-	count_conflict(client, &result);
+	mms_overlap_count(client, &result);
 	if (result.met_newer) {
 		(void)mms_hlc_observe(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 	}
 	tell_visitor(store, &order, &header.version, &result);
 	become(store, &header, header_bytes, (int64_t)order.ttl_ms);
-	return MMS_OK;
+	return mms_overlap_after(client, &store->current.lease, &result, error);
 }
 
 static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_s, struct mms_error *error)
@@ -533,7 +538,7 @@ static enum mms_status put_tombstone(struct mms_store *store, uint32_t lifetime_
 	struct mms_mono deadline = deadline_from_now(store);
 	enum mms_status status = MMS_ERR_NO_NODE;
 
-	describe_base(answer, &header);
+	mms_next_describe_base(answer, &header);
 	for (unsigned round = 0; round < DESTROY_ROUNDS_MAX; round++) {
 		/* Rule l: the tombstone outlives every copy, "remember me" ones included. */
 		order.ttl_ms = (uint64_t)header.lifetime_s * 1000;

@@ -19,9 +19,10 @@ from handlers import HERE, Stage, our_settings
 from rig.host import php_environment, php_program
 
 BOUNDS = os.path.join(HERE, "bounds.txt")
+LOCKED = "newest locked" # with mmsession.lock
 CASES = [(mode, kind, size) for mode, kind, size in (
     ("newest", "changed", 1024), ("newest", "unchanged", 1024), ("local", "changed", 1024), ("local", "unchanged", 1024),
-    ("session-token", "changed", 1024), ("session-token", "unchanged", 1024), ("newest", "changed", 65536))]
+    ("session-token", "changed", 1024), ("session-token", "unchanged", 1024), ("newest", "changed", 65536), (LOCKED, "changed", 1024), (LOCKED, "unchanged", 1024))]
 CALLS_VIEWS, FEW, MANY = 200, 40, 240
 MARK = "/the next view"
 WAITS = ("ppoll", "poll", "epoll_wait", "epoll_pwait", "epoll_pwait2", "sched_yield", "pselect6")
@@ -130,11 +131,11 @@ def name_of(case):
 def measure(stage, cases=CASES):
     """{case name: figures} for the modes that this build has."""
     found = {}
-    for mode in stage.modes:
-        stage.handlers.add(f"{mode} counted", our_settings(stage.nodes[:3], read=mode, spin_us=0, read_timeout_ms=2000,
-                                                           budget_ms=5000))
+    for mode in (*stage.modes, LOCKED):
+        stage.handlers.add(f"{mode} counted", our_settings(stage.nodes[:3], read=mode.split()[0], lock=int(mode == LOCKED), spin_us=0,
+                                                           read_timeout_ms=2000, budget_ms=5000))
     for mode, kind, size in cases:
-        if mode not in stage.modes:
+        if mode.split()[0] not in stage.modes:
             continue
         name = f"{mode} counted"
         found[name_of((mode, kind, size))] = {

@@ -32,6 +32,8 @@ static int parse(int count, char **arguments, struct options *options)
 
 		if (strcmp(arguments[i], "--tokens") == 0) {
 			play_with_tokens = true;
+		} else if (strcmp(arguments[i], "--locks") == 0) {
+			play_with_locks = true;
 		} else if (strcmp(arguments[i], "--trace") == 0) {
 			options->tracing = true;
 		} else if (strcmp(arguments[i], "--keep-going") == 0) {
@@ -91,7 +93,8 @@ int main(int count, char **arguments)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (parse(count, arguments, &options) != 0) {
-		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--trace] [--keep-going]\n");
+		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--locks] [--trace] "
+				"[--keep-going]\n");
 		return 2;
 	}
 	if (options.directed != NULL) {

@@ -1,5 +1,5 @@
 """Planted bugs: exact replacements in a copy of src/. The simulator must find each within 40000 schedules of the profile named
-(None: the mix of the normal run; ",tokens" behind it: with session tokens), on a seed that is good without it. A text that
+(None: the mix of the normal run; ",tokens" behind it: with session tokens, ",locks": with the session lock), on a seed that is good without it. A text that
 does not stand there exactly once fails loudly: that mutant needs a new one."""
 
 
@@ -15,7 +15,7 @@ MUTANTS = [
     Mutant("header-not-checked", "a", "damage",
            ("mms_record.c", "if (get32(header + AT_HEADER_CRC) == header_crc(header, key)) {", "if (key.len > 0) {")),
     Mutant("miss-is-never-blind", "b", "empty-cut",
-           ("mms_store.c", "\tdefault:\n\t\tversion.blind = !answer->authoritative;",
+           ("mms_next.c", "\tdefault:\n\t\tversion.blind = !answer->authoritative;",
             "\tdefault:\n\t\tversion.blind = tombstone && !answer->authoritative;")),
     Mutant("every-miss-is-authoritative", "b", "empty-cut",
            ("mms_read.c", "\t\tanswer->authoritative = mms_tally_is_authoritative(&reading->tally, &client->settings);",
@@ -26,12 +26,12 @@ MUTANTS = [
            ("mms_record.c", "\tif (a->blind != b->blind) {\n\t\treturn a->blind ? -1 : 1;\n\t}\n", ""),
            ("mms_script.c", '\t"elseif (f%4>1)~=(g%4>1) then n=f%4>1\\n" \\\n', "")),
     Mutant("logout-of-nothing-is-real", "c", "empty-cut",
-           ("mms_store.c", "\tdefault:\n\t\tversion.blind = !answer->authoritative;",
+           ("mms_next.c", "\tdefault:\n\t\tversion.blind = !answer->authoritative;",
             "\tdefault:\n\t\tversion.blind = !tombstone && !answer->authoritative;")),
     Mutant("logout-stops-at-newer-incarnation", "c", None,
            ("mms_store.c", "#define DESTROY_ROUNDS_MAX 3 ", "#define DESTROY_ROUNDS_MAX 1 ")),
     Mutant("no-sequence", "d", "clocks",
-           ("mms_store.c", "\t\t.sequence = mms_shm_next_sequence(client->shm),", "\t\t.sequence = 1,")),
+           ("mms_next.c", "\t\t.sequence = mms_shm_next_sequence(client->shm),", "\t\t.sequence = 1,")),
     Mutant("any-run-id-is-complete", "e", "restore",
            ("mms_identity.c", "out->node_id != 0 && hash_text(marked_run_id) == run_hash", "out->node_id != 0"),
            ("mms_identity.c", "\treturn (old_run != 0 && old_run != identity->run_hash)\n\t\t\t|| (old_id", "\treturn ((old_id"),
@@ -67,7 +67,7 @@ MUTANTS = [
            ("mms_write.c", "\t\thint_missing(writing);", "\t\t(void)hint_missing;"),
            ("mms_write.c", "\t\thint_first(writing);", "\t\t(void)hint_first;")),
     Mutant("tombstone-lives-as-long-as-its-maker-says", "l", "life",
-           ("mms_store.c", "\tif (answer->header.lifetime_s > header->lifetime_s) {",
+           ("mms_next.c", "\tif (answer->header.lifetime_s > header->lifetime_s) {",
             "\tif (!header->version.tombstone && answer->header.lifetime_s > header->lifetime_s) {"),
            ("mms_store.c", "\t\tif (answer->pttl_ms > 0 && (uint64_t)answer->pttl_ms > order.ttl_ms) {\n"
             "\t\t\torder.ttl_ms = (uint64_t)answer->pttl_ms;\n\t\t}\n\t\torder.ttl_ms += MMS_TOMBSTONE_GRACE_MS;", ""),
@@ -81,7 +81,7 @@ MUTANTS = [
            ("mms_script.c", '"elseif a5~=b5 then n=b5>a5\\n"', '"elseif a5~=b5 then n=b5<a5\\n"'),
            ("mms_script.c", '"elseif a6~=b6 then n=b6>a6\\n"', '"elseif a6~=b6 then n=b6<a6\\n"')),
     Mutant("stamp-not-above-what-was-read", "hlc", "clocks",
-           ("mms_store.c", "uint64_t above = has_base ? answer->header.version.hlc : 0;", "uint64_t above = has_base ? 0 : 0;")),
+           ("mms_next.c", "uint64_t base = has_base ? answer->header.version.hlc : 0;", "uint64_t base = has_base ? 0 : 0;")),
     Mutant("oldest-copy-read", "read", None,
            ("mms_tally.c", "if (order > 0 || (order == 0", "if (order < 0 || newest < 0 || (order == 0")),
     Mutant("connection-used-after-a-timeout", "10", "network",
@@ -136,6 +136,19 @@ MUTANTS = [
            ("mms_token.c", "if (token->uncertain || local->tombstone || local->blind) {", "if (local->tombstone || local->blind) {")),
     Mutant("what-was-not-seen-is-forgotten", "token", "cut,tokens",
            ("mms_visit.c", "\t\traise_to(&visit->token.read, &bound);\n", "\t\t;\n")),
+
+    # Session lock.
+    Mutant("lock-about-to-end-is-good-as-new", "lock", "calm,locks",
+           ("mms_lease.c", "if (!is_ours(taking, node)) {", "if (is_ours(taking, node)) {\n\t\t\treturn took(taking, node, asked_at);\n\t\t} else {")),
+    Mutant("lock-taken-after-the-read", "lock", "calm,locks",
+           ("mms_store.c", "\tif (locking && store->client->settings.lock != 0 && !lock(store, target)) {\n\t\treturn false;\n\t}\n", ""),
+           ("mms_store.c", "\tmms_read_record(store->client, key, deadline, &target->answer);\n",
+            "\tmms_read_record(store->client, key, deadline, &target->answer);\n"
+            "\tif (locking && store->client->settings.lock != 0) {\n\t\t(void)lock(store, target);\n\t}\n")),
+    Mutant("lock-that-ran-out-is-not-noticed", "lock", "calm,locks",
+           ("mms_lease.c", "&& mms_clock_boot().ms < lease->until.ms", "&& lease->until.ms > 0")),
+    Mutant("lock-of-others-is-given-back", "lock", "calm,locks",
+           ("mms_script.c", '"if v~=ARGV[1] then return 0 end\\n"', '"if not v then return 0 end\\n"')),
 ]
 
 # Played by name alone: not found in 5000 schedules of their profile (the first three: nor in 40000 of another), nor by a kept

@@ -52,7 +52,7 @@ const char *world_sha1(int script)
 	return mms_command_script_sha1((enum mms_script)script);
 }
 
-bool play_with_tokens;
+bool play_with_tokens, play_with_locks;
 
 static void run_until(int64_t until)
 {
@@ -166,6 +166,8 @@ static void begin(const struct schedule *schedule, bool tracing)
 	world.touch_interval_s = schedule->touch_interval_s;
 	world.write_acks = schedule->write_acks < schedule->node_count ? schedule->write_acks : schedule->node_count;
 	world.read_mode = play_with_tokens ? MMS_READ_TOKEN : MMS_READ_NEWEST;
+	world.lock = play_with_locks;
+	world.calm = strcmp(schedule->profile, "calm") == 0;
 	memory_begin();
 	sched_reset(schedule->seed ^ UINT64_C(0x5851f42d4c957f2d));
 	sched_yield_one_in = schedule->yield_one_in;

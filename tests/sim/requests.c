@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "hosts.h"
+#include "mms_lease.h"
 #include "mms_read.h"
 #include "mms_refresh.h"
 #include "mms_write.h"
@@ -32,6 +33,15 @@ void __wrap_mms_refresh_answers(struct mms_fanout *fanout, const struct mms_ques
 		const struct mms_command *header_only, struct mms_copy *copies);
 enum mms_status __real_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result);
+
+enum mms_status __real_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key,
+		uint32_t wait_ms, struct mms_error *error);
+enum mms_status __wrap_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key,
+		uint32_t wait_ms, struct mms_error *error);
+void __real_mms_lease_release(struct mms_client *client, struct mms_lease *lease, struct mms_slice key);
+void __wrap_mms_lease_release(struct mms_client *client, struct mms_lease *lease, struct mms_slice key);
+static void check_exclusion(const struct request *request, const struct mms_write_order *order,
+		const struct mms_write_result *result);
 
 void requests_reset(void)
 {
@@ -177,6 +187,12 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 	struct request *request = current();
 	int64_t held_us = sched_self()->held_us, began_us = sched_now();
 
+	if (request->looking_again) {
+		request->looking_again = false;
+		__real_mms_read_for_visitor(client, key, deadline, plan, answer);
+		check_budget(request, deadline, began_us, held_us, "a second read");
+		return;
+	}
 	check_sight(request->session, &request->sight);
 	request->root = promises_new_root();
 	request->had_mailbox = promises_in_mailbox(&world.hosts[request->worker->process->host], request->session, NULL,
@@ -233,6 +249,7 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 	status = __real_mms_write_record(client, order, deadline, result);
 	check_budget(request, deadline, began_us, held_us, "a write");
 	request->met_newer = result->met_newer;
+	check_exclusion(request, order, result);
 	if (result->met_newer) {
 		request->newer = (struct reference_version){ .incarnation = result->newer.version.incarnation,
 			.tombstone = result->newer.version.tombstone };
@@ -245,6 +262,67 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 		}
 	}
 	return status;
+}
+
+/* Nobody else has it, as long as hosts and nodes are in order. */
+static void check_alone(struct request *request, unsigned session)
+{
+	for (unsigned i = 0; i < world.host_count; i++) {
+		for (unsigned k = 0; k < WORKERS_MAX; k++) {
+			const struct worker *worker = &world.hosts[i].workers[k];
+			const struct request *other = worker->process != NULL && worker->process->alive ? worker->request : NULL;
+
+			if (world.calm && other != NULL && other != request && other->session == session
+					&& other->locked_until > sched_now()) {
+				world_fail("lock: requests %u and %u both have the lock of s%u", other->number, request->number, session);
+			}
+		}
+	}
+}
+
+enum mms_status __wrap_mms_lease_take(struct mms_client *client, struct mms_lease *lease, struct mms_slice key,
+		uint32_t wait_ms, struct mms_error *error)
+{
+	struct request *request = current();
+	int64_t held_us = sched_self()->held_us, began_us = sched_now();
+	struct mms_mono until = { began_us + ((int64_t)wait_ms + client->settings.budget_ms) * 1000 };
+	enum mms_status status = __real_mms_lease_take(client, lease, key, wait_ms, error);
+
+	check_budget(request, until, began_us, held_us, "a lock");
+	request->looking_again = wait_ms == 0 && status != MMS_ERR_TIMEOUT;
+	if (status == MMS_OK) {
+		check_alone(request, request->session);
+		request->locked_until = sched_now() + (lease->until.ms - mms_clock_boot().ms - 1) * 1000; /* both are cut to ms */
+	}
+	if (status == MMS_OK || world.tracing) {
+		trace("request %u lock of s%u: %s%s", request->number, request->session, status == MMS_OK ? "taken" : error->text,
+				lease->waited ? " (waited)" : "");
+	}
+	if (world.calm && status == MMS_ERR_NO_NODE) {
+		world_fail("lock: request %u found no node for it: %s", request->number, error->text);
+	}
+	return status;
+}
+
+void __wrap_mms_lease_release(struct mms_client *client, struct mms_lease *lease, struct mms_slice key)
+{
+	int64_t began_us = sched_now(), held_us = sched_self()->held_us;
+	struct request *request = current();
+
+	request->locked_until = 0;
+	__real_mms_lease_release(client, lease, key);
+	check_budget(request, (struct mms_mono){ began_us + 20000 * client->settings.node_count }, began_us, held_us,
+			"giving back a lock");
+}
+
+/* With the lock, no write of a schedule without faults meets one that its request has not read. */
+static void check_exclusion(const struct request *request, const struct mms_write_order *order,
+		const struct mms_write_result *result)
+{
+	if (world.lock != 0 && world.calm && order->kind == MMS_PARCEL_PUT && !request->stamped.tombstone
+			&& (result->over_unread || (result->met_newer && !result->newer.version.tombstone))) {
+		world_fail("lock: request %u wrote s%u past another request's write", request->number, request->session);
+	}
 }
 
 static size_t make_payload(const struct request *request, char *out)

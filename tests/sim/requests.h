@@ -35,6 +35,8 @@ struct request {
 	uint32_t root, lifetime_s;
 	/* tokens.c: what the visitor will know of it */
 	bool was_shown, has_told, token_sent;
+	int64_t locked_until; /* its session lock, by the nodes' clock; 0 = none */
+	bool looking_again;   /* its lock ran out: the next read shows nobody anything */
 	struct reference_version shown, told;
 	struct sight sight;
 	struct reference_version in_mailbox; /* of its host, when the read began */

@@ -65,6 +65,8 @@ struct outcome {
 };
 /* Visitors read by session tokens, not the newest of all nodes. */
 extern bool play_with_tokens;
+/* One request of a session at a time. */
+extern bool play_with_locks;
 /* Plays it, heals everything, and looks at what is left. */
 void schedule_play(const struct schedule *schedule, bool tracing, struct outcome *outcome);
 

@@ -48,7 +48,8 @@ struct world {
 	bool failed, tracing;
 	char failure[512];
 	unsigned node_count, host_count, session_count, visitor_count;
-	uint32_t lifetime_s, touch_interval_s, write_acks, read_mode;
+	uint32_t lifetime_s, touch_interval_s, write_acks, read_mode, lock;
+	bool calm;        /* no faults in this schedule: a lock keeps its promise */
 	struct node nodes[NODES_MAX];
 	struct host hosts[HOSTS_MAX];
 };

@@ -52,6 +52,23 @@ static void simple_commands_say_what_they_mean(void **state)
 	forget(&sent);
 }
 
+static void a_lease_says_whose_it_is(void **state)
+{
+	struct mms_command command;
+
+	(void) state;
+	mms_command_init(&command);
+	mms_command_lease(&command, S("key"), S("value"), 1500);
+	mms_command_lease(&command, S("key"), S("value"), 0);
+	struct sent sent = sent_of(&command);
+
+	assert_int_equal(sent.count, 4);
+	assert_line(&sent, 0, "SET key value PX 1500 NX");
+	assert_line(&sent, 1, "GET key");
+	assert_line(&sent, 2, "SET key value PX 1 NX"); /* for ever is no lease */
+	forget(&sent);
+}
+
 static void other_keys_are_read_before_the_record(void **state)
 {
 	struct mms_slice keys[2] = {S("one"), S("two")};
@@ -334,6 +351,7 @@ static void scripts_never_order_strings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_lease_says_whose_it_is),
 		cmocka_unit_test(other_keys_are_read_before_the_record),
 		cmocka_unit_test(simple_commands_say_what_they_mean),
 		cmocka_unit_test(bytes_are_sent_as_they_are),

@@ -77,6 +77,42 @@ static void without_a_quorum_it_fails_or_degrades(void **state)
 	assert_int_equal(mode, MMS_NO_QUORUM_DEGRADE);
 }
 
+static void a_switch_is_what_people_write_for_it(void **state)
+{
+	static const struct { const char *text; uint64_t value; } right[] = { { "1", 1 }, { "0", 0 }, { "", 0 }, { "on", 1 },
+		{ "Off", 0 }, { "YES", 1 }, { "no", 0 }, { "True", 1 }, { "false", 0 } };
+	static const char *const wrong[] = { "2", "-1", "01", " 1", "maybe", "o", "onn" };
+	struct mms_error error;
+	uint64_t value;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+		value = 7;
+		assert_int_equal(mms_config_parse_switch(mms_slice_of(right[i].text), &value, &error), MMS_OK);
+		assert_int_equal(value, right[i].value);
+	}
+	value = 7;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(mms_config_parse_switch(mms_slice_of(wrong[i]), &value, &error), MMS_ERR_CONFIG);
+		assert_non_null(strstr(error.text, "write 0 or 1"));
+	}
+	assert_int_equal(value, 7);
+}
+
+static void a_lock_keeps_read_local_from_asking_one_node(void **state)
+{
+	static struct mms_settings settings;
+
+	(void)state;
+	for (uint32_t mode = MMS_READ_NEWEST; mode <= MMS_READ_TOKEN; mode++) {
+		settings.read_mode = mode;
+		settings.lock = 0;
+		assert_int_equal(mms_config_reads_one(&settings), mode == MMS_READ_LOCAL);
+		settings.lock = 1;
+		assert_false(mms_config_reads_one(&settings));
+	}
+}
+
 static void more_acknowledgements_than_nodes_are_refused(void **state)
 {
 	static const struct { uint32_t nodes, acks; enum mms_status status; } cases[] = {
@@ -413,6 +449,9 @@ static void settings_beyond_what_ini_allows_are_not_sound(void **state)
 		{ offsetof(struct mms_settings, max_clock_drift_ms), MMS_CLOCK_DRIFT_MAX_MS },
 		{ offsetof(struct mms_settings, max_session_size), MMS_SESSION_SIZE_MAX },
 		{ offsetof(struct mms_settings, shutdown_drain_ms), MMS_DRAIN_MAX_MS },
+		{ offsetof(struct mms_settings, lock), 1 },
+		{ offsetof(struct mms_settings, lock_wait_ms), MMS_LOCK_WAIT_MAX_MS },
+		{ offsetof(struct mms_settings, lock_ttl_ms), MMS_LOCK_TTL_MAX_MS },
 		{ offsetof(struct mms_settings, nodes[0].scheme), MMS_SCHEME_UNIX },
 		{ offsetof(struct mms_settings, nodes[1].port), 65535 },
 	};
@@ -482,6 +521,8 @@ int main(void)
 		cmocka_unit_test(read_modes_are_three_words),
 		cmocka_unit_test(write_acks_are_a_number_or_a_word),
 		cmocka_unit_test(without_a_quorum_it_fails_or_degrades),
+		cmocka_unit_test(a_switch_is_what_people_write_for_it),
+		cmocka_unit_test(a_lock_keeps_read_local_from_asking_one_node),
 		cmocka_unit_test(more_acknowledgements_than_nodes_are_refused),
 		cmocka_unit_test(acks_needed_lie_between_one_and_all_nodes),
 		cmocka_unit_test(prefixes_have_no_blanks_and_no_globs),

@@ -294,6 +294,72 @@ static void a_command_that_did_not_fit_is_refused(void **state)
 	teardown_peer();
 }
 
+static enum mms_status send_unheard(void)
+{
+	struct mms_command command;
+
+	mms_command_init(&command);
+	mms_command_ping(&command);
+	return mms_conn_send_unheard(conn, &command, &error);
+}
+
+static void answers_that_nobody_wants_are_dropped_in_their_place(void **state)
+{
+	(void) state;
+	for (int slices = 0; slices < 2; slices++) {
+		const char answers[] = "+dropped\r\n:7\r\n+wanted\r\n";
+
+		setup_peer(true);
+		finish_handshake();
+		assert_int_equal(send_unheard(), MMS_OK);
+		assert_int_equal(send_unheard(), MMS_OK);
+		assert_int_equal(mms_conn_outstanding(conn), 0);
+		assert_int_equal(send_ping(), MMS_OK);
+		for (size_t index = 0; index < sizeof(answers) - 1; index += slices ? 1 : sizeof(answers) - 1) {
+			assert_reply(NULL);
+			peer_write(answers + index, slices ? 1 : sizeof(answers) - 1);
+			assert_int_equal(receive(), MMS_OK);
+		}
+		assert_reply("wanted");
+		assert_int_equal(mms_conn_outstanding(conn), 0);
+		/* And one more that nobody asked for is none of them. */
+		peer_write("+more\r\n", 7);
+		assert_int_equal(receive(), MMS_ERR_PROTOCOL);
+		teardown_peer();
+	}
+}
+
+/* Nothing of an answer that somebody waits for has come: the server did nothing wrong. */
+static void a_connection_that_ends_behind_a_dropped_answer_was_idle(void **state)
+{
+	(void) state;
+	setup_peer(true);
+	finish_handshake();
+	assert_int_equal(send_unheard(), MMS_OK);
+	assert_int_equal(send_ping(), MMS_OK);
+	peer_write("+dropped\r\n", 10);
+	assert_int_equal(receive(), MMS_OK);
+	shutdown(peer.fd, SHUT_RDWR);
+	assert_int_equal(receive(), MMS_ERR_CLOSED);
+	assert_closed();
+	teardown_peer();
+}
+
+static void a_dropped_error_ends_the_connection_as_idle(void **state)
+{
+	const char answers[] = "-NOSCRIPT No matching script.\r\n+wanted\r\n";
+
+	(void) state;
+	setup_peer(true);
+	finish_handshake();
+	assert_int_equal(send_unheard(), MMS_OK);
+	assert_int_equal(send_ping(), MMS_OK);
+	peer_write(answers, sizeof(answers) - 1);
+	assert_int_equal(receive(), MMS_ERR_CLOSED);
+	assert_closed();
+	teardown_peer();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +374,9 @@ int main(void)
 		cmocka_unit_test(what_the_socket_does_not_take_is_queued_up_to_the_limit),
 		cmocka_unit_test(queued_commands_go_out_with_one_flush),
 		cmocka_unit_test(a_command_that_did_not_fit_is_refused),
+		cmocka_unit_test(answers_that_nobody_wants_are_dropped_in_their_place),
+		cmocka_unit_test(a_connection_that_ends_behind_a_dropped_answer_was_idle),
+		cmocka_unit_test(a_dropped_error_ends_the_connection_as_idle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,8 @@ mms_is(['pid' => 'integer', 'age_ms' => 'integer', 'beat_ms' => 'integer', 'epoc
 mms_is([], $status['warnings'], 'no warnings');
 mms_is(['integer'], array_values(array_unique($shape($status['counters']))), 'counters are integers');
 foreach (['reads', 'writes', 'touches', 'destroys', 'mirrored', 'mirror_failures', 'conflicts', 'late_writes',
-    'read_repairs', 'failovers', 'corrupt_records', 'future_stamps', 'foreign_keys', 'mailbox_full'] as $name) {
+    'read_repairs', 'failovers', 'corrupt_records', 'future_stamps', 'foreign_keys', 'mailbox_full',
+    'lock_waits', 'lock_timeouts', 'lock_overlaps'] as $name) {
     mms_ok(isset($status['counters'][$name]), "counter $name");
 }
 mms_is([1, 1], [$status['counters']['reads'], $status['counters']['writes']], 'one read, one write');

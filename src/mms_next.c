@@ -1,0 +1,46 @@
+/* What makes the next version. The difficulty is blind: a write that builds on what proves nothing must not win over a
+ * real one. */
+#include "mms_next.h"
+
+struct mms_version mms_next_version(struct mms_client *client, const struct mms_answer *answer, uint64_t above,
+		bool tombstone)
+{
+	bool has_base = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
+	uint64_t base = has_base ? answer->header.version.hlc : 0;
+	struct mms_version version = {
+		.tombstone = tombstone,
+		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), above > base ? above : base,
+				client->settings.max_clock_drift_ms),
+		.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random,
+		.sequence = mms_shm_next_sequence(client->shm),
+	};
+
+	switch (answer->found) {
+	case MMS_FOUND_RECORD:
+		version.incarnation = answer->header.version.incarnation;
+		/* A logout of a session that was really read is real, even of a blind one (rule c). */
+		version.blind = !tombstone && answer->header.version.blind && !answer->authoritative;
+		break;
+	case MMS_FOUND_TOMBSTONE:
+		version.incarnation = answer->header.version.hlc;
+		version.blind = !answer->authoritative;
+		break;
+	default:
+		version.blind = !answer->authoritative;
+		break;
+	}
+	return version;
+}
+
+void mms_next_describe_base(const struct mms_answer *answer, struct mms_record_header *header)
+{
+	if (answer->found != MMS_FOUND_RECORD && answer->found != MMS_FOUND_TOMBSTONE) {
+		return;
+	}
+	header->base_hlc = answer->header.version.hlc;
+	header->base_writer = answer->header.version.writer;
+	header->base_sequence = answer->header.version.sequence;
+	if (answer->header.lifetime_s > header->lifetime_s) {
+		header->lifetime_s = answer->header.lifetime_s;
+	}
+}
