@@ -370,12 +370,15 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 {
 	struct mms_office *office = link->office;
 	struct mms_node_sh *node = mms_link_node(link);
+	bool lost;
 
 	if (refuse_twins(link, identity)) {
 		return;
 	}
 	say_what_is_no_marker(link, identity);
-	if (atomic_exchange(&node->greeted, 1) == 0 || mms_identity_changed(node, identity)) {
+	/* Emptied, and it takes no new marker now (OOM, READONLY): nothing names its new incarnation yet. */
+	lost = identity->node_id == 0 && atomic_load(&node->node_id) != 0;
+	if (atomic_exchange(&node->greeted, 1) == 0 || mms_identity_changed(node, identity) || (lost && !link->lost)) {
 		/* Rule f: what the old incarnation of this node acknowledged is worth nothing, to us, to a request thread, or to a
 		 * successor of ours; and whatever others miss, this one misses too. So is what was acknowledged before anybody
 		 * knew who it was: it may have been emptied since. */
@@ -388,6 +391,7 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 			office->links[i].marker_mask &= ~(UINT64_C(1) << link->index);
 		}
 	}
+	link->lost = lost;
 	if (!found_all(link, identity)) {
 		(void)mms_identity_publish(node, identity);
 	}

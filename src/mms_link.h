@@ -76,6 +76,7 @@ struct mms_link {
 	unsigned index;
 	enum mms_link_state state;
 	struct mms_conn *conn;
+	bool lost;                              /* its marker was gone at the last greeting, and it took no other */
 	int fd;                                 /* as entered in the office's descriptors, -1 = none: the connection may be
 	                                         * closed by its own failure before the link hears of it */
 	struct event *readable, *writable;

@@ -21,6 +21,8 @@ static bool is_settled(const struct mms_link *link, const struct mms_mailbox_ite
 static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item);
 static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item);
 static void on_mirrored(struct mms_link *link, void *context, uint64_t next, struct mms_reply *const *replies);
+static uint64_t holders_beside(const struct mms_link *lacking, const struct mms_mailbox_item *item);
+static bool is_half_full(const struct mms_mailbox_sh *mailbox);
 static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *item);
 static void see_markers(struct mms_office *office);
 static bool is_held(const struct mms_office *office, uint64_t next);
@@ -268,6 +270,12 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	mms_link_count(office, MMS_METRIC_mirrored);
 }
 
+/* Somebody took it once, and nobody known has it now: a hint would find no copy. It waits for a node that takes it. */
+static bool is_last_copy(const struct mms_link *link, const struct mms_mailbox_item *item)
+{
+	return item->have_mask != 0 && mms_mirror_needs(link, item) && holders_beside(link, item) == 0;
+}
+
 /* The node's breaker is open: its entries become hints, once the behind marker stands where it can. */
 static void hint_batch(struct mms_link *link)
 {
@@ -288,6 +296,9 @@ static void hint_batch(struct mms_link *link)
 		}
 		if (!is_settled(link, &item)) {
 			office->busy = true;
+			break;
+		}
+		if (is_last_copy(link, &item) && ttl_left_ms(office, &item) > 0 && !is_half_full(&office->cluster->mailbox)) {
 			break;
 		}
 		if (mms_mirror_needs(link, &item) && ttl_left_ms(office, &item) > 0) {
