@@ -162,7 +162,7 @@ static void collect_cookies(struct mms_token_set *set, const char *session_name)
 	char name[COOKIE_NAME_MAX];
 
 	for (unsigned slot = 0; slot < MMS_TOKEN_SLOTS; slot++) {
-		if (has_own() && MMSG(token_own).slot == slot) {
+		if (has_own() && MMSG(token_own).token.slot == slot) {
 			continue; /* replaced by this answer */
 		}
 		snprintf(name, sizeof name, "%s_mms%u", session_name, slot);
@@ -257,7 +257,7 @@ static bool send_cookie(const char *text)
 	if (strlen(path) + strlen(domain) + strlen(samesite) > HEADER_MAX / 2) {
 		return false;
 	}
-	snprintf(start, sizeof start, "Set-Cookie: %s_mms%u=", MMSG(token_name), MMSG(token_own).slot);
+	snprintf(start, sizeof start, "Set-Cookie: %s_mms%u=", MMSG(token_name), MMSG(token_own).token.slot);
 	snprintf(line, sizeof line, "%s%s", start, text);
 	append_expiry(line, sizeof line);
 	if (path[0] != '\0') {
@@ -288,6 +288,13 @@ static bool send_header(const char *text)
 	return sapi_add_header_ex(estrdup(line), strlen(line), 0, 1) == SUCCESS;
 }
 
+/* One request's token: its reservation names it, and the rest of it changes with these two alone. */
+static bool says_the_same(const struct mms_token *a, const struct mms_token *b)
+{
+	return a->reserved.writer == b->reserved.writer && a->reserved.sequence == b->reserved.sequence
+			&& a->session == b->session && a->pending == b->pending && mms_version_compare(&a->read, &b->read) == 0;
+}
+
 /* The token as things stand, as text; false when there is none. */
 static bool renew_own(struct mms_visit *visit, bool last)
 {
@@ -298,29 +305,36 @@ static bool renew_own(struct mms_visit *visit, bool last)
 	if (!mms_visit_token(visit, last, &token)) {
 		return false;
 	}
-	own->len = mms_token_encode(&token, &signed_by, own->text);
-	own->text[own->len] = '\0';
-	own->slot = token.slot;
+	if (own->len == 0 || !says_the_same(&own->token, &token)) {
+		own->len = mms_token_encode(&token, &signed_by, own->text);
+		own->text[own->len] = '\0';
+		own->token = token;
+		own->written = false;
+	}
 	own->request = sapi_get_request_time();
 	return true;
 }
 
-void php_mmsession_token_announce(struct mms_store *store, bool last)
+void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_token_moment moment)
 {
 	struct mms_visit *visit = mms_store_visit(store);
+	struct php_mmsession_token_own *own = &MMSG(token_own);
 
-	if (visit == NULL || !renew_own(visit, last) || !can_send()) {
+	if (visit == NULL || !renew_own(visit, moment == PHP_MMSESSION_TOKEN_CLOSED) || !can_send()
+			|| (moment == PHP_MMSESSION_TOKEN_CLOSED && own->written)) {
 		return;
 	}
-	if (uses_header() ? send_header(MMSG(token_own).text) : send_cookie(MMSG(token_own).text)) {
+	own->written = false;
+	if (uses_header() ? send_header(own->text) : send_cookie(own->text)) {
 		mms_visit_announced(visit);
+		own->written = moment == PHP_MMSESSION_TOKEN_WRITTEN;
 	}
 }
 
 void php_mmsession_token_close(struct mms_store *store)
 {
 	if (mms_store_visit(store) != NULL) {
-		php_mmsession_token_announce(store, true);
+		php_mmsession_token_announce(store, PHP_MMSESSION_TOKEN_CLOSED);
 		MMSG(token_visit) = NULL;
 	}
 }
