@@ -115,6 +115,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_repair.c
     src/mms_replicator.c
     src/mms_reply.c
+    src/mms_reply_class.c
     src/mms_reservation.c
     src/mms_resolver.c
     src/mms_scan.c

@@ -109,7 +109,7 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
 		return FAILURE;
 	}
-	php_mmsession_token_announce(handler->store, false);
+	php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_WRITTEN);
 	remember(handler, id, data);
 	return SUCCESS;
 }
@@ -178,7 +178,7 @@ PS_READ_FUNC(mmsession)
 	if (exists) {
 		remember(handler, key, *val);
 	}
-	php_mmsession_token_announce(handler->store, false);
+	php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_READ);
 	return SUCCESS;
 }
 

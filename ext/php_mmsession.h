@@ -31,7 +31,8 @@ struct php_mmsession_token_key {
 struct php_mmsession_token_own {
 	char text[MMS_TOKEN_TEXT_MAX + 1];
 	size_t len;                       /* 0 = none */
-	unsigned slot;
+	struct mms_token token;           /* what the text says */
+	bool written;                     /* it is among the headers since a write, and the last word since */
 	double request;                   /* begin of the request that made it */
 };
 
@@ -98,8 +99,10 @@ uint32_t php_mmsession_lock_ttl_ms(void);
 enum mms_status php_mmsession_token_read_key(struct mms_error *error);
 /* A handler has been opened: collects what came with the request. */
 void php_mmsession_token_open(struct mms_store *store, const char *session_name);
-/* Puts the token of the session as it is now among the headers, in place of an earlier one. last: no write will follow. */
-void php_mmsession_token_announce(struct mms_store *store, bool last);
+/* At which moments a token is sent. */
+enum php_mmsession_token_moment { PHP_MMSESSION_TOKEN_READ, PHP_MMSESSION_TOKEN_WRITTEN, PHP_MMSESSION_TOKEN_CLOSED };
+/* Puts the token of the session as it is now among the headers, in place of an earlier one. */
+void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_token_moment moment);
 void php_mmsession_token_before_write(struct mms_store *store);
 /* The handler is about to be closed. */
 void php_mmsession_token_close(struct mms_store *store);

@@ -22,7 +22,10 @@
 #define KEY_MIN 16          /* bytes: less is guessed */
 #define COOKIE_NAME_MAX 192
 #define HEADER_MAX 1024
+#define COOKIE_NAME_END "_mms" /* behind the session's name; the slot follows, one digit */
 #define FORBIDDEN_IN_NAME "=,;.[ \t\r\n\013\014"
+
+_Static_assert(MMS_TOKEN_SLOTS <= 10, "a slot is one digit of a cookie's name");
 
 static const char *text_of_ini(const char *name, size_t len)
 {
@@ -101,6 +104,24 @@ enum mms_status php_mmsession_token_read_key(struct mms_error *error)
 	return status;
 }
 
+/* Text in the making; it is never longer than its place, and says when it had to be cut. */
+struct line {
+	char *text;
+	size_t size, len; /* of the place; without the NUL */
+	bool cut;
+};
+
+static void append(struct line *line, const char *text)
+{
+	const size_t len = strlen(text), left = line->size - 1 - line->len;
+	const size_t taken = len < left ? len : left;
+
+	memcpy(line->text + line->len, text, taken);
+	line->len += taken;
+	line->text[line->len] = '\0';
+	line->cut = line->cut || taken < len;
+}
+
 static bool uses_header(void)
 {
 	return MMSG(token_header) != NULL && MMSG(token_header)[0] != '\0';
@@ -119,16 +140,23 @@ static bool has_own(void)
 	return MMSG(token_own).len > 0 && MMSG(token_own).request == sapi_get_request_time();
 }
 
-static const zval *find_text(const char *array_name, size_t array_len, const char *name)
+/* NULL when there is none, or it is empty. */
+static const HashTable *find_array(const char *name, size_t len)
 {
-	zval *array = zend_hash_str_find(&EG(symbol_table), array_name, array_len), *value;
+	zval *array = zend_hash_str_find(&EG(symbol_table), name, len);
 
 	if (array == NULL) {
 		return NULL;
 	}
 	ZVAL_DEINDIRECT(array);
 	ZVAL_DEREF(array);
-	value = Z_TYPE_P(array) == IS_ARRAY ? zend_hash_str_find(Z_ARRVAL_P(array), name, strlen(name)) : NULL;
+	return Z_TYPE_P(array) == IS_ARRAY && zend_hash_num_elements(Z_ARRVAL_P(array)) > 0 ? Z_ARRVAL_P(array) : NULL;
+}
+
+static const zval *find_text(const HashTable *array, const char *name, size_t len)
+{
+	zval *value = array == NULL ? NULL : zend_hash_str_find(array, name, len);
+
 	if (value != NULL) {
 		ZVAL_DEREF(value);
 	}
@@ -154,19 +182,24 @@ static void collect_header(struct mms_token_set *set)
 	}
 	name[len] = '\0';
 	(void)zend_is_auto_global_str(ZEND_STRL("_SERVER"));
-	add_text(set, find_text(ZEND_STRL("_SERVER"), name));
+	add_text(set, find_text(find_array(ZEND_STRL("_SERVER")), name, len));
 }
 
 static void collect_cookies(struct mms_token_set *set, const char *session_name)
 {
+	const HashTable *cookies = find_array(ZEND_STRL("_COOKIE"));
 	char name[COOKIE_NAME_MAX];
+	struct line line = { name, sizeof name, 0, false };
 
-	for (unsigned slot = 0; slot < MMS_TOKEN_SLOTS; slot++) {
-		if (has_own() && MMSG(token_own).slot == slot) {
+	append(&line, session_name);
+	append(&line, COOKIE_NAME_END);
+	append(&line, "0");
+	for (unsigned slot = 0; slot < MMS_TOKEN_SLOTS && cookies != NULL; slot++) {
+		if (has_own() && MMSG(token_own).token.slot == slot) {
 			continue; /* replaced by this answer */
 		}
-		snprintf(name, sizeof name, "%s_mms%u", session_name, slot);
-		add_text(set, find_text(ZEND_STRL("_COOKIE"), name));
+		name[line.len - 1] = (char)('0' + slot);
+		add_text(set, find_text(cookies, name, line.len));
 	}
 }
 
@@ -219,10 +252,10 @@ static int begins_alike(void *element, void *prefix)
 	return strncmp(header->header, wanted, strlen(wanted)) == 0;
 }
 
-static void append_expiry(char *line, size_t size)
+static void append_expiry(struct line *line)
 {
 	zend_long lifetime = zend_ini_long("session.cookie_lifetime", sizeof "session.cookie_lifetime" - 1, 0);
-	size_t len = strlen(line);
+	char text[96];
 	time_t then;
 	struct tm tm;
 
@@ -234,58 +267,79 @@ static void append_expiry(char *line, size_t size)
 	if (gmtime_r(&then, &tm) != NULL) {
 		static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-		snprintf(line + len, size - len, "; expires=%.3s, %02d %.3s %04d %02d:%02d:%02d GMT; Max-Age=" ZEND_LONG_FMT,
+		snprintf(text, sizeof text, "; expires=%.3s, %02d %.3s %04d %02d:%02d:%02d GMT; Max-Age=" ZEND_LONG_FMT,
 				days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
 				tm.tm_sec, lifetime);
+		append(line, text);
 	}
 }
 
-static void append(char *line, size_t size, const char *what, const char *value)
+static bool add_header(const struct line *line, bool replace)
 {
-	size_t len = strlen(line);
-
-	snprintf(line + len, size - len, "%s%s", what, value);
+	return !line->cut && sapi_add_header_ex(estrndup(line->text, line->len), line->len, 0, replace) == SUCCESS;
 }
 
 /* With the session cookie's parameters as they are now, but never for scripts. False when it does not fit. */
 static bool send_cookie(const char *text)
 {
-	char start[COOKIE_NAME_MAX + 32], line[HEADER_MAX];
+	char start[COOKIE_NAME_MAX + 32], text_of_line[HEADER_MAX];
+	const char slot[] = { (char)('0' + MMSG(token_own).token.slot), '=', '\0' };
+	struct line line = { text_of_line, sizeof text_of_line, 0, false };
 	const char *path = INI_TEXT("session.cookie_path"), *domain = INI_TEXT("session.cookie_domain");
 	const char *samesite = INI_TEXT("session.cookie_samesite");
 
 	if (strlen(path) + strlen(domain) + strlen(samesite) > HEADER_MAX / 2) {
 		return false;
 	}
-	snprintf(start, sizeof start, "Set-Cookie: %s_mms%u=", MMSG(token_name), MMSG(token_own).slot);
-	snprintf(line, sizeof line, "%s%s", start, text);
-	append_expiry(line, sizeof line);
+	append(&line, "Set-Cookie: ");
+	append(&line, MMSG(token_name));
+	append(&line, COOKIE_NAME_END);
+	append(&line, slot);
+	memcpy(start, line.text, line.len + 1);
+	append(&line, text);
+	append_expiry(&line);
 	if (path[0] != '\0') {
-		append(line, sizeof line, "; path=", path);
+		append(&line, "; path=");
+		append(&line, path);
 	}
 	if (domain[0] != '\0') {
-		append(line, sizeof line, "; domain=", domain);
+		append(&line, "; domain=");
+		append(&line, domain);
 	}
 	if (is_on(INI_TEXT("session.cookie_secure"))) {
-		append(line, sizeof line, "; secure", "");
+		append(&line, "; secure");
 	}
 	if (is_on(INI_TEXT("session.cookie_partitioned"))) {
-		append(line, sizeof line, "; Partitioned", "");
+		append(&line, "; Partitioned");
 	}
-	append(line, sizeof line, "; HttpOnly", "");
+	append(&line, "; HttpOnly");
 	if (samesite[0] != '\0') {
-		append(line, sizeof line, "; SameSite=", samesite);
+		append(&line, "; SameSite=");
+		append(&line, samesite);
+	}
+	if (line.cut) {
+		return false;
 	}
 	zend_llist_del_element(&SG(sapi_headers).headers, start, begins_alike);
-	return sapi_add_header_ex(estrdup(line), strlen(line), 0, 0) == SUCCESS;
+	return add_header(&line, false);
 }
 
 static bool send_header(const char *text)
 {
-	char line[HEADER_MAX];
+	char text_of_line[HEADER_MAX];
+	struct line line = { text_of_line, sizeof text_of_line, 0, false };
 
-	snprintf(line, sizeof line, "%s: %s", MMSG(token_header), text);
-	return sapi_add_header_ex(estrdup(line), strlen(line), 0, 1) == SUCCESS;
+	append(&line, MMSG(token_header));
+	append(&line, ": ");
+	append(&line, text);
+	return add_header(&line, true);
+}
+
+/* One request's token: its reservation names it, and the rest of it changes with these two alone. */
+static bool says_the_same(const struct mms_token *a, const struct mms_token *b)
+{
+	return a->reserved.writer == b->reserved.writer && a->reserved.sequence == b->reserved.sequence
+			&& a->session == b->session && a->pending == b->pending && mms_version_compare(&a->read, &b->read) == 0;
 }
 
 /* The token as things stand, as text; false when there is none. */
@@ -298,29 +352,36 @@ static bool renew_own(struct mms_visit *visit, bool last)
 	if (!mms_visit_token(visit, last, &token)) {
 		return false;
 	}
-	own->len = mms_token_encode(&token, &signed_by, own->text);
-	own->text[own->len] = '\0';
-	own->slot = token.slot;
+	if (own->len == 0 || !says_the_same(&own->token, &token)) {
+		own->len = mms_token_encode(&token, &signed_by, own->text);
+		own->text[own->len] = '\0';
+		own->token = token;
+		own->written = false;
+	}
 	own->request = sapi_get_request_time();
 	return true;
 }
 
-void php_mmsession_token_announce(struct mms_store *store, bool last)
+void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_token_moment moment)
 {
 	struct mms_visit *visit = mms_store_visit(store);
+	struct php_mmsession_token_own *own = &MMSG(token_own);
 
-	if (visit == NULL || !renew_own(visit, last) || !can_send()) {
+	if (visit == NULL || !renew_own(visit, moment == PHP_MMSESSION_TOKEN_CLOSED) || !can_send()
+			|| (moment == PHP_MMSESSION_TOKEN_CLOSED && own->written)) {
 		return;
 	}
-	if (uses_header() ? send_header(MMSG(token_own).text) : send_cookie(MMSG(token_own).text)) {
+	own->written = false;
+	if (uses_header() ? send_header(own->text) : send_cookie(own->text)) {
 		mms_visit_announced(visit);
+		own->written = moment == PHP_MMSESSION_TOKEN_WRITTEN;
 	}
 }
 
 void php_mmsession_token_close(struct mms_store *store)
 {
 	if (mms_store_visit(store) != NULL) {
-		php_mmsession_token_announce(store, true);
+		php_mmsession_token_announce(store, PHP_MMSESSION_TOKEN_CLOSED);
 		MMSG(token_visit) = NULL;
 	}
 }

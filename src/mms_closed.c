@@ -2,8 +2,6 @@
  * each is checked before it is believed. */
 #include "mms_closed.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define FIXED_SIZE 20 /* before the open reservations */
@@ -88,7 +86,12 @@ bool mms_closed_decode(struct mms_slice value, uint64_t mapping, struct mms_clos
 
 size_t mms_closed_key(const char *prefix, uint64_t mapping, char *out, size_t size)
 {
-	return (size_t)snprintf(out, size, "%s:ct:%016" PRIx64, prefix, mapping);
+	const size_t len = strnlen(prefix, size - MMS_CLOSED_KEY_EXTRA);
+
+	memcpy(out, prefix, len);
+	memcpy(out + len, ":ct:", 4);
+	*mms_hex_write(out + len + 4, mapping, 16) = '\0';
+	return len + MMS_CLOSED_KEY_EXTRA - 1;
 }
 
 static void put(unsigned char *at, uint64_t value, unsigned bytes)

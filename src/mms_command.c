@@ -14,7 +14,10 @@ static void argument(struct mms_command *command, struct mms_slice value);
 static void word(struct mms_command *command, const char *text);
 static void number(struct mms_command *command, uint64_t value);
 static void length_line(struct mms_command *command, char type, uint64_t value);
+static size_t length_line_len(uint64_t value);
+static void write_length_line(char *at, char type, uint64_t value, size_t len);
 static char *digits_before(char *end, uint64_t value);
+static char *room_for(struct mms_command *command, size_t len);
 static void copy(struct mms_command *command, const void *bytes, size_t len);
 static void borrow(struct mms_command *command, const void *bytes, size_t len);
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
@@ -344,14 +347,23 @@ static void begin(struct mms_command *command, const char *verb, unsigned argume
 
 static void argument(struct mms_command *command, struct mms_slice value)
 {
-	length_line(command, '$', value.len);
-	copy(command, value.ptr, value.len);
-	copy(command, "\r\n", 2);
+	size_t line_len = length_line_len(value.len);
+	char *at = room_for(command, line_len + value.len + 2);
+
+	if (at == NULL) {
+		return;
+	}
+	write_length_line(at, '$', value.len, line_len);
+	at += line_len;
+	if (value.len > 0) {
+		memcpy(at, value.ptr, value.len);
+	}
+	memcpy(at + value.len, "\r\n", 2);
 }
 
 static void word(struct mms_command *command, const char *text)
 {
-	argument(command, mms_slice_of(text));
+	argument(command, (struct mms_slice) {text, strlen(text)});
 }
 
 static void number(struct mms_command *command, uint64_t value)
@@ -364,12 +376,30 @@ static void number(struct mms_command *command, uint64_t value)
 
 static void length_line(struct mms_command *command, char type, uint64_t value)
 {
-	char line[1 + NUMBER_LEN_MAX + 2];
-	char *first = digits_before(line + sizeof(line) - 2, value);
+	size_t len = length_line_len(value);
+	char *at = room_for(command, len);
 
-	*--first = type;
-	memcpy(line + sizeof(line) - 2, "\r\n", 2);
-	copy(command, first, (size_t) (line + sizeof(line) - first));
+	if (at != NULL) {
+		write_length_line(at, type, value, len);
+	}
+}
+
+static size_t length_line_len(uint64_t value)
+{
+	size_t len = 4; /* type, one digit, line's end */
+
+	for (; value >= 10; value /= 10) {
+		len++;
+	}
+	return len;
+}
+
+/* len: its length, as length_line_len() says. */
+static void write_length_line(char *at, char type, uint64_t value, size_t len)
+{
+	*at = type;
+	(void) digits_before(at + len - 2, value);
+	memcpy(at + len - 2, "\r\n", 2);
 }
 
 /* Writes the digits so that they end before `end`; returns where they begin. */
@@ -382,29 +412,36 @@ static char *digits_before(char *end, uint64_t value)
 	return end;
 }
 
-/* Into the scratch, continuing the last part where that ends at the scratch's end. */
 static void copy(struct mms_command *command, const void *bytes, size_t len)
+{
+	char *at = room_for(command, len);
+
+	if (at != NULL) {
+		memcpy(at, bytes, len);
+	}
+}
+
+/* The next len bytes, more than none, of the scratch: they belong to the command already, and are to be written. They continue
+ * the last part where that ends at the scratch's end. NULL when they don't fit. */
+static char *room_for(struct mms_command *command, size_t len)
 {
 	char *target = command->scratch + command->scratch_used;
 
 	if (command->overflow || len > sizeof(command->scratch) - command->scratch_used) {
 		command->overflow = true;
-		return;
+		return NULL;
 	}
-	if (len == 0) {
-		return;
-	}
-	memcpy(target, bytes, len);
 	command->scratch_used += (uint32_t) len;
 	if (command->part_count > 0) {
 		struct iovec *last = &command->parts[command->part_count - 1];
 
 		if ((char *) last->iov_base + last->iov_len == target) {
 			last->iov_len += len;
-			return;
+			return target;
 		}
 	}
 	borrow(command, target, len);
+	return target;
 }
 
 static void borrow(struct mms_command *command, const void *bytes, size_t len)

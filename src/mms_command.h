@@ -16,7 +16,7 @@
 
 #include "mms_base.h"
 #include "mms_record.h"
-#include "mms_reply.h"
+#include "mms_reply_class.h"
 #include "mms_script.h"
 
 #define MMS_COMMAND_SCRATCH 4096

@@ -15,12 +15,12 @@
 #include "mms_handshake.h"
 #include "mms_output.h"
 
-/* What one receive takes on the stack; more, from the heap, only while a longer string is arriving. */
+/* What one receive takes on the stack; the rest of a long string goes where it belongs. */
 #define RECEIVE_LEN 16384
-#define RECEIVE_LONG_LEN 65536
 
-/* Reads in one call: a server that sends without end must not keep us from the other nodes. */
+/* Reads and bytes in one call: a server that sends without end must not keep us from the other nodes. */
 #define READS_MAX 64
+#define READ_BYTES_MAX ((size_t) 4 << 20)
 
 /* Longest array that we ask for, with room: a batch of a key scan. */
 #define REPLY_ELEMENTS_MAX 65536
@@ -53,7 +53,8 @@ static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size
 static enum mms_status append(struct mms_conn *conn, const struct mms_command *command, size_t skip,
 		struct mms_error *error);
 static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error);
-static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size);
+static ssize_t read_once(struct mms_conn *conn, struct iovec *parts, size_t part_count);
+static enum mms_status digest(struct mms_conn *conn, const struct iovec *parts, size_t len, struct mms_error *error);
 static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status drop_unheard(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status lost(struct mms_conn *conn, const char *what, int number, struct mms_error *error);
@@ -407,17 +408,15 @@ static enum mms_status append(struct mms_conn *conn, const struct mms_command *c
 static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error)
 {
 	char stack[RECEIVE_LEN];
-	char *buffer = stack, *longer = NULL;
-	size_t size = sizeof(stack);
 	enum mms_status status = MMS_OK;
 
-	for (unsigned round = 0; round < READS_MAX && status == MMS_OK; round++) {
-		if (longer == NULL && mms_reply_reader_missing(conn->reader) > sizeof(stack)) {
-			longer = malloc(RECEIVE_LONG_LEN);
-			buffer = longer != NULL ? longer : stack;
-			size = longer != NULL ? RECEIVE_LONG_LEN : sizeof(stack);
-		}
-		ssize_t result = read_once(conn, buffer, size);
+	for (unsigned round = 0; round < READS_MAX && *total < READ_BYTES_MAX && status == MMS_OK; round++) {
+		struct iovec parts[] = {{NULL, 0}, {stack, sizeof(stack)}};
+
+		parts[0].iov_base = mms_reply_reader_room(conn->reader, &parts[0].iov_len);
+
+		bool growing = parts[0].iov_base != NULL;
+		ssize_t result = read_once(conn, growing ? parts : parts + 1, growing ? 2 : 1);
 
 		if (result <= 0) {
 			bool ended = result == 0 || errno != EAGAIN;
@@ -427,32 +426,46 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 			}
 			break;
 		}
-		struct mms_error cause;
-
 		*total += (size_t) result;
 		conn->moved_bytes += (size_t) result;
 		conn->answered = true;
-		status = mms_reply_reader_feed(conn->reader, buffer, (size_t) result, &cause);
-		if (status != MMS_OK) {
-			char text[sizeof(cause.text) + 16];
-
-			(void) snprintf(text, sizeof(text), "receive: %s", cause.text);
-			status = fail(conn, status, text, error);
-		}
-		if ((size_t) result < size) {
+		status = digest(conn, parts, (size_t) result, error);
+		if ((size_t) result < parts[0].iov_len + parts[1].iov_len) {
 			break;
 		}
 	}
-	free(longer);
 	return status;
 }
 
-static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size)
+/* len bytes lie in the parts: first in the string under way, if there is one. */
+static enum mms_status digest(struct mms_conn *conn, const struct iovec *parts, size_t len, struct mms_error *error)
 {
+	size_t grown = len < parts[0].iov_len ? len : parts[0].iov_len;
+	enum mms_status status = MMS_OK;
+	struct mms_error cause;
+
+	if (grown > 0) {
+		status = mms_reply_reader_filled(conn->reader, grown, &cause);
+	}
+	if (status == MMS_OK && len > grown) {
+		status = mms_reply_reader_feed(conn->reader, parts[1].iov_base, len - grown, &cause);
+	}
+	if (status != MMS_OK) {
+		char text[sizeof(cause.text) + 16];
+
+		(void) snprintf(text, sizeof(text), "receive: %s", cause.text);
+		status = fail(conn, status, text, error);
+	}
+	return status;
+}
+
+static ssize_t read_once(struct mms_conn *conn, struct iovec *parts, size_t part_count)
+{
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = part_count};
 	ssize_t result;
 
 	do {
-		result = recv(conn->fd, buffer, size, 0);
+		result = part_count == 1 ? recv(conn->fd, parts->iov_base, parts->iov_len, 0) : recvmsg(conn->fd, &message, 0);
 	} while (result < 0 && errno == EINTR);
 
 	if (result >= 0) {

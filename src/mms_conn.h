@@ -14,7 +14,7 @@
 
 #include "mms_base.h"
 #include "mms_command.h"
-#include "mms_reply.h"
+#include "mms_reply_class.h"
 
 struct mms_conn; /* opaque */
 

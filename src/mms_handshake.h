@@ -7,7 +7,7 @@
 
 #include "mms_base.h"
 #include "mms_command.h"
-#include "mms_reply.h"
+#include "mms_reply_class.h"
 
 /* Empty user = password only; neither = no authentication; db 0 needs no word. */
 struct mms_login {

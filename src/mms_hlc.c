@@ -63,11 +63,12 @@ enum mms_record_verdict mms_hlc_decode(struct mms_slice bytes, struct mms_slice 
 {
 	enum mms_record_verdict verdict = mms_record_decode(bytes, key, out);
 
-	if (verdict == MMS_RECORD_GOOD
-			&& (mms_hlc_absurd(out->version.hlc, now) || mms_hlc_absurd(out->version.incarnation, now))) {
-		return MMS_RECORD_DAMAGED;
-	}
-	return verdict;
+	return verdict == MMS_RECORD_GOOD && !mms_hlc_believable(&out->version, now) ? MMS_RECORD_DAMAGED : verdict;
+}
+
+bool mms_hlc_believable(const struct mms_version *version, struct mms_wall now)
+{
+	return !mms_hlc_absurd(version->hlc, now) && !mms_hlc_absurd(version->incarnation, now);
 }
 
 /* A wall clock before 1970 or past the 48 bits counts as the nearest end. */

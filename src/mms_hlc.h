@@ -29,6 +29,9 @@ uint64_t mms_hlc_ms(uint64_t stamp);
 /* True for stamps more than ten years ahead of a wall clock that is itself plausible (after 2024): damage. */
 bool mms_hlc_absurd(uint64_t stamp, struct mms_wall now);
 
+/* False for a version whose stamp or incarnation is absurd. */
+bool mms_hlc_believable(const struct mms_version *version, struct mms_wall now);
+
 /* mms_record_decode(), and DAMAGED for a sound header whose stamp or incarnation is absurd: nobody can have written it,
  * and it would win against everything. `out` is filled for it too. */
 enum mms_record_verdict mms_hlc_decode(struct mms_slice bytes, struct mms_slice key, struct mms_wall now,

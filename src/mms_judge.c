@@ -71,8 +71,7 @@ static void judge_record(struct mms_slice bytes, const struct mms_question *ques
 
 	switch (verdict) {
 	case MMS_RECORD_GOOD:
-		copy->verdict = mms_hlc_decode(bytes, question->key, question->now, &copy->header) == MMS_RECORD_GOOD
-				? MMS_VERDICT_HAS : MMS_VERDICT_DAMAGED;
+		copy->verdict = mms_hlc_believable(&copy->header.version, question->now) ? MMS_VERDICT_HAS : MMS_VERDICT_DAMAGED;
 		copy->whole = whole && copy->verdict == MMS_VERDICT_HAS;
 		break;
 	case MMS_RECORD_FOREIGN:

@@ -1,7 +1,10 @@
 /* Replies over hiredis' incremental parser. The difficulty: hiredis takes what it is told, an array of two billion
- * elements, strings of any length, arrays in arrays, and 0.14 has no setting against it. Objects are therefore made by
- * our own functions, which count what one reply costs and refuse before hiredis allocates; what can't be refused there
- * (a long string or line that is still arriving) is judged by peeking at the parser's public state after every feed. */
+ * elements, strings of any length, arrays in arrays, and 0.14 has no setting against it. Objects are therefore our own: the
+ * functions that make them count what one reply costs and refuse before memory is spent; what can't be refused there (a long
+ * string or line that is still arriving) is judged by peeking at the parser's public state after every feed.
+ *
+ * A string that is not whole yet is taken out of the parser's hands, unless it is an array's: hiredis would gather it in a
+ * buffer, which grows by being copied, and copy it once more into the object. So it goes into its object as it comes. */
 #include "mms_reply.h"
 
 #include <stdlib.h>
@@ -24,6 +27,12 @@
  * buffer until the next reply comes, in every idle worker. */
 #define BUFFER_KEEP_LEN 65536
 
+#define LINE_END_LEN 2
+
+/* How much the parser is shown first of more than so much. */
+#define LOOK_FIRST_LEN 512
+#define LOOK_FIRST_MIN 2048
+
 #define READY_INITIAL 8
 
 #if HIREDIS_MAJOR >= 1
@@ -32,10 +41,21 @@ typedef size_t array_count;
 typedef int array_count;
 #endif
 
+/* Text or elements lie behind it, in the same allocation; the shared ones have none. */
+struct mms_reply {
+	enum mms_reply_type type;
+	size_t count;                             /* bytes of text, or elements */
+	union {
+		int64_t integer;
+		const char *text;
+		struct mms_reply **elements;          /* NULL: not read yet, in what will never be handed out */
+	};
+};
+
 struct mms_reply_reader {
 	redisReader *parser;
-	redisReplyObjectFunctions functions;      /* hiredis' own, some of them behind a check of ours */
-	const redisReplyObjectFunctions *defaults;
+	struct mms_reply *growing;                /* a string that the parser gave up to us, not whole yet; NULL = none */
+	size_t grown_len;                         /* bytes of it, and of the line's end behind it, that have come */
 	size_t max_bytes, max_elements;
 	size_t reply_bytes, reply_elements;       /* spent on the reply under way */
 	size_t peak_len;                          /* most bytes that the parser had buffered since it was made */
@@ -46,46 +66,32 @@ struct mms_reply_reader {
 };
 
 static const char too_long[] = "a reply is longer than allowed";
+static const char no_line_end[] = "a string does not end where it should";
 static const char unasked_type[] = "a reply of a type that nobody asked for";
 
-/* How errors begin, behind an "ERR"; a blank or the end follows. */
-static const struct {
-	const char *text;
-	enum mms_reply_class class_;
-} prefixes[] = {
-	{"LOADING", MMS_CLASS_HARD}, {"MASTERDOWN", MMS_CLASS_HARD}, {"BUSY", MMS_CLASS_HARD},
-	{"UNKILLABLE", MMS_CLASS_HARD}, {"max number of clients", MMS_CLASS_HARD},
-	{"OOM", MMS_CLASS_WRITE}, {"READONLY", MMS_CLASS_WRITE}, {"MISCONF", MMS_CLASS_WRITE},
-	{"NOREPLICAS", MMS_CLASS_WRITE},
-	{"NOAUTH", MMS_CLASS_AUTH}, {"WRONGPASS", MMS_CLASS_AUTH}, {"NOPERM", MMS_CLASS_AUTH}, {"DENIED", MMS_CLASS_AUTH},
-	{"invalid password", MMS_CLASS_AUTH}, {"Client sent AUTH, but no password is set", MMS_CLASS_AUTH},
-	{"AUTH", MMS_CLASS_AUTH}, {"ACL failure", MMS_CLASS_AUTH},
-	{"The user executing the script can't", MMS_CLASS_AUTH},
-	{"MOVED", MMS_CLASS_CLUSTER}, {"ASK", MMS_CLASS_CLUSTER}, {"CLUSTERDOWN", MMS_CLASS_CLUSTER},
-	{"CROSSSLOT", MMS_CLASS_CLUSTER}, {"TRYAGAIN", MMS_CLASS_CLUSTER},
-	{"SELECT is not allowed in cluster mode", MMS_CLASS_CLUSTER},
-	{"NOSCRIPT", MMS_CLASS_NOSCRIPT}, {"WRONGTYPE", MMS_CLASS_WRONGTYPE},
-};
-
-static void *shared_status(const redisReadTask *task, const char *text, size_t len);
-static void free_unless_shared(void *reply);
 static redisReader *make_parser(struct mms_reply_reader *reader);
 static enum mms_status drain(struct mms_reply_reader *reader, struct mms_error *error);
 static enum mms_status push_ready(struct mms_reply_reader *reader, struct mms_reply *reply, struct mms_error *error);
+static enum mms_status feed_parser(struct mms_reply_reader *reader, const char *bytes, size_t len, struct mms_error *error);
 static enum mms_status judge_unfinished(struct mms_reply_reader *reader, struct mms_error *error);
+static enum mms_status begin_growing(struct mms_reply_reader *reader, size_t len, size_t line_len, struct mms_error *error);
 static enum mms_status fail(struct mms_reply_reader *reader, struct mms_error *error);
 static enum mms_status renew_parser(struct mms_reply_reader *reader, struct mms_error *error);
 static const redisReadTask *current_task(const redisReader *parser);
 static bool announced_string(const redisReader *parser, uint64_t *len, size_t *line_len);
-static void *checked_string(const redisReadTask *task, char *text, size_t len);
-static void *checked_array(const redisReadTask *task, array_count count);
+static void *make_string(const redisReadTask *task, char *text, size_t len);
+static void *make_array(const redisReadTask *task, array_count count);
+static void *make_integer(const redisReadTask *task, long long value);
+static void *make_nil(const redisReadTask *task);
+static void free_reply(void *inner);
+static bool is_shared(const struct mms_reply *reply);
 #if HIREDIS_MAJOR >= 1
 static void *refused_double(const redisReadTask *task, double value, char *text, size_t len);
 static void *refused_bool(const redisReadTask *task, int value);
 #endif
+static struct mms_reply *new_text(enum mms_reply_type type, size_t len);
+static void *place(const redisReadTask *task, const struct mms_reply *reply);
 static void *refuse(const redisReadTask *task, const char *why);
-static struct mms_slice error_within_script(struct mms_slice text);
-static enum mms_reply_class classify_text(struct mms_slice text);
 
 struct mms_reply_reader *mms_reply_reader_new(size_t max_bytes, size_t max_elements)
 {
@@ -113,6 +119,7 @@ void mms_reply_reader_free(struct mms_reply_reader *reader)
 		mms_reply_free(reader->ready[reader->ready_first++]);
 	}
 	free(reader->ready);
+	mms_reply_free(reader->growing);
 	if (reader->parser != NULL) {
 		redisReaderFree(reader->parser);
 	}
@@ -122,21 +129,55 @@ void mms_reply_reader_free(struct mms_reply_reader *reader)
 enum mms_status mms_reply_reader_feed(struct mms_reply_reader *reader, const char *bytes, size_t len,
 		struct mms_error *error)
 {
-	if (reader->failed || redisReaderFeed(reader->parser, bytes, len) != REDIS_OK) {
+	/* Of many bytes the parser is shown the first ones alone: how long a string is stands in front of it. */
+	size_t piece = len > LOOK_FIRST_MIN ? LOOK_FIRST_LEN : len;
+
+	if (reader->failed) {
 		return fail(reader, error);
 	}
-	if (reader->parser->len > reader->peak_len) {
-		reader->peak_len = reader->parser->len;
-	}
-	enum mms_status status = drain(reader, error);
+	for (enum mms_status status; len > 0; bytes += piece, len -= piece, piece = len) {
+		size_t room;
+		char *rest = mms_reply_reader_room(reader, &room);
 
-	if (status != MMS_OK) {
-		return status;
+		if (rest != NULL) {
+			piece = piece < room ? piece : room;
+			memcpy(rest, bytes, piece);
+			status = mms_reply_reader_filled(reader, piece, error);
+		} else {
+			status = feed_parser(reader, bytes, piece, error);
+		}
+		if (status != MMS_OK) {
+			return status;
+		}
 	}
-	if (mms_reply_reader_partial(reader)) {
-		return judge_unfinished(reader, error);
+	return MMS_OK;
+}
+
+char *mms_reply_reader_room(struct mms_reply_reader *reader, size_t *len)
+{
+	if (reader->growing == NULL || reader->failed) {
+		return NULL;
 	}
-	return reader->peak_len > BUFFER_KEEP_LEN ? renew_parser(reader, error) : MMS_OK;
+	*len = reader->growing->count + LINE_END_LEN - reader->grown_len;
+	return (char *) (reader->growing + 1) + reader->grown_len;
+}
+
+enum mms_status mms_reply_reader_filled(struct mms_reply_reader *reader, size_t len, struct mms_error *error)
+{
+	struct mms_reply *reply = reader->growing;
+	char *end = (char *) (reply + 1) + reply->count;
+
+	reader->grown_len += len;
+	if (reader->grown_len < reply->count + LINE_END_LEN) {
+		return MMS_OK;
+	}
+	if (end[0] != '\r' || end[1] != '\n') {
+		reader->refusal = no_line_end;
+		return fail(reader, error);
+	}
+	end[0] = '\0';
+	reader->growing = NULL;
+	return push_ready(reader, reply, error);
 }
 
 enum mms_status mms_reply_reader_next(struct mms_reply_reader *reader, struct mms_reply **reply,
@@ -154,7 +195,8 @@ enum mms_status mms_reply_reader_next(struct mms_reply_reader *reader, struct mm
 
 bool mms_reply_reader_partial(const struct mms_reply_reader *reader)
 {
-	return !reader->failed && (reader->parser->ridx >= 0 || reader->parser->pos < reader->parser->len);
+	return !reader->failed && (reader->growing != NULL || reader->parser->ridx >= 0
+			|| reader->parser->pos < reader->parser->len);
 }
 
 size_t mms_reply_reader_ready(const struct mms_reply_reader *reader)
@@ -162,125 +204,40 @@ size_t mms_reply_reader_ready(const struct mms_reply_reader *reader)
 	return reader->ready_end - reader->ready_first;
 }
 
-size_t mms_reply_reader_missing(const struct mms_reply_reader *reader)
-{
-	uint64_t announced;
-	size_t line_len;
-
-	if (reader->failed || !announced_string(reader->parser, &announced, &line_len) || announced > reader->max_bytes) {
-		return 0;
-	}
-	return line_len + (size_t) announced + 2 - (reader->parser->len - reader->parser->pos);
-}
-
 void mms_reply_free(struct mms_reply *reply)
 {
-	free_unless_shared(reply);
-}
-
-/* Statuses that every transaction answers with; nothing is allocated for them. Their text is never written to. */
-static const redisReply shared_statuses[] = {
-	{.type = REDIS_REPLY_STATUS, .str = (char *) (uintptr_t) "OK", .len = 2},
-	{.type = REDIS_REPLY_STATUS, .str = (char *) (uintptr_t) "QUEUED", .len = 6},
-};
-
-/* NULL when the text is another one, or an element of an array: hiredis frees those itself. */
-static void *shared_status(const redisReadTask *task, const char *text, size_t len)
-{
-	for (size_t index = 0; index < sizeof(shared_statuses) / sizeof(shared_statuses[0]); index++) {
-		const redisReply *shared = &shared_statuses[index];
-
-		if (task->parent == NULL && task->type == REDIS_REPLY_STATUS && (size_t) shared->len == len
-				&& memcmp(shared->str, text, len) == 0) {
-			return (void *) (uintptr_t) shared;
-		}
-	}
-	return NULL;
-}
-
-static void free_unless_shared(void *reply)
-{
-	if (reply != NULL && reply != &shared_statuses[0] && reply != &shared_statuses[1]) {
-		freeReplyObject(reply);
-	}
+	free_reply(reply);
 }
 
 enum mms_reply_type mms_reply_type(const struct mms_reply *reply)
 {
-	switch (((const redisReply *) reply)->type) {
-	case REDIS_REPLY_STATUS: return MMS_REPLY_STATUS;
-	case REDIS_REPLY_INTEGER: return MMS_REPLY_INTEGER;
-	case REDIS_REPLY_STRING: return MMS_REPLY_STRING;
-	case REDIS_REPLY_NIL: return MMS_REPLY_NIL;
-	case REDIS_REPLY_ARRAY: return MMS_REPLY_ARRAY;
-	default: return MMS_REPLY_ERROR; /* only errors are left: the reader refuses all else */
-	}
+	return reply->type;
 }
 
 int64_t mms_reply_integer(const struct mms_reply *reply)
 {
-	const redisReply *inner = (const redisReply *) reply;
-
-	return inner->type == REDIS_REPLY_INTEGER ? (int64_t) inner->integer : 0;
+	return reply->type == MMS_REPLY_INTEGER ? reply->integer : 0;
 }
 
 struct mms_slice mms_reply_text(const struct mms_reply *reply)
 {
-	const redisReply *inner = (const redisReply *) reply;
 	struct mms_slice text = {"", 0};
 
-	if (inner->type == REDIS_REPLY_STRING || inner->type == REDIS_REPLY_STATUS || inner->type == REDIS_REPLY_ERROR) {
-		text.ptr = inner->str;
-		text.len = (size_t) inner->len; /* an int in 0.14; never negative */
+	if (reply->type == MMS_REPLY_STRING || reply->type == MMS_REPLY_STATUS || reply->type == MMS_REPLY_ERROR) {
+		text.ptr = reply->text;
+		text.len = reply->count;
 	}
 	return text;
 }
 
 size_t mms_reply_count(const struct mms_reply *reply)
 {
-	const redisReply *inner = (const redisReply *) reply;
-
-	return inner->type == REDIS_REPLY_ARRAY ? inner->elements : 0;
+	return reply->type == MMS_REPLY_ARRAY ? reply->count : 0;
 }
 
 const struct mms_reply *mms_reply_element(const struct mms_reply *reply, size_t index)
 {
-	const redisReply *inner = (const redisReply *) reply;
-
-	return index < mms_reply_count(reply) ? (const struct mms_reply *) inner->element[index] : NULL;
-}
-
-enum mms_reply_class mms_reply_classify(const struct mms_reply *reply)
-{
-	if (mms_reply_type(reply) != MMS_REPLY_ERROR) {
-		return MMS_CLASS_NONE;
-	}
-	struct mms_slice text = mms_reply_text(reply);
-	enum mms_reply_class class_ = classify_text(error_within_script(text));
-
-	return class_ != MMS_CLASS_OTHER ? class_ : classify_text(text);
-}
-
-bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault)
-{
-	switch (class_) {
-	case MMS_CLASS_HARD:
-	case MMS_CLASS_AUTH:
-	case MMS_CLASS_CLUSTER:
-		*fault = MMS_FAULT_HARD;
-		return true;
-	case MMS_CLASS_WRITE:
-		*fault = MMS_FAULT_WRITE_ONLY;
-		return true;
-	case MMS_CLASS_OTHER:
-		*fault = MMS_FAULT_SOFT; /* it may be about one key: only a row of them says that the node is at fault */
-		return true;
-	case MMS_CLASS_NONE:
-	case MMS_CLASS_NOSCRIPT:
-	case MMS_CLASS_WRONGTYPE:
-		break;
-	}
-	return false;
+	return index < mms_reply_count(reply) ? reply->elements[index] : NULL;
 }
 
 const char *mms_reply_library_version(void)
@@ -292,23 +249,39 @@ const char *mms_reply_library_version(void)
 
 static redisReader *make_parser(struct mms_reply_reader *reader)
 {
-	redisReader *parser = redisReaderCreate();
-
-	if (parser == NULL) {
-		return NULL;
-	}
-	reader->defaults = parser->fn;
-	reader->functions = *parser->fn;
-	reader->functions.createString = checked_string;
-	reader->functions.createArray = checked_array;
-	reader->functions.freeObject = free_unless_shared;
+	static const redisReplyObjectFunctions functions = {
+		.createString = make_string, .createArray = make_array, .createInteger = make_integer, .createNil = make_nil,
+		.freeObject = free_reply,
 #if HIREDIS_MAJOR >= 1
-	reader->functions.createDouble = refused_double;
-	reader->functions.createBool = refused_bool;
+		.createDouble = refused_double, .createBool = refused_bool,
 #endif
-	parser->fn = &reader->functions;
-	parser->privdata = reader;
+	};
+	/* hiredis has no const there; it only reads. */
+	redisReader *parser = redisReaderCreateWithFunctions((redisReplyObjectFunctions *) (uintptr_t) &functions);
+
+	if (parser != NULL) {
+		parser->privdata = reader;
+	}
 	return parser;
+}
+
+static enum mms_status feed_parser(struct mms_reply_reader *reader, const char *bytes, size_t len, struct mms_error *error)
+{
+	if (redisReaderFeed(reader->parser, bytes, len) != REDIS_OK) {
+		return fail(reader, error);
+	}
+	if (reader->parser->len > reader->peak_len) {
+		reader->peak_len = reader->parser->len;
+	}
+	enum mms_status status = drain(reader, error);
+
+	if (status != MMS_OK) {
+		return status;
+	}
+	if (mms_reply_reader_partial(reader)) {
+		return judge_unfinished(reader, error);
+	}
+	return reader->peak_len > BUFFER_KEEP_LEN ? renew_parser(reader, error) : MMS_OK;
 }
 
 static enum mms_status drain(struct mms_reply_reader *reader, struct mms_error *error)
@@ -365,12 +338,32 @@ static enum mms_status judge_unfinished(struct mms_reply_reader *reader, struct 
 	if (announced_string(parser, &announced, &line_len)) {
 		if (announced > reader->max_bytes - reader->reply_bytes) {
 			reader->refusal = too_long;
+		} else if (parser->ridx == 0) {
+			return begin_growing(reader, (size_t) announced, line_len, error);
 		}
 	} else if (waiting > LINE_MAX_LEN || (waiting > LENGTH_LINE_MAX
 			&& (task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_ARRAY))) {
 		reader->refusal = "a line without an end";
 	}
 	return reader->refusal == NULL ? MMS_OK : fail(reader, error);
+}
+
+/* Takes the string under way, which is within the limit, and what the parser has of it; the parser is left as after a whole
+ * reply. */
+static enum mms_status begin_growing(struct mms_reply_reader *reader, size_t len, size_t line_len, struct mms_error *error)
+{
+	redisReader *parser = reader->parser;
+	size_t have = parser->len - parser->pos - line_len;
+
+	reader->growing = new_text(MMS_REPLY_STRING, len);
+	if (reader->growing == NULL) {
+		return fail(reader, error);
+	}
+	memcpy(reader->growing + 1, parser->buf + parser->pos + line_len, have); /* less than len and the line's end */
+	reader->grown_len = have;
+	parser->pos = parser->len;
+	parser->ridx = -1;
+	return MMS_OK;
 }
 
 static enum mms_status fail(struct mms_reply_reader *reader, struct mms_error *error)
@@ -417,7 +410,8 @@ static bool announced_string(const redisReader *parser, uint64_t *len, size_t *l
 		value = value > UINT64_MAX / 16 ? value : value * 10 + (uint64_t) (line[index] - '0');
 		index++;
 	}
-	if (index == 0 || index + 1 >= have || line[index] != '\r' || line[index + 1] != '\n') {
+	if (index == 0 || index + 1 >= have || line[index] != '\r' || line[index + 1] != '\n'
+			|| (line[0] == '0' && index > 1)) {
 		return false;
 	}
 	*len = value;
@@ -425,30 +419,45 @@ static bool announced_string(const redisReader *parser, uint64_t *len, size_t *l
 	return true;
 }
 
-static void *checked_string(const redisReadTask *task, char *text, size_t len)
+static void *make_string(const redisReadTask *task, char *text, size_t len)
 {
+	/* Statuses that every transaction answers with; nothing is allocated for them. */
+	static const struct mms_reply ok = {MMS_REPLY_STATUS, 2, {.text = "OK"}};
+	static const struct mms_reply queued = {MMS_REPLY_STATUS, 6, {.text = "QUEUED"}};
 	struct mms_reply_reader *reader = task->privdata;
+	struct mms_reply *reply;
 
 	if (task->type != REDIS_REPLY_STRING && task->type != REDIS_REPLY_STATUS && task->type != REDIS_REPLY_ERROR) {
 		return refuse(task, unasked_type);
 	}
 	/* hiredis does not look at the two bytes behind a string; when they are wrong we are out of step. */
 	if (text[len] != '\r' || text[len + 1] != '\n') {
-		return refuse(task, "a string does not end where it should");
+		return refuse(task, no_line_end);
 	}
 	if (len > reader->max_bytes - reader->reply_bytes) {
 		return refuse(task, too_long);
 	}
 	reader->reply_bytes += len;
-
-	void *shared = shared_status(task, text, len);
-
-	return shared != NULL ? shared : reader->defaults->createString(task, text, len);
+	if (task->type == REDIS_REPLY_STATUS && len == ok.count && memcmp(text, ok.text, len) == 0) {
+		return place(task, &ok);
+	}
+	if (task->type == REDIS_REPLY_STATUS && len == queued.count && memcmp(text, queued.text, len) == 0) {
+		return place(task, &queued);
+	}
+	reply = new_text(task->type == REDIS_REPLY_STRING ? MMS_REPLY_STRING
+			: task->type == REDIS_REPLY_STATUS ? MMS_REPLY_STATUS : MMS_REPLY_ERROR, len);
+	if (reply == NULL) {
+		return NULL;
+	}
+	memcpy(reply + 1, text, len);
+	((char *) (reply + 1))[len] = '\0';
+	return place(task, reply);
 }
 
-static void *checked_array(const redisReadTask *task, array_count count)
+static void *make_array(const redisReadTask *task, array_count count)
 {
 	struct mms_reply_reader *reader = task->privdata;
+	struct mms_reply *reply;
 	unsigned depth = 1;
 
 	if (task->type != REDIS_REPLY_ARRAY) {
@@ -464,7 +473,74 @@ static void *checked_array(const redisReadTask *task, array_count count)
 		return refuse(task, "a reply has more elements than allowed");
 	}
 	reader->reply_elements += (size_t) count;
-	return reader->defaults->createArray(task, count);
+	reply = calloc(1, sizeof(*reply) + (size_t) count * sizeof(reply->elements[0]));
+	if (reply == NULL) {
+		return NULL;
+	}
+	reply->type = MMS_REPLY_ARRAY;
+	reply->count = (size_t) count;
+	reply->elements = (struct mms_reply **) (void *) (reply + 1);
+	return place(task, reply);
+}
+
+static void *make_integer(const redisReadTask *task, long long value)
+{
+	struct mms_reply *reply = malloc(sizeof(*reply));
+
+	if (reply == NULL) {
+		return NULL;
+	}
+	*reply = (struct mms_reply) {MMS_REPLY_INTEGER, 0, {.integer = value}};
+	return place(task, reply);
+}
+
+static void *make_nil(const redisReadTask *task)
+{
+	static const struct mms_reply nil = {MMS_REPLY_NIL, 0, {.text = ""}};
+
+	return place(task, &nil);
+}
+
+/* At most MMS_REPLY_DEPTH_MAX deep. */
+static void free_reply(void *inner)
+{
+	struct mms_reply *reply = inner;
+
+	if (reply == NULL || is_shared(reply)) {
+		return;
+	}
+	for (size_t index = 0; index < mms_reply_count(reply); index++) {
+		free_reply(reply->elements[index]);
+	}
+	free(reply);
+}
+
+/* One without an allocation of its own. */
+static bool is_shared(const struct mms_reply *reply)
+{
+	return reply->type == MMS_REPLY_NIL || (reply->type == MMS_REPLY_STATUS && reply->text != (const char *) (reply + 1));
+}
+
+/* Room for len bytes and a line's end. */
+static struct mms_reply *new_text(enum mms_reply_type type, size_t len)
+{
+	struct mms_reply *reply = malloc(sizeof(*reply) + len + LINE_END_LEN);
+
+	if (reply != NULL) {
+		*reply = (struct mms_reply) {type, len, {.text = (const char *) (reply + 1)}};
+	}
+	return reply;
+}
+
+/* Where the parser wants a new object; it keeps the outermost one itself. A shared one is never written to. */
+static void *place(const redisReadTask *task, const struct mms_reply *reply)
+{
+	struct mms_reply *placed = (struct mms_reply *) (uintptr_t) reply;
+
+	if (task->parent != NULL) {
+		((struct mms_reply *) task->parent->obj)->elements[task->idx] = placed;
+	}
+	return placed;
 }
 
 #if HIREDIS_MAJOR >= 1
@@ -488,43 +564,4 @@ static void *refuse(const redisReadTask *task, const char *why)
 
 	reader->refusal = why;
 	return NULL;
-}
-
-/* Up to version 6 a command's error inside a script comes wrapped: "ERR Error running script (call to f_...):
- * @user_script:9: @user_script: 9: -OOM command not allowed ...", or from pcall "@user_script: 9: ..."; the colons and the
- * hyphen vary. Empty if not wrapped. */
-static struct mms_slice error_within_script(struct mms_slice text)
-{
-	static const char mark[] = "user_script:";
-	const size_t mark_len = sizeof(mark) - 1;
-	struct mms_slice cause = {text.ptr, 0};
-
-	for (size_t index = 0; index + mark_len < text.len; index++) {
-		if (memcmp(text.ptr + index, mark, mark_len) == 0) {
-			cause.ptr = text.ptr + index + mark_len;
-			cause.len = text.len - index - mark_len;
-		}
-	}
-	while (cause.len > 0 && memchr("0123456789: -", *cause.ptr, 13) != NULL) {
-		cause.ptr++;
-		cause.len--;
-	}
-	return cause;
-}
-
-static enum mms_reply_class classify_text(struct mms_slice text)
-{
-	if (text.len > 4 && memcmp(text.ptr, "ERR ", 4) == 0) {
-		text.ptr += 4;
-		text.len -= 4;
-	}
-	for (size_t index = 0; index < sizeof(prefixes) / sizeof(prefixes[0]); index++) {
-		size_t len = strlen(prefixes[index].text);
-
-		if (text.len >= len && memcmp(text.ptr, prefixes[index].text, len) == 0
-				&& (text.len == len || text.ptr[len] == ' ')) {
-			return prefixes[index].class_;
-		}
-	}
-	return MMS_CLASS_OTHER;
 }

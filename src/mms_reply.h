@@ -1,4 +1,4 @@
-/* Replies: the only door to hiredis. Parsing, access by type, and the meaning of server errors. Knows no socket. */
+/* Replies: the only door to hiredis. Parsing, and access by type. Knows no socket. */
 #ifndef MMS_REPLY_H
 #define MMS_REPLY_H
 
@@ -6,25 +6,12 @@
 #include <stdint.h>
 
 #include "mms_base.h"
-#include "mms_breaker.h"
 
 struct mms_reply_reader; /* incremental parser of one connection */
 struct mms_reply;        /* one reply; owned by whom took it */
 
 enum mms_reply_type {
 	MMS_REPLY_STATUS, MMS_REPLY_ERROR, MMS_REPLY_INTEGER, MMS_REPLY_STRING, MMS_REPLY_NIL, MMS_REPLY_ARRAY
-};
-
-/* What a server error means for us. */
-enum mms_reply_class {
-	MMS_CLASS_NONE,      /* no error */
-	MMS_CLASS_HARD,      /* LOADING, MASTERDOWN, max clients, BUSY: node unusable for now */
-	MMS_CLASS_WRITE,     /* OOM, READONLY, MISCONF, NOREPLICAS: readable, not writable */
-	MMS_CLASS_AUTH,      /* NOAUTH, WRONGPASS, ERR invalid password, NOPERM, DENIED (protected mode): configuration */
-	MMS_CLASS_CLUSTER,   /* MOVED, ASK, CLUSTERDOWN, CROSSSLOT: Redis Cluster mode is refused */
-	MMS_CLASS_NOSCRIPT,  /* load and repeat */
-	MMS_CLASS_WRONGTYPE, /* the key is not ours */
-	MMS_CLASS_OTHER
 };
 
 /* max_bytes: most that the strings of one reply may hold together; max_elements: most elements that its arrays may have
@@ -51,8 +38,11 @@ bool mms_reply_reader_partial(const struct mms_reply_reader *reader);
 /* Whole replies that mms_reply_reader_next() has not handed out yet. */
 size_t mms_reply_reader_ready(const struct mms_reply_reader *reader);
 
-/* Bytes that the long string under way still lacks; 0 when that is unknown. How much to ask the socket for. */
-size_t mms_reply_reader_missing(const struct mms_reply_reader *reader);
+/* Where the next bytes belong while a string is under way, so that they can be received without a copy: *len of them, down to
+ * the end of its line. NULL = nothing is, they are to be fed. Good until the next call on the reader; what was received there
+ * is told by mms_reply_reader_filled(), with at most *len bytes: it fails as a feed of them would. */
+char *mms_reply_reader_room(struct mms_reply_reader *reader, size_t *len);
+enum mms_status mms_reply_reader_filled(struct mms_reply_reader *reader, size_t len, struct mms_error *error);
 
 void mms_reply_free(struct mms_reply *reply);
 enum mms_reply_type mms_reply_type(const struct mms_reply *reply);
@@ -60,11 +50,6 @@ int64_t mms_reply_integer(const struct mms_reply *reply);        /* 0 unless an 
 struct mms_slice mms_reply_text(const struct mms_reply *reply);  /* string, status, error; borrows until free */
 size_t mms_reply_count(const struct mms_reply *reply);           /* elements of an array, else 0 */
 const struct mms_reply *mms_reply_element(const struct mms_reply *reply, size_t index); /* NULL beyond the end */
-
-enum mms_reply_class mms_reply_classify(const struct mms_reply *reply);
-
-/* The fault that a breaker is told for this class; classes that are no fault of the node give false. */
-bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault);
 
 /* "0.14.1", "1.2.0": of the library in use. */
 const char *mms_reply_library_version(void);

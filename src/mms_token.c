@@ -7,6 +7,7 @@
 
 #define FORMAT 1
 #define SEQUENCE_BITS 48
+#define NO_VALUE 0x80000000u /* instead of the 6 bits of a character */
 
 enum {
 	FLAG_PENDING = 1, FLAG_UNCERTAIN = 2, FLAG_RESERVED_BLIND = 4, FLAG_READ_TOMBSTONE = 8, FLAG_READ_BLIND = 16,
@@ -24,7 +25,10 @@ static size_t to_bytes(const struct mms_token *token, unsigned char *out);
 static bool from_bytes(struct cursor *cursor, struct mms_token *out);
 static size_t to_text(const unsigned char *bytes, size_t len, char *out);
 static bool to_binary(struct mms_slice text, unsigned char *out, size_t *len);
-static unsigned char *put(unsigned char *at, uint64_t value, unsigned bytes);
+static uint32_t value_of(char character);
+static unsigned char *put32(unsigned char *at, uint32_t value);
+static unsigned char *put48(unsigned char *at, uint64_t value);
+static unsigned char *put64(unsigned char *at, uint64_t value);
 static uint64_t take(struct cursor *cursor, unsigned bytes);
 static bool is_covered(const struct mms_token_set *set, uint64_t session, uint32_t digest);
 
@@ -196,21 +200,21 @@ static size_t to_bytes(const struct mms_token *token, unsigned char *out)
 	const unsigned flags = flags_of(token);
 	unsigned char *at = out;
 
-	at = put(at, FORMAT, 1);
-	at = put(at, flags, 1);
-	at = put(at, token->slot, 1);
-	at = put(at, token->digest_count, 1);
-	at = put(at, token->session, 8);
-	at = (flags & FLAG_READ_INCARNATION) != 0 ? put(at, token->read.incarnation, 8) : at;
-	at = put(at, token->read.hlc, 8);
-	at = put(at, token->read.writer, 8);
-	at = put(at, token->read.sequence, 6);
-	at = put(at, token->reserved.writer, 8);
-	at = put(at, token->reserved.sequence, 6);
-	at = (flags & FLAG_RESERVED_INCARNATION) != 0 ? put(at, token->reserved.incarnation, 8) : at;
-	at = token->pending ? put(at, token->reserved.hlc, 8) : at;
+	*at++ = FORMAT;
+	*at++ = (unsigned char)flags;
+	*at++ = (unsigned char)token->slot;
+	*at++ = (unsigned char)token->digest_count;
+	at = put64(at, token->session);
+	at = (flags & FLAG_READ_INCARNATION) != 0 ? put64(at, token->read.incarnation) : at;
+	at = put64(at, token->read.hlc);
+	at = put64(at, token->read.writer);
+	at = put48(at, token->read.sequence);
+	at = put64(at, token->reserved.writer);
+	at = put48(at, token->reserved.sequence);
+	at = (flags & FLAG_RESERVED_INCARNATION) != 0 ? put64(at, token->reserved.incarnation) : at;
+	at = token->pending ? put64(at, token->reserved.hlc) : at;
 	for (unsigned i = 0; i < token->digest_count && i < MMS_TOKEN_SLOTS; i++) {
-		at = put(at, token->digests[i], 4);
+		at = put32(at, token->digests[i]);
 	}
 	return (size_t)(at - out);
 }
@@ -248,12 +252,26 @@ static bool from_bytes(struct cursor *cursor, struct mms_token *out)
 	return !cursor->short_of && cursor->at == cursor->end;
 }
 
-static unsigned char *put(unsigned char *at, uint64_t value, unsigned bytes)
+/* Byte by byte, not in a loop: so compilers make one instruction of it. */
+static unsigned char *put32(unsigned char *at, uint32_t value)
 {
-	for (unsigned i = 0; i < bytes; i++) {
-		at[i] = (unsigned char)(value >> (8 * (bytes - 1 - i)));
-	}
-	return at + bytes;
+	at[0] = (unsigned char)(value >> 24);
+	at[1] = (unsigned char)(value >> 16);
+	at[2] = (unsigned char)(value >> 8);
+	at[3] = (unsigned char)value;
+	return at + 4;
+}
+
+static unsigned char *put48(unsigned char *at, uint64_t value)
+{
+	at[0] = (unsigned char)(value >> 40);
+	at[1] = (unsigned char)(value >> 32);
+	return put32(at + 2, (uint32_t)value);
+}
+
+static unsigned char *put64(unsigned char *at, uint64_t value)
+{
+	return put32(put32(at, (uint32_t)(value >> 32)), (uint32_t)value);
 }
 
 /* 0 beyond the end. */
@@ -273,45 +291,70 @@ static uint64_t take(struct cursor *cursor, unsigned bytes)
 
 static size_t to_text(const unsigned char *bytes, size_t len, char *out)
 {
-	uint32_t held = 0;
-	unsigned bits = 0;
-	size_t written = 0;
+	char *at = out;
+	uint32_t held;
 
-	for (size_t i = 0; i < len; i++) {
-		held = held << 8 | bytes[i];
-		for (bits += 8; bits >= 6; bits -= 6) {
-			out[written++] = ALPHABET[held >> (bits - 6) & 63];
+	for (; len >= 3; len -= 3, bytes += 3, at += 4) {
+		held = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
+		at[0] = ALPHABET[held >> 18];
+		at[1] = ALPHABET[held >> 12 & 63];
+		at[2] = ALPHABET[held >> 6 & 63];
+		at[3] = ALPHABET[held & 63];
+	}
+	if (len > 0) {
+		held = (uint32_t)bytes[0] << 16 | (len > 1 ? (uint32_t)bytes[1] << 8 : 0);
+		*at++ = ALPHABET[held >> 18];
+		*at++ = ALPHABET[held >> 12 & 63];
+		if (len > 1) {
+			*at++ = ALPHABET[held >> 6 & 63];
 		}
 	}
-	if (bits > 0) {
-		out[written++] = ALPHABET[held << (6 - bits) & 63];
-	}
-	return written;
+	return (size_t)(at - out);
 }
 
 /* text is at most MMS_TOKEN_TEXT_MAX long. Refuses what to_text() would not have written. */
 static bool to_binary(struct mms_slice text, unsigned char *out, size_t *len)
 {
-	uint32_t held = 0;
-	unsigned bits = 0;
+	const size_t rest = text.len % 4;
+	const char *at = text.ptr;
+	uint32_t held = 0, wrong = 0;
 
-	*len = 0;
-	for (size_t i = 0; i < text.len; i++) {
-		const char *found = text.ptr[i] == '\0' ? NULL : strchr(ALPHABET, text.ptr[i]);
-
-		if (found == NULL) {
-			return false;
-		}
-		held = (held << 6 | (uint32_t)(found - ALPHABET)) & 0xffffffu;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			if (*len == MMS_TOKEN_BYTES_MAX) {
-				return false;
-			}
-			out[(*len)++] = (unsigned char)(held >> bits);
-		}
+	*len = text.len / 4 * 3 + (rest > 0 ? rest - 1 : 0);
+	if (text.len == 0 || rest == 1 || *len > MMS_TOKEN_BYTES_MAX) {
+		return false;
 	}
-	/* What is left over are fewer bits than a character has, and all of them zero. */
-	return text.len % 4 != 1 && (held & ((1u << bits) - 1)) == 0;
+	for (const char *end = at + (text.len - rest); at < end; at += 4, out += 3) {
+		const uint32_t a = value_of(at[0]), b = value_of(at[1]), c = value_of(at[2]), d = value_of(at[3]);
+
+		wrong |= a | b | c | d;
+		held = a << 18 | b << 12 | c << 6 | d;
+		out[0] = (unsigned char)(held >> 16);
+		out[1] = (unsigned char)(held >> 8);
+		out[2] = (unsigned char)held;
+	}
+	if (rest > 0) {
+		const uint32_t a = value_of(at[0]), b = value_of(at[1]), c = rest > 2 ? value_of(at[2]) : 0;
+
+		wrong |= a | b | c;
+		held = a << 18 | b << 12 | c << 6;
+		out[0] = (unsigned char)(held >> 16);
+		if (rest > 2) {
+			out[1] = (unsigned char)(held >> 8);
+		}
+		/* What is left over are fewer bits than a character has, and all of them zero. */
+		wrong |= (held & (rest > 2 ? 0xffu : 0xffffu)) != 0 ? NO_VALUE : 0;
+	}
+	return (wrong & NO_VALUE) == 0;
+}
+
+/* 6 bits; NO_VALUE for what is not in the alphabet. */
+static uint32_t value_of(char character)
+{
+	static const unsigned char values[] = {
+		['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+		['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
+		['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, ['-'] = 63, ['_'] = 64, [255] = 0,
+	}; /* one more than the value, 0 = none */
+
+	return (values[(unsigned char)character] - 1u) & (NO_VALUE | 63u);
 }

@@ -324,6 +324,23 @@ ssize_t __wrap_recv(int fd, void *buffer, size_t size, int flags)
 	return net_receive(file->connection, buffer, size);
 }
 
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	ssize_t total = __wrap_recv(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags), more;
+
+	for (size_t i = 1; i < message->msg_iovlen && total > 0 && (size_t)total >= message->msg_iov[0].iov_len; i++) {
+		more = net_receive(files_at(fd)->connection, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+		if (more <= 0) {
+			break; /* what ends or fails, does so at the next call too */
+		}
+		total += more;
+		if ((size_t)more < message->msg_iov[i].iov_len) {
+			break;
+		}
+	}
+	return total;
+}
+
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
 {
 	struct thread *self = sched_self();

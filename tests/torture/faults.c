@@ -270,6 +270,23 @@ WRAP(ssize_t, recv, (int fd, void *bytes, size_t size, int flags))
 	return REAL(recv)(fd, bytes, how == SHORT ? 1 : how == HALF ? (size + 1) / 2 : size, flags);
 }
 
+WRAP(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags))
+{
+	int how = FAULT(recvmsg, ECONNRESET, EINTR, EAGAIN, ENOMEM, SHORT, HALF, ENDED);
+	size_t first = message->msg_iovlen > 0 ? message->msg_iov[0].iov_len : 0;
+
+	if (how > 0) {
+		REFUSE(-1);
+	}
+	if (how == ENDED) {
+		return 0;
+	}
+	if (how < 0 && first > 0) {
+		return REAL(recv)(fd, message->msg_iov[0].iov_base, how == SHORT ? 1 : (first + 1) / 2, flags);
+	}
+	return REAL(recvmsg)(fd, message, flags);
+}
+
 WRAP(int, poll, (struct pollfd *fds, nfds_t count, int timeout_ms))
 {
 	int how = FAULT(poll, EINTR, ENOMEM);

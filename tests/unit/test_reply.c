@@ -1,4 +1,4 @@
-/* Replies: parsing in slices, limits found before memory is spent, access by type, meaning of server errors. */
+/* Replies: parsing in slices, limits found before memory is spent, access by type. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -173,20 +173,101 @@ static void partial_is_true_from_the_first_byte_of_a_reply_to_its_last(void **st
 	mms_reply_reader_free(reader);
 }
 
-static void missing_tells_what_a_long_string_still_lacks(void **state)
+static void the_rest_of_a_string_may_be_received_where_it_belongs(void **state)
 {
 	struct mms_reply_reader *reader = reader_of(100000, MAX_ELEMENTS);
 	static char half[20000];
+	struct mms_reply *reply;
+	size_t room = 0;
 
 	(void) state;
-	assert_int_equal(mms_reply_reader_missing(reader), 0);
+	memset(half, 'h', sizeof(half));
+	assert_null(mms_reply_reader_room(reader, &room));
 	assert_int_equal(mms_reply_reader_feed(reader, TEXT("$40000\r"), NULL), MMS_OK);
-	assert_int_equal(mms_reply_reader_missing(reader), 0);
+	assert_null(mms_reply_reader_room(reader, &room));
 	assert_int_equal(mms_reply_reader_feed(reader, TEXT("\n"), NULL), MMS_OK);
-	assert_int_equal(mms_reply_reader_missing(reader), 40002);
+	assert_non_null(mms_reply_reader_room(reader, &room));
+	assert_int_equal(room, 40002);
+	assert_true(mms_reply_reader_partial(reader));
 	assert_int_equal(mms_reply_reader_feed(reader, half, sizeof(half), NULL), MMS_OK);
-	assert_int_equal(mms_reply_reader_missing(reader), 20002);
-	mms_reply_reader_free(reader); /* with a reply under way: nothing leaks */
+	char *rest = mms_reply_reader_room(reader, &room);
+
+	assert_int_equal(room, 20002);
+	memset(rest, 'r', 20000);
+	assert_int_equal(mms_reply_reader_filled(reader, 20000, NULL), MMS_OK);
+	assert_int_equal(mms_reply_reader_ready(reader), 0);
+	assert_int_equal(mms_reply_reader_feed(reader, TEXT("\r\n:7\r\n$3\r\na"), NULL), MMS_OK);
+	assert_int_equal(mms_reply_reader_ready(reader), 2);
+	assert_int_equal(mms_reply_reader_next(reader, &reply, NULL), MMS_OK);
+	assert_int_equal(mms_reply_type(reply), MMS_REPLY_STRING);
+	assert_int_equal(mms_reply_text(reply).len, 40000);
+	assert_memory_equal(mms_reply_text(reply).ptr, half, sizeof(half));
+	assert_int_equal(mms_reply_text(reply).ptr[20000], 'r');
+	assert_int_equal(mms_reply_text(reply).ptr[39999], 'r');
+	mms_reply_free(reply);
+	assert_non_null(mms_reply_reader_room(reader, &room));
+	assert_int_equal(room, 4);
+	mms_reply_reader_free(reader); /* with a reply ready and one under way: nothing leaks */
+}
+
+static void a_string_received_where_it_belongs_must_end_where_it_should(void **state)
+{
+	struct mms_reply_reader *reader = reader_of(MAX_BYTES, MAX_ELEMENTS);
+	struct mms_error error;
+	size_t room = 0;
+
+	(void) state;
+	assert_int_equal(mms_reply_reader_feed(reader, TEXT("$3\r\na"), NULL), MMS_OK);
+	char *rest = mms_reply_reader_room(reader, &room);
+
+	assert_int_equal(room, 4);
+	memcpy(rest, "bcd\r", 4);
+	assert_int_equal(mms_reply_reader_filled(reader, 4, &error), MMS_ERR_PROTOCOL);
+	assert_non_null(strstr(error.text, "does not end"));
+	assert_null(mms_reply_reader_room(reader, &room));
+	assert_int_equal(mms_reply_reader_feed(reader, TEXT("+OK\r\n"), NULL), MMS_ERR_PROTOCOL);
+	mms_reply_reader_free(reader);
+}
+
+/* Large feeds are looked at in parts; whatever stands before a long string and behind it, and wherever a feed ends. */
+static void long_strings_come_whole_among_others_however_they_are_sliced(void **state)
+{
+	static char stream[40000];
+	size_t len = 0;
+
+	(void) state;
+	for (unsigned index = 0; index < 5; index++) {
+		static const unsigned lengths[] = {3000, 1, 9000, 512, 6000};
+
+		len += (size_t) sprintf(stream + len, "+OK\r\n*2\r\n$600\r\n%0600u\r\n:5\r\n$%u\r\n%0*u\r\n:%u\r\n", index,
+				lengths[index], (int) lengths[index], index, index);
+	}
+	for (size_t slice = 1; slice <= len + 97; slice += slice < 40 ? 1 : 97) {
+		struct mms_reply_reader *reader = reader_of(9000, MAX_ELEMENTS);
+		struct mms_reply *reply;
+		unsigned count = 0;
+
+		for (size_t at = 0; at < len; at += slice) {
+			assert_int_equal(mms_reply_reader_feed(reader, stream + at, slice < len - at ? slice : len - at, NULL), MMS_OK);
+		}
+		for (; mms_reply_reader_next(reader, &reply, NULL) == MMS_OK && reply != NULL; count++) {
+			static const enum mms_reply_type types[] = {MMS_REPLY_STATUS, MMS_REPLY_ARRAY, MMS_REPLY_STRING, MMS_REPLY_INTEGER};
+
+			assert_int_equal(mms_reply_type(reply), types[count % 4]);
+			if (count % 4 == 2) {
+				struct mms_slice text = mms_reply_text(reply);
+
+				assert_int_equal(text.ptr[text.len - 1], '0' + (int) (count / 4));
+				assert_int_equal(text.ptr[text.len], '\0');
+			} else if (count % 4 == 3) {
+				assert_int_equal(mms_reply_integer(reply), count / 4);
+			}
+			mms_reply_free(reply);
+		}
+		assert_int_equal(count, 20);
+		assert_false(mms_reply_reader_partial(reader));
+		mms_reply_reader_free(reader);
+	}
 }
 
 static void strings_up_to_the_limit_are_taken_and_no_byte_more(void **state)
@@ -344,84 +425,6 @@ static void a_big_reply_leaves_no_big_buffer_behind(void **state)
 	mms_reply_reader_free(reader);
 }
 
-static void server_errors_have_a_meaning(void **state)
-{
-	static const struct {
-		const char *line;
-		enum mms_reply_class class_;
-	} cases[] = {
-		{"+OK", MMS_CLASS_NONE},
-		{":1", MMS_CLASS_NONE},
-		{"-LOADING Redis is loading the dataset in memory", MMS_CLASS_HARD},
-		{"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", MMS_CLASS_HARD},
-		{"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", MMS_CLASS_HARD},
-		{"-BUSYGROUP Consumer Group name already exists", MMS_CLASS_OTHER},
-		{"-ERR max number of clients reached", MMS_CLASS_HARD},
-		{"-ERR max number of clients + cluster connections reached", MMS_CLASS_HARD},
-		{"-OOM command not allowed when used memory > 'maxmemory'.", MMS_CLASS_WRITE},
-		{"-READONLY You can't write against a read only replica.", MMS_CLASS_WRITE},
-		{"-MISCONF Redis is configured to save RDB snapshots, but ...", MMS_CLASS_WRITE},
-		{"-NOREPLICAS Not enough good replicas to write.", MMS_CLASS_WRITE},
-		{"-NOAUTH Authentication required.", MMS_CLASS_AUTH},
-		{"-WRONGPASS invalid username-password pair or user is disabled.", MMS_CLASS_AUTH},
-		{"-ERR invalid password", MMS_CLASS_AUTH},
-		{"-NOPERM this user has no permissions to run the 'get' command", MMS_CLASS_AUTH},
-		{"-DENIED Redis is running in protected mode because ...", MMS_CLASS_AUTH},
-		{"-ERR AUTH <password> called without any password configured for the default user.", MMS_CLASS_AUTH},
-		{"-ERR Client sent AUTH, but no password is set", MMS_CLASS_AUTH},
-		{"-ERR The user executing the script can't run this command or subcommand script: 1, on @user_script:1.",
-			MMS_CLASS_AUTH},
-		{"-MOVED 3999 127.0.0.1:6381", MMS_CLASS_CLUSTER},
-		{"-ASK 3999 127.0.0.1:6381", MMS_CLASS_CLUSTER},
-		{"-CLUSTERDOWN Hash slot not served", MMS_CLASS_CLUSTER},
-		{"-CROSSSLOT Keys in request don't hash to the same slot", MMS_CLASS_CLUSTER},
-		{"-ERR SELECT is not allowed in cluster mode", MMS_CLASS_CLUSTER},
-		{"-NOSCRIPT No matching script. Please use EVAL.", MMS_CLASS_NOSCRIPT},
-		{"-WRONGTYPE Operation against a key holding the wrong kind of value", MMS_CLASS_WRONGTYPE},
-		{"-ERR Error running script (call to f_0a): @user_script:5: @user_script: 5: -OOM command not allowed",
-			MMS_CLASS_WRITE},
-		{"-ERR Error running script (call to f_0a): @user_script:5: -READONLY You can't write", MMS_CLASS_WRITE},
-		{"-ERR Error running script (call to f_0a): @user_script:48: @user_script: 48: The user executing the script can't "
-			"run this command or subcommand", MMS_CLASS_AUTH},
-		{"-@user_script: 2: The user executing the script can't run this command or subcommand", MMS_CLASS_AUTH},
-		{"-ERR Error running script (call to f_0a): @user_script:5: nonsense", MMS_CLASS_OTHER},
-		{"-ERR Error running script (call to f_0a): @user_script:", MMS_CLASS_OTHER},
-		{"-READONLY You can't write against a read only replica. script: 0a, on @user_script:5.", MMS_CLASS_WRITE},
-		{"-LOADING", MMS_CLASS_HARD},
-		{"-LOADINGX", MMS_CLASS_OTHER},
-		{"-ERR", MMS_CLASS_OTHER},
-		{"-", MMS_CLASS_OTHER},
-		{"-ERR unknown command", MMS_CLASS_OTHER},
-	};
-
-	(void) state;
-	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
-		char line[256];
-		int len = snprintf(line, sizeof(line), "%s\r\n", cases[index].line);
-		struct mms_reply *reply = parsed(line, (size_t) len);
-
-		if (mms_reply_classify(reply) != cases[index].class_) {
-			fail_msg("%s: class %d, not %d", cases[index].line, mms_reply_classify(reply), cases[index].class_);
-		}
-		mms_reply_free(reply);
-	}
-}
-
-static void a_class_tells_the_breaker_what_it_must_know(void **state)
-{
-	enum mms_fault fault;
-
-	(void) state;
-	assert_true(mms_reply_class_fault(MMS_CLASS_HARD, &fault) && fault == MMS_FAULT_HARD);
-	assert_true(mms_reply_class_fault(MMS_CLASS_AUTH, &fault) && fault == MMS_FAULT_HARD);
-	assert_true(mms_reply_class_fault(MMS_CLASS_CLUSTER, &fault) && fault == MMS_FAULT_HARD);
-	assert_true(mms_reply_class_fault(MMS_CLASS_WRITE, &fault) && fault == MMS_FAULT_WRITE_ONLY);
-	assert_true(mms_reply_class_fault(MMS_CLASS_OTHER, &fault) && fault == MMS_FAULT_SOFT);
-	assert_false(mms_reply_class_fault(MMS_CLASS_NONE, &fault));
-	assert_false(mms_reply_class_fault(MMS_CLASS_NOSCRIPT, &fault));
-	assert_false(mms_reply_class_fault(MMS_CLASS_WRONGTYPE, &fault));
-}
-
 static void random_bytes_never_break_the_parser(void **state)
 {
 	static const char alphabet[] = "+-:$*0123456789\r\n\r\n\r\nabc,#%~>=_(";
@@ -441,7 +444,6 @@ static void random_bytes_never_break_the_parser(void **state)
 			}
 		}
 		while (mms_reply_reader_next(reader, &reply, NULL) == MMS_OK && reply != NULL) {
-			(void) mms_reply_classify(reply);
 			mms_reply_free(reply);
 		}
 		mms_reply_reader_free(reader);
@@ -463,7 +465,9 @@ int main(void)
 		cmocka_unit_test(every_type_is_read_through_its_accessors),
 		cmocka_unit_test(replies_come_whole_and_in_order_however_they_are_sliced),
 		cmocka_unit_test(partial_is_true_from_the_first_byte_of_a_reply_to_its_last),
-		cmocka_unit_test(missing_tells_what_a_long_string_still_lacks),
+		cmocka_unit_test(the_rest_of_a_string_may_be_received_where_it_belongs),
+		cmocka_unit_test(a_string_received_where_it_belongs_must_end_where_it_should),
+		cmocka_unit_test(long_strings_come_whole_among_others_however_they_are_sliced),
 		cmocka_unit_test(strings_up_to_the_limit_are_taken_and_no_byte_more),
 		cmocka_unit_test(the_limit_holds_for_the_strings_of_an_array_together),
 		cmocka_unit_test(the_limits_start_anew_with_every_reply),
@@ -474,8 +478,6 @@ int main(void)
 		cmocka_unit_test(types_that_nobody_asked_for_are_protocol_errors),
 		cmocka_unit_test(a_line_that_never_ends_is_given_up),
 		cmocka_unit_test(a_big_reply_leaves_no_big_buffer_behind),
-		cmocka_unit_test(server_errors_have_a_meaning),
-		cmocka_unit_test(a_class_tells_the_breaker_what_it_must_know),
 		cmocka_unit_test(random_bytes_never_break_the_parser),
 		cmocka_unit_test(the_library_says_its_version),
 	};

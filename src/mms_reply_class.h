@@ -1,0 +1,27 @@
+/* The meaning of server errors. */
+#ifndef MMS_REPLY_CLASS_H
+#define MMS_REPLY_CLASS_H
+
+#include <stdbool.h>
+
+#include "mms_breaker.h"
+#include "mms_reply.h"
+
+/* What a server error means for us. */
+enum mms_reply_class {
+	MMS_CLASS_NONE,      /* no error */
+	MMS_CLASS_HARD,      /* LOADING, MASTERDOWN, max clients, BUSY: node unusable for now */
+	MMS_CLASS_WRITE,     /* OOM, READONLY, MISCONF, NOREPLICAS: readable, not writable */
+	MMS_CLASS_AUTH,      /* NOAUTH, WRONGPASS, ERR invalid password, NOPERM, DENIED (protected mode): configuration */
+	MMS_CLASS_CLUSTER,   /* MOVED, ASK, CLUSTERDOWN, CROSSSLOT: Redis Cluster mode is refused */
+	MMS_CLASS_NOSCRIPT,  /* load and repeat */
+	MMS_CLASS_WRONGTYPE, /* the key is not ours */
+	MMS_CLASS_OTHER
+};
+
+enum mms_reply_class mms_reply_classify(const struct mms_reply *reply);
+
+/* The fault that a breaker is told for this class; classes that are no fault of the node give false. */
+bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault);
+
+#endif

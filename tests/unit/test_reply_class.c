@@ -1,0 +1,113 @@
+/* Server errors: what they mean, and what the breaker is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mms_reply_class.h"
+
+static struct mms_reply *parsed(const char *bytes, size_t len)
+{
+	struct mms_reply_reader *reader = mms_reply_reader_new(1000, 50);
+	struct mms_reply *reply = NULL;
+	struct mms_error error;
+
+	assert_non_null(reader);
+	assert_int_equal(mms_reply_reader_feed(reader, bytes, len, &error), MMS_OK);
+	assert_int_equal(mms_reply_reader_next(reader, &reply, &error), MMS_OK);
+	assert_non_null(reply);
+	mms_reply_reader_free(reader);
+	return reply;
+}
+
+static void server_errors_have_a_meaning(void **state)
+{
+	static const struct {
+		const char *line;
+		enum mms_reply_class class_;
+	} cases[] = {
+		{"+OK", MMS_CLASS_NONE},
+		{":1", MMS_CLASS_NONE},
+		{"-LOADING Redis is loading the dataset in memory", MMS_CLASS_HARD},
+		{"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", MMS_CLASS_HARD},
+		{"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", MMS_CLASS_HARD},
+		{"-BUSYGROUP Consumer Group name already exists", MMS_CLASS_OTHER},
+		{"-ERR max number of clients reached", MMS_CLASS_HARD},
+		{"-ERR max number of clients + cluster connections reached", MMS_CLASS_HARD},
+		{"-OOM command not allowed when used memory > 'maxmemory'.", MMS_CLASS_WRITE},
+		{"-READONLY You can't write against a read only replica.", MMS_CLASS_WRITE},
+		{"-MISCONF Redis is configured to save RDB snapshots, but ...", MMS_CLASS_WRITE},
+		{"-NOREPLICAS Not enough good replicas to write.", MMS_CLASS_WRITE},
+		{"-NOAUTH Authentication required.", MMS_CLASS_AUTH},
+		{"-WRONGPASS invalid username-password pair or user is disabled.", MMS_CLASS_AUTH},
+		{"-ERR invalid password", MMS_CLASS_AUTH},
+		{"-NOPERM this user has no permissions to run the 'get' command", MMS_CLASS_AUTH},
+		{"-DENIED Redis is running in protected mode because ...", MMS_CLASS_AUTH},
+		{"-ERR AUTH <password> called without any password configured for the default user.", MMS_CLASS_AUTH},
+		{"-ERR Client sent AUTH, but no password is set", MMS_CLASS_AUTH},
+		{"-ERR The user executing the script can't run this command or subcommand script: 1, on @user_script:1.",
+			MMS_CLASS_AUTH},
+		{"-MOVED 3999 127.0.0.1:6381", MMS_CLASS_CLUSTER},
+		{"-ASK 3999 127.0.0.1:6381", MMS_CLASS_CLUSTER},
+		{"-CLUSTERDOWN Hash slot not served", MMS_CLASS_CLUSTER},
+		{"-CROSSSLOT Keys in request don't hash to the same slot", MMS_CLASS_CLUSTER},
+		{"-ERR SELECT is not allowed in cluster mode", MMS_CLASS_CLUSTER},
+		{"-NOSCRIPT No matching script. Please use EVAL.", MMS_CLASS_NOSCRIPT},
+		{"-WRONGTYPE Operation against a key holding the wrong kind of value", MMS_CLASS_WRONGTYPE},
+		{"-ERR Error running script (call to f_0a): @user_script:5: @user_script: 5: -OOM command not allowed",
+			MMS_CLASS_WRITE},
+		{"-ERR Error running script (call to f_0a): @user_script:5: -READONLY You can't write", MMS_CLASS_WRITE},
+		{"-ERR Error running script (call to f_0a): @user_script:48: @user_script: 48: The user executing the script can't "
+			"run this command or subcommand", MMS_CLASS_AUTH},
+		{"-@user_script: 2: The user executing the script can't run this command or subcommand", MMS_CLASS_AUTH},
+		{"-ERR Error running script (call to f_0a): @user_script:5: nonsense", MMS_CLASS_OTHER},
+		{"-ERR Error running script (call to f_0a): @user_script:", MMS_CLASS_OTHER},
+		{"-READONLY You can't write against a read only replica. script: 0a, on @user_script:5.", MMS_CLASS_WRITE},
+		{"-LOADING", MMS_CLASS_HARD},
+		{"-LOADINGX", MMS_CLASS_OTHER},
+		{"-ERR", MMS_CLASS_OTHER},
+		{"-", MMS_CLASS_OTHER},
+		{"-ERR unknown command", MMS_CLASS_OTHER},
+	};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+		char line[256];
+		int len = snprintf(line, sizeof(line), "%s\r\n", cases[index].line);
+		struct mms_reply *reply = parsed(line, (size_t) len);
+
+		if (mms_reply_classify(reply) != cases[index].class_) {
+			fail_msg("%s: class %d, not %d", cases[index].line, mms_reply_classify(reply), cases[index].class_);
+		}
+		mms_reply_free(reply);
+	}
+}
+
+static void a_class_tells_the_breaker_what_it_must_know(void **state)
+{
+	enum mms_fault fault;
+
+	(void) state;
+	assert_true(mms_reply_class_fault(MMS_CLASS_HARD, &fault) && fault == MMS_FAULT_HARD);
+	assert_true(mms_reply_class_fault(MMS_CLASS_AUTH, &fault) && fault == MMS_FAULT_HARD);
+	assert_true(mms_reply_class_fault(MMS_CLASS_CLUSTER, &fault) && fault == MMS_FAULT_HARD);
+	assert_true(mms_reply_class_fault(MMS_CLASS_WRITE, &fault) && fault == MMS_FAULT_WRITE_ONLY);
+	assert_true(mms_reply_class_fault(MMS_CLASS_OTHER, &fault) && fault == MMS_FAULT_SOFT);
+	assert_false(mms_reply_class_fault(MMS_CLASS_NONE, &fault));
+	assert_false(mms_reply_class_fault(MMS_CLASS_NOSCRIPT, &fault));
+	assert_false(mms_reply_class_fault(MMS_CLASS_WRONGTYPE, &fault));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(server_errors_have_a_meaning),
+		cmocka_unit_test(a_class_tells_the_breaker_what_it_must_know),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
