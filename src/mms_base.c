@@ -168,12 +168,3 @@ uint32_t mms_crc32c(uint32_t crc, const void *data, size_t len)
 	}
 	return ~state;
 }
-
-char *mms_hex_write(char *out, uint64_t value, unsigned digits)
-{
-	for (unsigned i = digits; i > 0; i--) {
-		out[i - 1] = "0123456789abcdef"[value & 15];
-		value >>= 4;
-	}
-	return out + digits;
-}

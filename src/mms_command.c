@@ -8,6 +8,7 @@ enum { ANSWER_STORED = 1, ANSWER_EQUAL = 2, ANSWER_FOREIGN = 3, ANSWER_NEWER = 4
 	ANSWER_STORED_OVER_UNREAD = 6 };
 
 #define NUMBER_LEN_MAX 20 /* digits of 2^64 - 1 */
+#define TMP_WRITER_DIGITS 6 /* of 6 bits each */
 
 static void begin(struct mms_command *command, const char *verb, unsigned argument_count);
 static void argument(struct mms_command *command, struct mms_slice value);
@@ -15,10 +16,12 @@ static void word(struct mms_command *command, const char *text);
 static void number(struct mms_command *command, uint64_t value);
 static void length_line(struct mms_command *command, char type, uint64_t value);
 static char *digits_before(char *end, uint64_t value);
+static uint64_t mixed(uint64_t value);
+static char *digits_of_64(char *out, uint64_t value, unsigned digits);
 static void copy(struct mms_command *command, const void *bytes, size_t len);
 static void borrow(struct mms_command *command, const void *bytes, size_t len);
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
-		struct mms_slice payload, uint64_t ttl_ms, unsigned options);
+		struct mms_slice payload, const char *unit, uint64_t ttl, unsigned options);
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count);
 static struct mms_slice header_slice(const unsigned char *header);
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max);
@@ -153,17 +156,33 @@ void mms_command_read_header(struct mms_command *command, struct mms_slice key)
 }
 
 void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,
-		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
-		struct mms_slice expected)
+		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, struct mms_slice expected)
 {
-	set_record(command, tmp_key, header, payload, MMS_COMMAND_TMP_TTL_MS, 0);
-	evalsha(command, MMS_SCRIPT_PUT, 2, 4);
+	set_record(command, tmp_key, header, payload, "EX", MMS_COMMAND_TMP_TTL_S, 0);
+	bool lives_longest = ttl_ms > 0 && expected.len == 0 && ttl_ms == (uint64_t) mms_record_lifetime_s(header) * 1000;
+
+	evalsha(command, MMS_SCRIPT_PUT, 2, expected.len > 0 ? 2 : lives_longest ? 0 : 1);
 	argument(command, key);
 	argument(command, tmp_key);
-	argument(command, header_slice(header));
-	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
-	number(command, within(grace_ms, 0, MMS_COMMAND_TTL_MAX_MS));
-	argument(command, expected);
+	if (!lives_longest) {
+		number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+	}
+	if (expected.len > 0) {
+		argument(command, expected);
+	}
+}
+
+size_t mms_command_tmp_key(const char *prefix, uint64_t writer, uint64_t sequence, char *out)
+{
+	size_t len = strlen(prefix);
+	char *end = out + len;
+
+	memcpy(out, prefix, len);
+	memcpy(end, ":t", 2);
+	end = digits_of_64(end + 2, mixed(writer) >> 28, TMP_WRITER_DIGITS);
+	end = digits_of_64(end, sequence, 0);
+	*end = '\0';
+	return (size_t) (end - out);
 }
 
 void mms_command_put_watched(struct mms_command *command, struct mms_slice key, const unsigned char *header,
@@ -172,14 +191,14 @@ void mms_command_put_watched(struct mms_command *command, struct mms_slice key, 
 	begin(command, "MULTI", 1);
 	command->leading_count = command->reply_count;
 	command->bound = true;
-	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 0);
+	set_record(command, key, header, payload, "PX", within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 0);
 	begin(command, "EXEC", 1);
 }
 
 void mms_command_put_new(struct mms_command *command, struct mms_slice key, const unsigned char *header,
 		struct mms_slice payload, uint64_t ttl_ms)
 {
-	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 1);
+	set_record(command, key, header, payload, "PX", within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 1);
 	word(command, "NX");
 }
 
@@ -295,6 +314,18 @@ void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply
 	}
 }
 
+void mms_command_parse_put_new(const struct mms_reply *reply, struct mms_put_result *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (mms_reply_type(reply) == MMS_REPLY_STATUS) {
+		out->outcome = MMS_PUT_STORED;
+	} else if (mms_reply_type(reply) == MMS_REPLY_NIL) {
+		out->outcome = MMS_PUT_CHANGED;
+	} else {
+		put_error(reply, "an unexpected answer to SET", out);
+	}
+}
+
 void mms_command_parse_watched(const struct mms_reply *first, const struct mms_reply *second,
 		struct mms_put_result *out)
 {
@@ -371,6 +402,29 @@ static char *digits_before(char *end, uint64_t value)
 	return end;
 }
 
+/* Every bit of value in every bit of the result (splitmix64, Steele et al. 2014); different values have different results. */
+static uint64_t mixed(uint64_t value)
+{
+	value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
+	return value ^ value >> 31;
+}
+
+/* The lowest `digits` digits of six bits each, or as many as the value has (0); returns where the next character goes. */
+static char *digits_of_64(char *out, uint64_t value, unsigned digits)
+{
+	if (digits == 0) {
+		for (uint64_t rest = value; digits == 0 || rest > 0; rest >>= 6) {
+			digits++;
+		}
+	}
+	for (unsigned i = digits; i > 0; i--) {
+		out[i - 1] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"[value & 63];
+		value >>= 6;
+	}
+	return out + digits;
+}
+
 /* Into the scratch, continuing the last part where that ends at the scratch's end. */
 static void copy(struct mms_command *command, const void *bytes, size_t len)
 {
@@ -412,7 +466,7 @@ static void borrow(struct mms_command *command, const void *bytes, size_t len)
 }
 
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
-		struct mms_slice payload, uint64_t ttl_ms, unsigned options)
+		struct mms_slice payload, const char *unit, uint64_t ttl, unsigned options)
 {
 	begin(command, "SET", 5 + options);
 	argument(command, key);
@@ -420,8 +474,8 @@ static void set_record(struct mms_command *command, struct mms_slice key, const 
 	copy(command, header, MMS_RECORD_HEADER_SIZE);
 	borrow(command, payload.ptr, payload.len);
 	copy(command, "\r\n", 2);
-	word(command, "PX");
-	number(command, ttl_ms);
+	word(command, unit);
+	number(command, ttl);
 }
 
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count)

@@ -215,21 +215,9 @@ static void crc32c_takes_more_than_fits_an_int(void **state)
 	munmap(zeros, len);
 }
 
-static void hex_digits_are_written_without_an_end(void **state)
-{
-	char out[20] = "...................";
-
-	(void) state;
-	assert_ptr_equal(mms_hex_write(out, UINT64_C(0x0123456789abcdef), 16), out + 16);
-	assert_ptr_equal(mms_hex_write(out + 16, 0xff, 1), out + 17);
-	assert_string_equal(out, "0123456789abcdeff..");
-	assert_ptr_equal(mms_hex_write(out, 1, 0), out);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hex_digits_are_written_without_an_end),
 		cmocka_unit_test(error_text_is_cut_at_its_end),
 		cmocka_unit_test(copied_text_is_printable_and_ends),
 		cmocka_unit_test(slice_of_nothing_is_empty),
