@@ -75,6 +75,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_conn.c
     src/mms_delivery.c
     src/mms_descriptors.c
+    src/mms_election.c
     src/mms_explain.c
     src/mms_enough.c
     src/mms_fanout.c
