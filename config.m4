@@ -76,6 +76,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_conn.c
     src/mms_delivery.c
     src/mms_descriptors.c
+    src/mms_election.c
     src/mms_explain.c
     src/mms_enough.c
     src/mms_fanout.c
@@ -127,6 +128,7 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_survey.c
     src/mms_tally.c
     src/mms_tending.c
+    src/mms_tmp_key.c
     src/mms_token.c
     src/mms_upkeep.c
     src/mms_visit.c

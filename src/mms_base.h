@@ -76,7 +76,7 @@ enum mms_status mms_random_bytes(void *out, size_t len);
 uint32_t mms_crc32c(uint32_t crc, const void *data, size_t len);
 
 /* Writes the lowest `digits` hex digits of value, without an end; returns where the next character goes. (printf takes
- * fifty times as long, and a tmp key is made for every mirror.) */
+ * fifty times as long.) */
 char *mms_hex_write(char *out, uint64_t value, unsigned digits);
 
 #endif

@@ -226,16 +226,8 @@ void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_u
 
 size_t mms_client_tmp_key(struct mms_client *client, char out[MMS_TMP_KEY_MAX])
 {
-	size_t prefix_len = strlen(client->settings.prefix);
-	char *end = out + prefix_len;
-
-	memcpy(out, client->settings.prefix, prefix_len);
-	memcpy(end, ":tmp:", 5);
-	end = mms_hex_write(end + 5, client->settings.host_hash, 8);
-	end = mms_hex_write(end, client->shm->mapping_random, 8);
-	end = mms_hex_write(end, mms_shm_next_sequence(client->shm), 12);
-	*end = '\0';
-	return (size_t)(end - out);
+	return mms_tmp_key(client->settings.prefix,
+			(uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random, mms_shm_next_sequence(client->shm), out);
 }
 
 void mms_client_count(struct mms_client *client, enum mms_metric metric)

@@ -12,6 +12,7 @@
 #include "mms_conn.h"
 #include "mms_shm.h"
 #include "mms_spin.h"
+#include "mms_tmp_key.h"
 
 #define MMS_CLIENT_SCRATCH 65536 /* half of it is texts about failed nodes: touched only when there are any */
 
@@ -78,7 +79,7 @@ void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply
 void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_us);
 
 /* A key that no other write uses, within the prefix; at most MMS_TMP_KEY_MAX bytes, not NUL-terminated. */
-#define MMS_TMP_KEY_MAX (MMS_PREFIX_MAX + 48)
+#define MMS_TMP_KEY_MAX (MMS_PREFIX_MAX + MMS_TMP_KEY_EXTRA)
 size_t mms_client_tmp_key(struct mms_client *client, char out[MMS_TMP_KEY_MAX]);
 
 void mms_client_count(struct mms_client *client, enum mms_metric metric);

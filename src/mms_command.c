@@ -21,7 +21,7 @@ static char *room_for(struct mms_command *command, size_t len);
 static void copy(struct mms_command *command, const void *bytes, size_t len);
 static void borrow(struct mms_command *command, const void *bytes, size_t len);
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
-		struct mms_slice payload, uint64_t ttl_ms, unsigned options);
+		struct mms_slice payload, const char *unit, uint64_t ttl, unsigned options);
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count);
 static struct mms_slice header_slice(const unsigned char *header);
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max);
@@ -156,17 +156,20 @@ void mms_command_read_header(struct mms_command *command, struct mms_slice key)
 }
 
 void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,
-		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
-		struct mms_slice expected)
+		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, struct mms_slice expected)
 {
-	set_record(command, tmp_key, header, payload, MMS_COMMAND_TMP_TTL_MS, 0);
-	evalsha(command, MMS_SCRIPT_PUT, 2, 4);
+	set_record(command, tmp_key, header, payload, "EX", MMS_COMMAND_TMP_TTL_S, 0);
+	bool lives_longest = ttl_ms > 0 && expected.len == 0 && ttl_ms == (uint64_t) mms_record_lifetime_s(header) * 1000;
+
+	evalsha(command, MMS_SCRIPT_PUT, 2, expected.len > 0 ? 2 : lives_longest ? 0 : 1);
 	argument(command, key);
 	argument(command, tmp_key);
-	argument(command, header_slice(header));
-	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
-	number(command, within(grace_ms, 0, MMS_COMMAND_TTL_MAX_MS));
-	argument(command, expected);
+	if (!lives_longest) {
+		number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
+	}
+	if (expected.len > 0) {
+		argument(command, expected);
+	}
 }
 
 void mms_command_put_watched(struct mms_command *command, struct mms_slice key, const unsigned char *header,
@@ -175,14 +178,14 @@ void mms_command_put_watched(struct mms_command *command, struct mms_slice key, 
 	begin(command, "MULTI", 1);
 	command->leading_count = command->reply_count;
 	command->bound = true;
-	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 0);
+	set_record(command, key, header, payload, "PX", within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 0);
 	begin(command, "EXEC", 1);
 }
 
 void mms_command_put_new(struct mms_command *command, struct mms_slice key, const unsigned char *header,
 		struct mms_slice payload, uint64_t ttl_ms)
 {
-	set_record(command, key, header, payload, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 1);
+	set_record(command, key, header, payload, "PX", within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS), 1);
 	word(command, "NX");
 }
 
@@ -306,6 +309,18 @@ void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply
 		put_error(second, "", out);
 	} else {
 		parse_answer(second, out);
+	}
+}
+
+void mms_command_parse_put_new(const struct mms_reply *reply, struct mms_put_result *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (mms_reply_type(reply) == MMS_REPLY_STATUS) {
+		out->outcome = MMS_PUT_STORED;
+	} else if (mms_reply_type(reply) == MMS_REPLY_NIL) {
+		out->outcome = MMS_PUT_CHANGED;
+	} else {
+		put_error(reply, "an unexpected answer to SET", out);
 	}
 }
 
@@ -460,7 +475,7 @@ static void borrow(struct mms_command *command, const void *bytes, size_t len)
 }
 
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
-		struct mms_slice payload, uint64_t ttl_ms, unsigned options)
+		struct mms_slice payload, const char *unit, uint64_t ttl, unsigned options)
 {
 	begin(command, "SET", 5 + options);
 	argument(command, key);
@@ -468,8 +483,8 @@ static void set_record(struct mms_command *command, struct mms_slice key, const 
 	copy(command, header, MMS_RECORD_HEADER_SIZE);
 	borrow(command, payload.ptr, payload.len);
 	copy(command, "\r\n", 2);
-	word(command, "PX");
-	number(command, ttl_ms);
+	word(command, unit);
+	number(command, ttl);
 }
 
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count)

@@ -69,19 +69,18 @@ void mms_command_read_after(struct mms_command *command, const struct mms_slice 
 void mms_command_read_header(struct mms_command *command, struct mms_slice key);
 
 /* Conditional put: SET tmp PX, then the script on headers, which renames tmp onto key when the record is newer than what
- * stands there. tmp_key must be unique per write; it expires after MMS_COMMAND_TMP_TTL_MS when the script does not run.
+ * stands there. tmp_key must be unique per write; it expires after MMS_COMMAND_TMP_TTL_S when the script does not run.
  * expected: the first MMS_RECORD_HEADER_SIZE bytes (or all, if there are fewer) of a damaged value that is to be
  * replaced whatever they say, or empty. Give it only what was verified to be damaged: a sound header behind which only
  * the payload is damaged may meanwhile stand before a sound payload, so repair that with the same version or a newer, or
  * with a watched put.
- * grace_ms: added to a live record's remaining life when a tombstone replaces it. ttl_ms and grace_ms are held within
- * 1 ms (0 ms) and MMS_COMMAND_TTL_MAX_MS. Replies: 2; judge the second with mms_command_parse_put(). Copies header and
- * expected, borrows the payload until sent. */
-#define MMS_COMMAND_TMP_TTL_MS 10000
+ * A tombstone that replaces a live record lives for its remaining life and MMS_TOMBSTONE_GRACE_MS at least. ttl_ms is held
+ * within 1 ms and MMS_COMMAND_TTL_MAX_MS, and not sent when it is what the header says anyway. Replies: 2; judge the second with
+ * mms_command_parse_put(). Copies header and expected, borrows the payload until sent. */
+#define MMS_COMMAND_TMP_TTL_S 10
 #define MMS_COMMAND_TTL_MAX_MS (UINT64_C(1) << 48)
 void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,
-		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, uint64_t grace_ms,
-		struct mms_slice expected);
+		const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms, struct mms_slice expected);
 
 /* The put of one who has read key behind a WATCH on this connection and knows that his record is newer than what he found
  * there: SET in a transaction, a third of the conditional put's work for the server. Bound; replies: 2 behind a leading
@@ -132,7 +131,8 @@ enum mms_put_outcome {
 	MMS_PUT_NEWER,    /* something newer stands there, or says so: see header, pttl_ms and damaged */
 	MMS_PUT_LACKING,  /* touch: the node lacks this version */
 	MMS_PUT_FOREIGN,  /* not ours, or short or with a damaged magic (verify header): left alone */
-	MMS_PUT_CHANGED,  /* watched: somebody wrote since the WATCH, nothing was done: ask with a conditional put */
+	MMS_PUT_CHANGED,  /* watched: somebody wrote since the WATCH; new: something stands there. Nothing was done: ask with a
+	                   * conditional put */
 	MMS_PUT_NOSCRIPT, /* load the scripts and repeat */
 	MMS_PUT_ERROR     /* a server error: classify the reply that says so */
 };
@@ -153,6 +153,9 @@ struct mms_put_result {
 
 /* first: reply to SET (NULL for a touch), second: reply to the script. */
 void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply *second, struct mms_put_result *out);
+
+/* The reply to mms_command_put_new(): STORED, CHANGED (something stands there) or ERROR. */
+void mms_command_parse_put_new(const struct mms_reply *reply, struct mms_put_result *out);
 
 /* first: reply to SET within the transaction, second: reply to EXEC. */
 void mms_command_parse_watched(const struct mms_reply *first, const struct mms_reply *second,

@@ -105,7 +105,7 @@ static bool say_ring(struct mms_office *office, struct mms_link *link, struct mm
 	while (mms_mailbox_peek(&office->cluster->mailbox, link->ack_position, &item) > 0) {
 		char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
 
-		if (mms_mirror_needs(link, &item) && mms_mirror_encode(office, &item, tmp_key, &command)
+		if (mms_mirror_needs(link, &item) && mms_mirror_encode(office, &item, false, tmp_key, &command)
 				&& !say(conn, &command, deadline)) {
 			return false;
 		}
@@ -202,8 +202,7 @@ static bool say_hint(struct mms_office *office, struct mms_conn *conn, const str
 	}
 	tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
 	mms_command_init(&command);
-	mms_command_put(&command, key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS,
-			(struct mms_slice){ NULL, 0 });
+	mms_command_put(&command, key, tmp, header, payload, ttl_ms, (struct mms_slice){ NULL, 0 });
 	return say(conn, &command, deadline);
 }
 

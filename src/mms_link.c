@@ -11,10 +11,11 @@
 #include <string.h>
 
 #include "mms_address.h"
+#include "mms_tmp_key.h"
 
 /* Mirrors wait longer than requests: nobody is held up by them, but a silent node must become hints soon. */
 #define PROGRESS_FACTOR 4
-#define SEQUENCE_DIGITS 12 /* hex, of a tmp key */
+#define WRITERS_APART UINT64_C(0x9e3779b97f4a7c15) /* odd, far from small numbers: an epoch is no other host */
 #define RETRY_FIRST_US 20000
 
 static void on_readable(evutil_socket_t fd, short what, void *argument);
@@ -147,6 +148,7 @@ void mms_link_drop(struct mms_link *link)
 	mms_conn_close(link->conn);
 	link->state = MMS_LINK_DOWN;
 	link->send_position = link->ack_position;
+	link->going_back = false;
 	link->marker_asked_mask = 0;
 	answer_lost(link);
 }
@@ -250,19 +252,12 @@ void mms_link_count(struct mms_office *office, enum mms_metric metric)
 
 size_t mms_link_tmp_key(struct mms_office *office, char *out, size_t size)
 {
-	size_t prefix_len = strlen(office->settings->prefix);
-	char *end = out + prefix_len;
+	/* Request threads of the mapping count for themselves, and so may a predecessor who has not noticed yet. */
+	uint64_t writer = ((uint64_t)office->settings->host_hash << 32 | office->shm->mapping_random)
+			+ (office->epoch + UINT64_C(1)) * WRITERS_APART;
 
-	assert(prefix_len + sizeof ":tmp:" + 8 + 8 + 1 + 2 + SEQUENCE_DIGITS <= size);
-	memcpy(out, office->settings->prefix, prefix_len);
-	memcpy(end, ":tmp:", 5);
-	end = mms_hex_write(end + 5, office->settings->host_hash, 8);
-	end = mms_hex_write(end, office->shm->mapping_random, 8);
-	*end++ = 'r';
-	end = mms_hex_write(end, office->epoch, 2);
-	end = mms_hex_write(end, ++office->tmp_sequence, SEQUENCE_DIGITS);
-	*end = '\0';
-	return (size_t)(end - out);
+	assert(strlen(office->settings->prefix) + MMS_TMP_KEY_EXTRA <= size);
+	return mms_tmp_key(office->settings->prefix, writer, ++office->tmp_sequence, out);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *argument)

@@ -22,6 +22,8 @@ struct mms_link;
 #define MMS_LINK_WINDOW 1024              /* requests in flight per node */
 #define MMS_LINK_WINDOW_BYTES (1u << 20)  /* queued bytes beyond which no further mirror is added */
 #define MMS_LINK_REPLIES 2
+#define MMS_LINK_COMPARE_US 1000000       /* after a connect, when much is sent again, or a first version that was none there: all
+                                           * are compared with what stands there */
 
 /* Called once per request, in order. replies: as many as the command has; NULL when the connection was lost first (the
  * node may or may not have executed it). Replies stay the link's. */
@@ -98,6 +100,8 @@ struct mms_link {
 	/* mailbox: entries before ack_position are settled for this node, those up to send_position are on their way */
 	uint64_t send_position, ack_position;
 	uint32_t mirrors_in_flight;
+	bool going_back;                        /* all from ack_position on is sent again when those in flight are answered */
+	struct mms_mono compare_until;          /* see MMS_LINK_COMPARE_US */
 	uint32_t noscripts;                     /* mirrors in a row that found their script gone */
 	uint64_t distrust_until;                /* entries before it: what their mask says of this node was said of another */
 	/* behind marker for this node, on its peers (rule h) */

@@ -8,6 +8,13 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#if defined(__linux__) && defined(__GLIBC__)
+#include <linux/futex.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define HAVE_FUTEX 1
+#endif
 
 #include "mms_clock.h"
 
@@ -118,6 +125,47 @@ enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomi
 	}
 	return mms_lock_spin(mutex);
 }
+
+#ifdef HAVE_FUTEX
+/* A robust mutex is a futex in which the kernel, too, leaves word of its holder's death, and wakes somebody if a bit says that
+ * somebody sleeps: pthread's own waits set it as well. The word and its bits are ABI, of glibc and of the kernel. */
+bool mms_lock_watch(pthread_mutex_t *mutex, struct mms_mono deadline)
+{
+	const struct timespec until = timespec_of(deadline.us);
+	int *word = &mutex->__data.__lock, held = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+	if (!is_plain(mutex) || (held & FUTEX_TID_MASK) == 0 || (held & FUTEX_OWNER_DIED) != 0) {
+		return false;
+	}
+	if (((unsigned)held & FUTEX_WAITERS) == 0) {
+		int waited_for = (int)((unsigned)held | FUTEX_WAITERS);
+
+		if (!__atomic_compare_exchange_n(word, &held, waited_for, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			return false;
+		}
+		held = waited_for;
+	}
+	return syscall(SYS_futex, word, FUTEX_WAIT_BITSET, held, &until, NULL, FUTEX_BITSET_MATCH_ANY) == 0
+			|| errno == ETIMEDOUT || errno == EINTR;
+}
+
+void mms_lock_rouse(pthread_mutex_t *mutex)
+{
+	(void)syscall(SYS_futex, &mutex->__data.__lock, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+#else
+bool mms_lock_watch(pthread_mutex_t *mutex, struct mms_mono deadline)
+{
+	(void)mutex;
+	(void)deadline;
+	return false;
+}
+
+void mms_lock_rouse(pthread_mutex_t *mutex)
+{
+	(void)mutex;
+}
+#endif
 
 #ifdef HAVE_CLOCKJOIN
 bool mms_lock_join(pthread_t thread, struct mms_mono deadline)

@@ -38,6 +38,12 @@ enum mms_lock_result mms_lock_wait_unless_stalled(pthread_mutex_t *mutex, _Atomi
 		unsigned wait_ms);
 enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled);
 
+/* Sleeps until the mutex may have become free (its holder died or let go of it), mms_lock_rouse() or the deadline; takes
+ * nothing. May end early, and miss a rousing that comes as it begins. False, without having slept, when it seems to be free, and
+ * where the C library's mutexes are not known. */
+bool mms_lock_watch(pthread_mutex_t *mutex, struct mms_mono deadline);
+void mms_lock_rouse(pthread_mutex_t *mutex);
+
 /* Joins a thread; false, and it is not joined, when it has not ended by then. */
 bool mms_lock_join(pthread_t thread, struct mms_mono deadline);
 

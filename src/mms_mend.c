@@ -97,8 +97,7 @@ static void replace_damaged(struct mending *mending, unsigned node)
 	memcpy(found, expected.ptr, expected.len);
 	expected.ptr = found;
 	mms_command_init(&command);
-	mms_command_put(&command, mending->question->key, tmp, answer->header_bytes, answer->payload, mending->ttl_ms,
-			MMS_TOMBSTONE_GRACE_MS, expected);
+	mms_command_put(&command, mending->question->key, tmp, answer->header_bytes, answer->payload, mending->ttl_ms, expected);
 	if (mms_fanout_ask(mending->fanout, node, &command,
 			mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms))) {
 		mms_fanout_wait(mending->fanout, UINT64_C(1) << node);

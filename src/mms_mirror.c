@@ -90,7 +90,7 @@ static void send_batch(struct mms_link *link)
 	struct mms_mailbox_sh *mailbox = &link->office->cluster->mailbox;
 	struct mms_mailbox_item item;
 
-	for (unsigned n = 0; n < BATCH_MAX && mms_link_has_room(link, 1); n++) {
+	for (unsigned n = 0; n < BATCH_MAX && !link->going_back && mms_link_has_room(link, 1); n++) {
 		int found = mms_mailbox_peek(mailbox, link->send_position, &item);
 
 		if (found <= 0) {
@@ -142,8 +142,8 @@ static uint64_t ttl_left_ms(const struct mms_office *office, const struct mms_ma
 	return item->ttl_ms > (uint64_t)age_ms ? item->ttl_ms - (uint64_t)age_ms : 0;
 }
 
-bool mms_mirror_encode(struct mms_office *office, const struct mms_mailbox_item *item, char *tmp_key,
-		struct mms_command *command)
+bool mms_mirror_encode(struct mms_office *office, const struct mms_mailbox_item *item, bool may_be_new,
+		char *tmp_key, struct mms_command *command)
 {
 	const unsigned char *header = (const unsigned char *)item->record.ptr;
 	struct mms_slice payload = { item->record.ptr + MMS_RECORD_HEADER_SIZE,
@@ -154,15 +154,21 @@ bool mms_mirror_encode(struct mms_office *office, const struct mms_mailbox_item 
 	if (ttl_ms == 0 || !mms_config_key_valid(office->settings, item->key)) {
 		return false;
 	}
+	if (item->ttl_ms - ttl_ms < item->ttl_ms / 1000) {
+		ttl_ms = item->ttl_ms; /* too little for anybody to notice, and mostly what the header says: bytes saved */
+	}
 	mms_command_init(command);
 	if (item->kind == MMS_PARCEL_TOUCH) {
 		mms_command_touch(command, item->key, header, ttl_ms);
 		return true;
 	}
+	if (may_be_new && mms_record_is_first(header)) {
+		mms_command_put_new(command, item->key, header, payload, ttl_ms);
+		return true;
+	}
 	tmp.ptr = tmp_key;
 	tmp.len = mms_link_tmp_key(office, tmp_key, MMS_MIRROR_TMP_KEY_MAX);
-	mms_command_put(command, item->key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS,
-			(struct mms_slice){ NULL, 0 });
+	mms_command_put(command, item->key, tmp, header, payload, ttl_ms, (struct mms_slice){ NULL, 0 });
 	return true;
 }
 
@@ -171,7 +177,9 @@ static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *ite
 	char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
 	struct mms_command command;
 
-	if (!mms_mirror_encode(link->office, item, tmp_key, &command)) {
+	bool may_be_new = link->office->now.us >= link->compare_until.us;
+
+	if (!mms_mirror_encode(link->office, item, may_be_new, tmp_key, &command)) {
 		return true; /* dead everywhere by now */
 	}
 	if (!mms_link_request(link, &command, on_mirrored, NULL, item->next)) {
@@ -194,8 +202,20 @@ static void parse(struct mms_reply *const *replies, bool touch, struct mms_put_r
 {
 	if (touch) {
 		mms_command_parse_put(NULL, replies[0], result);
+	} else if (replies[1] == NULL) {
+		mms_command_parse_put_new(replies[0], result);
 	} else {
 		mms_command_parse_put(replies[0], replies[1], result);
+	}
+}
+
+/* From this entry on everything is sent again, once what is under way has been answered: acknowledgements come in order. */
+static void go_back(struct mms_link *link, uint64_t position)
+{
+	link->ack_position = position;
+	link->going_back = link->mirrors_in_flight > 0;
+	if (!link->going_back) {
+		link->send_position = position;
 	}
 }
 
@@ -211,6 +231,10 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	(void)context;
 	link->mirrors_in_flight--;
 	if (replies == NULL) {
+		return;
+	}
+	if (link->going_back) {
+		go_back(link, link->ack_position);
 		return;
 	}
 	/* The entry is still in the ring: its position is passed only here. Entries in between that needed no mirror are
@@ -245,6 +269,12 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		return;
 	case MMS_PUT_LACKING:
 		hint_entry(link, &item);
+		return;
+	case MMS_PUT_CHANGED:
+		/* It is not new there: the script decides, and for a while of those behind it too, or a stream of such would go out
+		 * twice. */
+		link->compare_until.us = office->now.us + MMS_LINK_COMPARE_US;
+		go_back(link, position);
 		return;
 	case MMS_PUT_NOSCRIPT:
 		/* A new connection loads the scripts, and what was not acknowledged goes out again; a server that forgets them

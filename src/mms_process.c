@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mms_election.h"
 #include "mms_replicator.h"
 
 #define HAND_OVER_DRAIN_MS 100
@@ -144,7 +145,7 @@ void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluste
 	(void)mms_shm_mend(process->shm, &process->shape, cluster);
 	atomic_store_explicit(&process->host.cpu_allowance_ms, cpu_allowance_ms, memory_order_relaxed);
 	atomic_fetch_add_explicit(&process->host.request_count, 1, memory_order_relaxed);
-	if (mms_replicator_vacant(cluster, mms_clock_mono(), true)) {
+	if (mms_election_vacant(cluster, mms_clock_mono(), true)) {
 		start_thread(process, cluster, settings, index_of(process, cluster));
 	}
 }

@@ -285,7 +285,7 @@ static void prolong(struct job *job)
 			if (job->result.newest.version.tombstone) { /* a touch leaves these alone, the same put again does not */
 				tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
 				mms_command_put(&command, job->order.key, tmp, copy->bytes, (struct mms_slice){ NULL, 0 },
-						(uint64_t)longest_ms, 0, (struct mms_slice){ NULL, 0 });
+						(uint64_t)longest_ms, (struct mms_slice){ NULL, 0 });
 			} else {
 				mms_command_touch(&command, job->order.key, copy->bytes, (uint64_t)longest_ms);
 			}
@@ -424,7 +424,7 @@ static void fill(struct job *job, const unsigned char *header, struct mms_slice 
 			continue;
 		}
 		tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
-		mms_command_put(&command, job->order.key, tmp, header, payload, ttl_ms, MMS_TOMBSTONE_GRACE_MS, expected);
+		mms_command_put(&command, job->order.key, tmp, header, payload, ttl_ms, expected);
 		job->waiting += mms_link_request(link, &command, on_put, job, payload.len) ? 1 : 0;
 	}
 	office->busy = true;

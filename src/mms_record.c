@@ -68,6 +68,18 @@ bool mms_record_is_tombstone(const unsigned char *header_bytes)
 	return (header_bytes[4] & 1) != 0;
 }
 
+uint32_t mms_record_lifetime_s(const unsigned char *header_bytes)
+{
+	return get32(header_bytes + AT_LIFETIME);
+}
+
+bool mms_record_is_first(const unsigned char *header_bytes)
+{
+	return !mms_record_is_tombstone(header_bytes) && get64(header_bytes + AT_INCARNATION) == 0
+			&& get64(header_bytes + AT_BASE_HLC) == 0 && get64(header_bytes + AT_BASE_WRITER) == 0
+			&& get64(header_bytes + AT_BASE_SEQUENCE) == 0;
+}
+
 void mms_record_describe(struct mms_record_header *header, struct mms_slice payload)
 {
 	assert(payload.len <= UINT32_MAX);

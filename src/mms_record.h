@@ -50,6 +50,10 @@ int mms_version_compare(const struct mms_version *a, const struct mms_version *b
 
 /* True when 80 header bytes carry the tombstone flag; nothing else is looked at. */
 bool mms_record_is_tombstone(const unsigned char *header_bytes);
+/* The largest lifetime among all versions so far. */
+uint32_t mms_record_lifetime_s(const unsigned char *header_bytes);
+/* A live record that was written on nothing: no base, the first incarnation. */
+bool mms_record_is_first(const unsigned char *header_bytes);
 
 /* Fills payload_len and payload_crc from the payload. */
 void mms_record_describe(struct mms_record_header *header, struct mms_slice payload);

@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "mms_election.h"
 #include "mms_greeting.h"
 #include "mms_last_words.h"
 #include "mms_link.h"
@@ -27,9 +28,12 @@
 #define STACK_SIZE (256 * 1024)
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
 #define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
-#define STANDBY_POLL_MS 500
+#define GATHER_US 5000         /* with nothing else to do, answers are waited for so long and heard together; less than what
+                                * makes a node a slow one (MMS_BREAKER_SLOW_US) */
+#define STANDBY_POLL_MS 500    /* where it cannot sleep on the seat */
+#define QUICK_LOOKS 3
+#define ROUSE_US 10000         /* who stands by is told to stop so often, should he not hear it */
 #define JOIN_PATIENCE_MS 5000 /* beyond the drain */
-#define NO_SEAT UINT32_MAX
 
 struct mms_replicator {
 	struct mms_replicator_host *host;
@@ -44,11 +48,11 @@ struct mms_replicator {
 	_Atomic bool last;
 	_Atomic uint32_t drain_ms;
 	/* of the thread alone */
-	uint32_t seat;
-	bool standing_by;
+	struct mms_candidate candidate;
+	unsigned looks_in_vain;        /* standing by: in a row, without sleep */
 	uint64_t request_seen;
 	int64_t cpu_at_request_us;
-	bool ticked;                   /* one tick was spent on answers to what is asked now and then */
+	bool gathered;                 /* answers to what is asked now and then were waited for once */
 	bool draining;
 	struct mms_mono drain_until;   /* 0 = not told to stop yet */
 	struct mms_mono end;           /* of the last words too */
@@ -59,9 +63,7 @@ struct mms_replicator {
 };
 
 static void *run(void *argument);
-static bool take_office(struct mms_replicator *replicator);
 static void read_password(struct mms_replicator *replicator);
-static void leave_office(struct mms_replicator *replicator);
 static bool stand_by(struct mms_replicator *replicator);
 static bool must_succeed(struct mms_replicator *replicator);
 static bool open_office(struct mms_replicator *replicator);
@@ -95,7 +97,7 @@ struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, st
 		free(replicator);
 		return NULL;
 	}
-	replicator->seat = NO_SEAT;
+	replicator->candidate = (struct mms_candidate){ .cluster = cluster, .seat = MMS_ELECTION_NO_SEAT };
 	replicator->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	atomic_store(&replicator->running, true);
 	if (replicator->stop_fd < 0) {
@@ -127,6 +129,21 @@ bool mms_replicator_running(const struct mms_replicator *replicator)
 	return atomic_load_explicit(&replicator->running, memory_order_acquire);
 }
 
+/* In office it hears the descriptor, standing by it has to be roused. */
+static bool join(const struct mms_replicator *replicator, struct mms_mono until)
+{
+	struct mms_mono next = mms_clock_mono();
+
+	do {
+		mms_election_rouse(replicator->cluster);
+		next.us = next.us + ROUSE_US < until.us ? next.us + ROUSE_US : until.us;
+		if (mms_lock_join(replicator->thread, next)) {
+			return true;
+		}
+	} while (next.us < until.us);
+	return false;
+}
+
 bool mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last)
 {
 	struct mms_mono until = mms_clock_mono();
@@ -140,32 +157,13 @@ bool mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, b
 	atomic_store(&replicator->stopping, true);
 	(void)!write(replicator->stop_fd, &one, sizeof one);
 	until.us += ((int64_t)drain_ms + JOIN_PATIENCE_MS) * 1000;
-	if (!mms_lock_join(replicator->thread, until)) {
+	if (!join(replicator, until)) {
 		pthread_detach(replicator->thread); /* stuck in the kernel (a dead file system): not worth hanging at exit */
 		return false;
 	}
 	mms_descriptors_remove(replicator->host->descriptors, replicator->stop_fd);
 	close(replicator->stop_fd);
 	free(replicator);
-	return true;
-}
-
-bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too)
-{
-	struct mms_election_sh *election = &cluster->election;
-	pthread_mutex_t *seat = &election->seats[atomic_load(&election->seat) % MMS_ELECTION_SEATS];
-
-	if (mms_clock_apart(now.us, atomic_load_explicit(&election->beat_us, memory_order_relaxed)) > MMS_REPLICATOR_STALE_US) {
-		return true;
-	}
-	if (standby_too && mms_clock_apart(now.us, atomic_load_explicit(&election->standby_beat_us, memory_order_relaxed))
-			> MMS_REPLICATOR_STALE_US) {
-		return true;
-	}
-	if (mms_lock_try(seat) == MMS_LOCK_BUSY) {
-		return false;
-	}
-	mms_lock_release(seat);
 	return true;
 }
 
@@ -180,11 +178,12 @@ static void *run(void *argument)
 
 	/* Bounded by stop: each turn is in office, standing by, or the last. */
 	for (;;) {
-		if (take_office(replicator)) {
+		(void)mms_shm_mend(replicator->host->shm, &replicator->shape, replicator->cluster);
+		if (mms_election_win(&replicator->candidate, &replicator->office.epoch)) {
 			bool replaced = open_office(replicator) && !serve(replicator);
 
 			close_office(replicator);
-			leave_office(replicator);
+			mms_election_resign(&replicator->candidate);
 			if ((!replaced && replicator->last) || !atomic_load(&replicator->stopping) || !must_succeed(replicator)) {
 				break;
 			}
@@ -192,83 +191,29 @@ static void *run(void *argument)
 			break;
 		}
 	}
-	if (replicator->standing_by) {
-		mms_lock_release(&replicator->cluster->election.standby);
-	}
+	mms_election_withdraw(&replicator->candidate);
 	atomic_store_explicit(&replicator->running, false, memory_order_release);
 	return NULL;
-}
-
-/* Takes the seat in office if its owner is dead or has left, another one if he does not beat any more. */
-static bool take_office(struct mms_replicator *replicator)
-{
-	struct mms_election_sh *election = &replicator->cluster->election;
-	struct mms_mono now = mms_clock_mono();
-	uint32_t seat = atomic_load(&election->seat) % MMS_ELECTION_SEATS;
-	bool stale = mms_clock_apart(now.us, atomic_load(&election->beat_us)) > MMS_REPLICATOR_STALE_US;
-
-	(void)mms_shm_mend(replicator->host->shm, &replicator->shape, replicator->cluster);
-	for (uint32_t k = 0; k < (stale ? MMS_ELECTION_SEATS : 1); k++) {
-		uint32_t candidate = (seat + k) % MMS_ELECTION_SEATS, expected = seat;
-
-		if (mms_lock_try(&election->seats[candidate]) == MMS_LOCK_BUSY) {
-			continue;
-		}
-		if (candidate != seat && !atomic_compare_exchange_strong(&election->seat, &expected, candidate)) {
-			mms_lock_release(&election->seats[candidate]); /* somebody else succeeded him */
-			return false;
-		}
-		if (candidate == seat && atomic_load(&election->seat) != seat) {
-			mms_lock_release(&election->seats[candidate]);
-			return false;
-		}
-		replicator->seat = candidate;
-		atomic_store(&election->beat_us, now.us);
-		atomic_store(&election->since_us, now.us);
-		atomic_store(&election->owner_pid, getpid());
-		replicator->office.epoch = mms_mailbox_take_over(&replicator->cluster->mailbox);
-		mms_metrics_add(&replicator->cluster->metrics, MMS_METRIC_takeovers, 1);
-		if (replicator->standing_by) {
-			replicator->standing_by = false;
-			atomic_store(&election->standby_beat_us, 0);
-			mms_lock_release(&election->standby);
-		}
-		return true;
-	}
-	return false;
-}
-
-static void leave_office(struct mms_replicator *replicator)
-{
-	struct mms_election_sh *election = &replicator->cluster->election;
-
-	if (atomic_load(&election->seat) == replicator->seat) {
-		atomic_store(&election->owner_pid, 0);
-		atomic_store(&election->beat_us, 0);
-	}
-	/* Producers must not believe that somebody is awake. */
-	(void)mms_mailbox_fall_asleep(&replicator->cluster->mailbox, mms_mailbox_head(&replicator->cluster->mailbox));
-	mms_lock_release(&election->seats[replicator->seat]);
-	replicator->seat = NO_SEAT;
 }
 
 /* Waits for a while to succeed; false when this thread is not needed or told to stop. */
 static bool stand_by(struct mms_replicator *replicator)
 {
-	struct mms_election_sh *election = &replicator->cluster->election;
 	struct pollfd stop = { .fd = replicator->stop_fd, .events = POLLIN };
 
 	if (atomic_load(&replicator->stopping)) {
 		return must_succeed(replicator);
 	}
-	if (!replicator->standing_by) {
-		if (mms_lock_try(&election->standby) == MMS_LOCK_BUSY) {
-			return false;
-		}
-		replicator->standing_by = true;
+	if (!mms_election_stand_by(&replicator->candidate)) {
+		return false;
 	}
-	atomic_store(&election->standby_beat_us, mms_clock_mono().us);
-	(void)poll(&stop, 1, STANDBY_POLL_MS);
+	if (mms_election_watch(&replicator->candidate)) {
+		replicator->looks_in_vain = 0;
+	} else {
+		/* Free by now, mostly; a damaged mutex, or an unknown kind of it, is no reason to turn round and round. */
+		(void)poll(&stop, 1, replicator->looks_in_vain < QUICK_LOOKS ? 1 : STANDBY_POLL_MS);
+		replicator->looks_in_vain += replicator->looks_in_vain < QUICK_LOOKS;
+	}
 	return !atomic_load(&replicator->stopping) || must_succeed(replicator);
 }
 
@@ -441,7 +386,7 @@ static bool round_once(struct mms_replicator *replicator)
 
 	office->now = mms_clock_mono();
 	office->busy = false;
-	if (atomic_load(&election->seat) != replicator->seat) {
+	if (atomic_load(&election->seat) != replicator->candidate.seat) {
 		return false;
 	}
 	(void)mms_shm_mend(office->shm, &replicator->shape, office->cluster);
@@ -481,24 +426,43 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 	return next;
 }
 
-/* Answers are on their way: those of all nodes mostly come within one tick, one by one each would be a wake-up. */
+/* Answers to the questions of every second are on their way, and nothing else: those of all nodes mostly come within some
+ * milliseconds, one by one each would be a wake-up. */
 static bool gathers_answers(struct mms_replicator *replicator)
 {
 	const struct mms_office *office = &replicator->office;
-	bool awaited = false;
+	bool awaited = false, busy = !mms_upkeep_idle(replicator->upkeep);
 
 	for (unsigned i = 0; i < office->node_count; i++) {
-		awaited = awaited || office->links[i].request_count > 0;
+		const struct mms_link *link = &office->links[i];
+
+		awaited = awaited || link->request_count > 0;
+		busy = busy || link->state == MMS_LINK_CONNECTING || link->mirrors_in_flight > 0;
 	}
-	replicator->ticked = awaited && !replicator->ticked;
-	return replicator->ticked;
+	awaited = awaited && !busy;
+	replicator->gathered = awaited && !replicator->gathered;
+	return replicator->gathered;
+}
+
+/* Sleeps with no ear for the nodes. Producers may wake it. */
+static void gather(struct mms_replicator *replicator)
+{
+	struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
+	struct pollfd fds[] = { { .fd = replicator->stop_fd, .events = POLLIN },
+		{ .fd = atomic_load(&replicator->cluster->wake_fd), .events = POLLIN } };
+
+	(void)poll(fds, 2, GATHER_US / 1000);
+	if (mms_mailbox_owned(mailbox, replicator->office.epoch)) {
+		mms_mailbox_stay_awake(mailbox);
+	}
+	(void)event_base_loop(replicator->office.base, EVLOOP_NONBLOCK);
 }
 
 static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_rounds)
 {
 	struct mms_office *office = &replicator->office;
 	struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
-	bool hot = quiet_rounds < HOT_QUIET_ROUNDS || atomic_load(&replicator->stopping) || gathers_answers(replicator);
+	bool hot = quiet_rounds < HOT_QUIET_ROUNDS || atomic_load(&replicator->stopping);
 	struct pollfd stop = { .fd = replicator->stop_fd, .events = POLLIN };
 	uint64_t head = mms_mailbox_head(mailbox);
 	bool waiting = false;
@@ -522,6 +486,10 @@ static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_r
 	wait_us = mms_clock_apart(next_look_us(replicator), mms_clock_mono().us);
 	wait_us = wait_us < HOT_TICK_US ? HOT_TICK_US : wait_us;
 	wait_us = waiting && wait_us > 10 * HOT_TICK_US ? 10 * HOT_TICK_US : wait_us;
+	if (!waiting && wait_us > GATHER_US && gathers_answers(replicator)) { /* a repair looks sooner again */
+		gather(replicator);
+		return;
+	}
 	wait.tv_sec = wait_us / 1000000;
 	wait.tv_usec = wait_us % 1000000;
 	(void)event_add(replicator->timer, &wait);
@@ -552,7 +520,8 @@ static bool must_hand_over(struct mms_replicator *replicator)
 	if (cpu_us - replicator->cpu_at_request_us < (int64_t)allowance_ms * 1000) {
 		return false;
 	}
-	if (mms_clock_apart(replicator->office.now.us, atomic_load(&election->standby_beat_us)) < MMS_REPLICATOR_STALE_US) {
+	if (mms_clock_apart(replicator->office.now.us, atomic_load(&election->standby_beat_us))
+			< MMS_ELECTION_STANDBY_STALE_US) {
 		return true;
 	}
 	/* Nobody to hand over to: a tenth of the processor at most. */

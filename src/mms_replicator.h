@@ -11,8 +11,6 @@
 #include "mms_descriptors.h"
 #include "mms_shm.h"
 
-/* A heartbeat older than this: its owner is stopped, another takes over. */
-#define MMS_REPLICATOR_STALE_US 2000000
 /* Idle loops beat this often. */
 #define MMS_REPLICATOR_BEAT_US 1000000
 
@@ -40,10 +38,6 @@ bool mms_replicator_running(const struct mms_replicator *replicator);
  * is sent to it unasked before the end: a stopped server reads it when it goes on. Joins within drain_ms and
  * 5 s; false when the thread did not end by then: it and all that it uses must then stay. NULL is fine. */
 bool mms_replicator_stop(struct mms_replicator *replicator, uint32_t drain_ms, bool last);
-
-/* Is a thread missing (nobody in office, or office without heartbeat, or nobody standing by)? Cheap: for every request.
- * standby_too: count a missing stand-by. */
-bool mms_replicator_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too);
 
 /* "2.1.12-stable": of libevent as in use. */
 const char *mms_replicator_library_version(void);

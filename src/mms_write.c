@@ -171,8 +171,7 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 		writing->tmp.ptr = writing->tmp_key;
 		writing->tmp.len = mms_client_tmp_key(writing->client, writing->tmp_key);
 	}
-	mms_command_put(command, order->key, writing->tmp, order->header_bytes, order->payload, order->ttl_ms,
-			MMS_TOMBSTONE_GRACE_MS, expected);
+	mms_command_put(command, order->key, writing->tmp, order->header_bytes, order->payload, order->ttl_ms, expected);
 }
 
 /* Do all hosts read from this node, as far as can be known? It has been up long enough for them to have found it so, and none

@@ -94,7 +94,7 @@ def replicator_wakeups(stage):
     process = stage.handlers.start("idle", "flood.php", "idle", 1024, 100, "stay")
     try:
         assert process.stdout.readline().startswith("{")
-        time.sleep(3)  # what is hot goes cold
+        time.sleep(13)  # what is hot goes cold, and the first sweep, 10 s after the start, is over
 
         def switches():
             found = {}

@@ -165,7 +165,7 @@ static void prepare(void)
 static int run_script(enum mms_script script, const struct record *record, double ttl_ms, size_t *count)
 {
 	char number[32];
-	int answer;
+	int answer, given = 0;
 
 	lua_newtable(lua);
 	lua_pushstring(lua, KEY);
@@ -174,15 +174,16 @@ static int run_script(enum mms_script script, const struct record *record, doubl
 	lua_rawseti(lua, -2, 2);
 	lua_setglobal(lua, "KEYS");
 	lua_newtable(lua);
-	lua_pushlstring(lua, (const char *) record->value.bytes, MMS_RECORD_HEADER_SIZE);
-	lua_rawseti(lua, -2, 1);
-	snprintf(number, sizeof(number), "%.0f", ttl_ms);
-	lua_pushstring(lua, number);
-	lua_rawseti(lua, -2, 2);
-	lua_pushstring(lua, "3600000");
-	lua_rawseti(lua, -2, 3);
-	lua_pushstring(lua, "");
-	lua_rawseti(lua, -2, 4);
+	if (script == MMS_SCRIPT_TOUCH) {
+		lua_pushlstring(lua, (const char *) record->value.bytes, MMS_RECORD_HEADER_SIZE);
+		lua_rawseti(lua, -2, ++given);
+	}
+	/* As mms_command_put(): not what the header says anyway. */
+	if (script == MMS_SCRIPT_TOUCH || ttl_ms != 1000.0 * mms_record_lifetime_s(record->value.bytes)) {
+		snprintf(number, sizeof(number), "%.0f", ttl_ms);
+		lua_pushstring(lua, number);
+		lua_rawseti(lua, -2, ++given);
+	}
 	lua_setglobal(lua, "ARGV");
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, functions[script]);
 	if (lua_pcall(lua, 0, 1, 0) != 0) {

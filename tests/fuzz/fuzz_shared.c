@@ -137,7 +137,7 @@ static void close_down(void)
 {
 	if (replicator != NULL) {
 		close_office(replicator);
-		leave_office(replicator);
+		mms_election_resign(&replicator->candidate);
 		free(replicator);
 		replicator = NULL;
 	}
@@ -162,10 +162,11 @@ static void office(void)
 	replicator->cluster = cluster;
 	replicator->settings = settings;
 	replicator->shape = shape;
-	replicator->seat = NO_SEAT;
+	replicator->candidate = (struct mms_candidate) {.cluster = cluster, .seat = MMS_ELECTION_NO_SEAT};
 	replicator->stop_fd = -1;
-	(void) mms_replicator_vacant(cluster, mms_clock_mono(), true);
-	if (!take_office(replicator)) {
+	(void) mms_election_vacant(cluster, mms_clock_mono(), true);
+	(void) mms_shm_mend(shm, &replicator->shape, cluster);
+	if (!mms_election_win(&replicator->candidate, &replicator->office.epoch)) {
 		free(replicator);
 		replicator = NULL;
 		return;
@@ -181,7 +182,7 @@ static void round_of_the_replicator(void)
 	}
 	if (!round_once(replicator)) {
 		close_office(replicator);
-		leave_office(replicator);
+		mms_election_resign(&replicator->candidate);
 		free(replicator);
 		replicator = NULL;
 		return;

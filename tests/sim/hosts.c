@@ -162,7 +162,7 @@ void host_tend(struct worker *worker)
 	}
 	cluster = worker->client->cluster;
 	if ((worker->replicator != NULL && mms_replicator_running(worker->replicator))
-			|| !mms_replicator_vacant(cluster, now, true)
+			|| !mms_election_vacant(cluster, now, true)
 			|| now.us - worker->replicator_started_at <= RESTART_PAUSE_US || worker->tending) {
 		return;
 	}

@@ -5,6 +5,7 @@
 
 #include "store.h"
 
+#include "mms_election.h"
 #include "mms_replicator.h"
 #include "mms_write.h"
 

@@ -100,7 +100,7 @@ static inline struct mms_put_result put_bytes(const unsigned char *header, struc
 	struct mms_put_result result;
 
 	mms_command_init(&command);
-	mms_command_put(&command, slice_of(KEY), slice_of(TMP), header, payload, ttl_ms, HOUR, expected);
+	mms_command_put(&command, slice_of(KEY), slice_of(TMP), header, payload, ttl_ms, expected);
 	send_parts(&command);
 	struct mms_reply *first = client_take(&client), *second = client_take(&client);
 

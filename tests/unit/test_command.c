@@ -100,7 +100,7 @@ static void bytes_are_sent_as_they_are(void **state)
 	forget(&sent);
 }
 
-static void a_put_borrows_the_payload_and_sends_the_header_to_set_and_script(void **state)
+static void a_put_borrows_the_payload_and_sends_the_header_once(void **state)
 {
 	static char payload[100000];
 	unsigned char header[MMS_RECORD_HEADER_SIZE];
@@ -110,7 +110,7 @@ static void a_put_borrows_the_payload_and_sends_the_header_to_set_and_script(voi
 	memset(header, 0xa5, sizeof(header));
 	memset(payload, 'p', sizeof(payload));
 	mms_command_init(&command);
-	mms_command_put(&command, S("key"), S("tmp"), header, (struct mms_slice) {payload, sizeof(payload)}, 60000, 3600000,
+	mms_command_put(&command, S("key"), S("tmp"), header, (struct mms_slice) {payload, sizeof(payload)}, 60000,
 			S("expected"));
 	assert_int_equal(command.part_count, 3);
 	assert_ptr_equal(command.parts[1].iov_base, payload);
@@ -121,22 +121,19 @@ static void a_put_borrows_the_payload_and_sends_the_header_to_set_and_script(voi
 	assert_int_equal(mms_reply_count(sent.commands[0]), 5);
 	assert_memory_equal(argument_of(&sent, 0, 0).ptr, "SET", 3);
 	assert_memory_equal(argument_of(&sent, 0, 1).ptr, "tmp", 3);
-	struct mms_slice record = argument_of(&sent, 0, 2), in_script = argument_of(&sent, 1, 5);
+	struct mms_slice record = argument_of(&sent, 0, 2);
 
 	assert_int_equal(record.len, MMS_RECORD_HEADER_SIZE + sizeof(payload));
 	assert_memory_equal(record.ptr + MMS_RECORD_HEADER_SIZE, payload, sizeof(payload));
-	assert_int_equal(in_script.len, MMS_RECORD_HEADER_SIZE);
-	assert_memory_equal(record.ptr, in_script.ptr, MMS_RECORD_HEADER_SIZE);
 	assert_int_equal((unsigned char) record.ptr[0], 0xa5);
-	assert_memory_equal(argument_of(&sent, 0, 3).ptr, "PX", 2);
-	assert_memory_equal(argument_of(&sent, 0, 4).ptr, "10000", 5);
-	assert_int_equal(mms_reply_count(sent.commands[1]), 9);
+	assert_memory_equal(argument_of(&sent, 0, 3).ptr, "EX", 2);
+	assert_memory_equal(argument_of(&sent, 0, 4).ptr, "10", 2);
+	assert_int_equal(mms_reply_count(sent.commands[1]), 7);
 	assert_memory_equal(argument_of(&sent, 1, 1).ptr, mms_command_script_sha1(MMS_SCRIPT_PUT), 40);
 	assert_memory_equal(argument_of(&sent, 1, 3).ptr, "key", 3);
 	assert_memory_equal(argument_of(&sent, 1, 4).ptr, "tmp", 3);
-	assert_memory_equal(argument_of(&sent, 1, 6).ptr, "60000", 5);
-	assert_memory_equal(argument_of(&sent, 1, 7).ptr, "3600000", 7);
-	assert_memory_equal(argument_of(&sent, 1, 8).ptr, "expected", 8);
+	assert_memory_equal(argument_of(&sent, 1, 5).ptr, "60000", 5);
+	assert_memory_equal(argument_of(&sent, 1, 6).ptr, "expected", 8);
 	forget(&sent);
 }
 
@@ -176,7 +173,7 @@ static void the_longest_keys_fit(void **state)
 	memset(key, 'k', sizeof(key));
 	memset(tmp, 't', sizeof(tmp));
 	mms_command_init(&command);
-	mms_command_put(&command, long_key, (struct mms_slice) {tmp, sizeof(tmp)}, header, S("p"), UINT64_MAX, UINT64_MAX,
+	mms_command_put(&command, long_key, (struct mms_slice) {tmp, sizeof(tmp)}, header, S("p"), UINT64_MAX,
 			expected);
 	mms_command_touch(&command, long_key, header, UINT64_MAX);
 	mms_command_read_whole(&command, long_key);
@@ -193,16 +190,15 @@ static void ttls_stay_within_what_a_server_can_add(void **state)
 
 	(void) state;
 	mms_command_init(&command);
-	mms_command_put(&command, S("k"), S("t"), header, EMPTY, UINT64_MAX, UINT64_MAX, EMPTY);
-	mms_command_put(&command, S("k"), S("t"), header, EMPTY, 0, 0, EMPTY);
+	mms_command_put(&command, S("k"), S("t"), header, EMPTY, UINT64_MAX, EMPTY);
+	mms_command_put(&command, S("k"), S("t"), header, EMPTY, 0, EMPTY);
 	mms_command_touch(&command, S("k"), header, 0);
 	struct sent sent = sent_of(&command);
 
-	assert_int_equal(argument_of(&sent, 1, 6).len, 15);
-	assert_memory_equal(argument_of(&sent, 1, 6).ptr, "281474976710656", 15);
-	assert_memory_equal(argument_of(&sent, 1, 7).ptr, "281474976710656", 15);
-	assert_int_equal(argument_of(&sent, 3, 6).ptr[0], '1'); /* 0 would delete the key */
-	assert_int_equal(argument_of(&sent, 3, 7).ptr[0], '0');
+	assert_int_equal(argument_of(&sent, 1, 5).len, 15);
+	assert_memory_equal(argument_of(&sent, 1, 5).ptr, "281474976710656", 15);
+	assert_int_equal(mms_reply_count(sent.commands[1]), 6); /* nothing is expected */
+	assert_int_equal(argument_of(&sent, 3, 5).ptr[0], '1'); /* 0 would delete the key */
 	assert_int_equal(argument_of(&sent, 4, 5).ptr[0], '1');
 	forget(&sent);
 }
@@ -228,7 +224,7 @@ static void what_does_not_fit_is_marked_and_nothing_is_overwritten(void **state)
 	}
 	mms_command_init(&guarded.command);
 	for (int index = 0; index < MMS_COMMAND_PARTS / 2; index++) { /* the payloads need more parts than there are */
-		mms_command_put(&guarded.command, S("k"), S("t"), header, S("p"), 1, 1, EMPTY);
+		mms_command_put(&guarded.command, S("k"), S("t"), header, S("p"), 1, EMPTY);
 	}
 	assert_true(guarded.command.overflow);
 }
@@ -257,6 +253,28 @@ static struct mms_put_result judged(const char *first, const char *second)
 	mms_reply_free(one);
 	mms_reply_free(two);
 	return result;
+}
+
+static struct mms_put_result judged_as_new(const char *answer)
+{
+	struct mms_reply *reply = reply_of(answer, strlen(answer));
+	struct mms_put_result result;
+
+	memset(&result, 0xff, sizeof(result));
+	mms_command_parse_put_new(reply, &result);
+	mms_reply_free(reply);
+	return result;
+}
+
+static void the_answer_to_a_new_record_says_whether_something_stood_there(void **state)
+{
+	(void) state;
+	assert_int_equal(judged_as_new("+OK\r\n").outcome, MMS_PUT_STORED);
+	assert_int_equal(judged_as_new("$-1\r\n").outcome, MMS_PUT_CHANGED);
+	assert_int_equal(judged_as_new("-OOM command not allowed\r\n").outcome, MMS_PUT_ERROR);
+	assert_int_equal(judged_as_new("-OOM command not allowed\r\n").error_class, MMS_CLASS_WRITE);
+	assert_int_equal(judged_as_new(":1\r\n").outcome, MMS_PUT_ERROR);
+	assert_int_equal(judged_as_new(":1\r\n").error_class, MMS_CLASS_OTHER);
 }
 
 static void answers_of_the_scripts_have_outcomes(void **state)
@@ -355,8 +373,9 @@ int main(void)
 		cmocka_unit_test(other_keys_are_read_before_the_record),
 		cmocka_unit_test(simple_commands_say_what_they_mean),
 		cmocka_unit_test(bytes_are_sent_as_they_are),
-		cmocka_unit_test(a_put_borrows_the_payload_and_sends_the_header_to_set_and_script),
+		cmocka_unit_test(a_put_borrows_the_payload_and_sends_the_header_once),
 		cmocka_unit_test(a_new_record_is_put_by_one_command_that_replaces_nothing),
+		cmocka_unit_test(the_answer_to_a_new_record_says_whether_something_stood_there),
 		cmocka_unit_test(the_longest_keys_fit),
 		cmocka_unit_test(ttls_stay_within_what_a_server_can_add),
 		cmocka_unit_test(what_does_not_fit_is_marked_and_nothing_is_overwritten),

@@ -64,6 +64,33 @@ static void a_put_on_nothing_is_stored_with_its_ttl(void **state)
 	assert_int_equal(client_integer(&client, "STRLEN", KEY), 80 + (int64_t) sizeof(payload));
 }
 
+static void a_ttl_that_is_the_records_longest_lifetime_is_not_sent(void **state)
+{
+	const struct mms_version old = {.hlc = 5}, new = {.hlc = 9};
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	struct mms_command with, without;
+
+	(void) state;
+	encode(&new, slice_of("b"), header);
+	mms_command_init(&with);
+	mms_command_put(&with, slice_of(KEY), slice_of(TMP), header, slice_of("b"), 1439999, EMPTY);
+	mms_command_init(&without);
+	mms_command_put(&without, slice_of(KEY), slice_of(TMP), header, slice_of("b"), 1440000, EMPTY);
+	assert_int_equal(with.scratch_used - without.scratch_used, strlen("$7\r\n1440000\r\n"));
+	clear();
+	assert_int_equal(put(&old, "a", 1440000).outcome, MMS_PUT_STORED);
+	assert_ttl(1440000);
+	place_record(&old, "a", 50000);
+	assert_int_equal(put(&new, "b", 1440000).outcome, MMS_PUT_STORED);
+	assert_ttl(1440000);
+	place_record(&old, "a", 2000000);
+	assert_int_equal(put(&new, "b", 1440000).outcome, MMS_PUT_STORED);
+	assert_ttl(2000000);
+	place_record(&new, "b", 50000);
+	assert_int_equal(put(&new, "b", 1440000).outcome, MMS_PUT_EQUAL);
+	assert_ttl(1440000);
+}
+
 /* Values where comparing as doubles, as strings or byte by byte in the wrong order would show. */
 static uint64_t edge_number(void)
 {
@@ -555,6 +582,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_server_orders_strings_by_another_locale),
 		cmocka_unit_test(the_constants_are_the_sha1_of_the_scripts),
+		cmocka_unit_test(a_ttl_that_is_the_records_longest_lifetime_is_not_sent),
 		cmocka_unit_test(a_put_on_nothing_is_stored_with_its_ttl),
 		cmocka_unit_test(put_and_touch_order_records_as_the_client_does),
 		cmocka_unit_test(a_put_says_when_it_replaces_a_write_newer_than_its_base),

@@ -225,7 +225,7 @@ static void what_the_socket_does_not_take_is_queued_up_to_the_limit(void **state
 		payload[index] = (char) ('a' + index % 23);
 	}
 	mms_command_init(&command);
-	mms_command_put(&command, S("key"), S("tmp"), header, (struct mms_slice) {payload, sizeof(payload)}, 1, 0, S(""));
+	mms_command_put(&command, S("key"), S("tmp"), header, (struct mms_slice) {payload, sizeof(payload)}, 1, S(""));
 	for (int round = 0; round < 4; round++) {
 		assert_int_equal(mms_conn_send(conn, &command, &error), MMS_OK);
 		for (uint32_t part = 0; part < command.part_count; part++) {

@@ -132,7 +132,7 @@ static void the_handshake_loads_the_scripts_and_selects_the_database(void **stat
 	mms_record_describe(&record, S("payload"));
 	mms_record_encode(&record, S("key"), header);
 	mms_command_init(&command);
-	mms_command_put(&command, S("key"), S("tmp"), header, S("payload"), 60000, 0, EMPTY);
+	mms_command_put(&command, S("key"), S("tmp"), header, S("payload"), 60000, EMPTY);
 	assert_int_equal(open_conn(conn, true), MMS_OK);
 	assert_int_equal(mms_conn_send(conn, &command, &error), MMS_OK);
 	assert_int_equal(await(conn, &first), MMS_OK);
@@ -179,7 +179,7 @@ static void big_records_pass_in_both_directions(void **state)
 
 		assert_int_equal(open_conn(conn, tcp == 1), MMS_OK);
 		mms_command_init(&command);
-		mms_command_put(&command, S("key"), S("tmp"), header, bytes, 60000, 0, EMPTY);
+		mms_command_put(&command, S("key"), S("tmp"), header, bytes, 60000, EMPTY);
 		assert_int_equal(mms_conn_send(conn, &command, &error), MMS_OK);
 		assert_int_equal(await(conn, &first), MMS_OK);
 		assert_int_equal(await(conn, &second), MMS_OK);

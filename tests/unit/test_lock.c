@@ -274,6 +274,103 @@ static void a_lock_that_was_written_over_is_busy_or_free(void **state)
 	shared_free(shared);
 }
 
+/* Far enough away for a test to fail, should nobody end the sleep. */
+static struct mms_mono far(void)
+{
+	return (struct mms_mono){ mms_clock_mono().us + DEADLINE_US };
+}
+
+static bool watch(struct shared *shared, struct mms_mono deadline)
+{
+	bool slept = mms_lock_watch(&shared->lock, deadline);
+
+#ifndef __GLIBC__
+	skip();
+#endif
+	return slept;
+}
+
+static void a_watch_ends_with_its_time_and_takes_nothing(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared);
+	int64_t before = now_us();
+
+	(void) state;
+	assert_true(watch(shared, (struct mms_mono){ before + WAIT_MS * 1000 }));
+	assert_in_range(now_us() - before, WAIT_MS * 1000 - 1000, WAIT_MS * 1000 + SLACK_US);
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_BUSY);
+	atomic_store(&shared->let_go, 1);
+	assert_exits_with_0(holder);
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	shared_free(shared);
+}
+
+static void a_watch_ends_when_the_holder_is_killed(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared);
+	pid_t killer = spawn(kill_soon, &holder);
+	int64_t before = now_us();
+
+	(void) state;
+	assert_true(watch(shared, far()));
+	assert_true(now_us() - before < DEADLINE_US / 2);
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN_FROM_DEAD);
+	mms_lock_release(&shared->lock);
+	assert_exits_with_0(killer);
+	await_child(holder, 0);
+	assert_false(watch(shared, far())); /* free: nothing to sleep on */
+	shared_free(shared);
+}
+
+static int let_go_soon(void *argument)
+{
+	nap_us(20000);
+	atomic_store(&((struct shared *) argument)->let_go, 1);
+	return 0;
+}
+
+static void a_watch_ends_when_the_holder_lets_go(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared), other = spawn(let_go_soon, shared);
+
+	(void) state;
+	assert_true(watch(shared, far()));
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
+	mms_lock_release(&shared->lock);
+	assert_exits_with_0(holder);
+	assert_exits_with_0(other);
+	shared_free(shared);
+}
+
+static int rouse(void *argument)
+{
+	struct shared *shared = argument;
+
+	while (atomic_load(&shared->let_go) == 0) {
+		mms_lock_rouse(&shared->lock);
+		nap_us(1000);
+	}
+	return 0;
+}
+
+static void a_watch_ends_when_it_is_roused(void **state)
+{
+	struct shared *shared = shared_new();
+	pid_t holder = spawn_holder(shared), other = spawn(rouse, shared);
+
+	(void) state;
+	assert_true(watch(shared, far()));
+	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_BUSY);
+	atomic_store(&shared->let_go, 1);
+	assert_exits_with_0(holder);
+	assert_exits_with_0(other);
+	shared_free(shared);
+}
+
 static void *wait_to_be_let_go(void *argument)
 {
 	struct shared *shared = argument;
@@ -314,6 +411,10 @@ int main(void)
 		cmocka_unit_test(a_stopped_holder_costs_one_wait_and_not_one_per_call),
 		cmocka_unit_test(whoever_gets_a_stalled_lock_clears_the_flag),
 		cmocka_unit_test(threads_exclude_each_other),
+		cmocka_unit_test(a_watch_ends_with_its_time_and_takes_nothing),
+		cmocka_unit_test(a_watch_ends_when_the_holder_is_killed),
+		cmocka_unit_test(a_watch_ends_when_the_holder_lets_go),
+		cmocka_unit_test(a_watch_ends_when_it_is_roused),
 		cmocka_unit_test(a_join_ends_with_its_time_or_with_the_thread),
 	};
 

@@ -301,6 +301,89 @@ static void a_newer_record_on_the_node_counts_as_acknowledged(void **state)
 	end();
 }
 
+/* As if the connection stood for a while. */
+static void trust_first_versions(unsigned node)
+{
+	desk_link(desk, node)->compare_until.us = 0;
+}
+
+static void a_first_version_goes_out_in_one_command(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	node_forget_calls(1);
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(node_calls(1, "evalsha"), 1); /* connected a moment ago */
+	trust_first_versions(1);
+	sample_aged(&sample, "t", 0, "data");
+	push(&sample, "t", bit(0));
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(node_calls(1, "evalsha"), 1);
+	assert_int_equal(node_calls(1, "set"), 2);
+	assert_true(node_has(1, "t", "data", NULL));
+	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "t"), RIG_TTL_MS - 5000, RIG_TTL_MS);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].acked_count), 2);
+	end();
+}
+
+static void a_first_version_that_meets_something_is_compared_as_are_all_behind_it(void **state)
+{
+	struct sample older, newer, other;
+
+	(void) state;
+	begin(2);
+	sample_aged(&older, "s", 5000, "older");
+	sample_aged(&newer, "t", 0, "newer");
+	node_put(1, "s", &older);
+	node_put(1, "t", &newer);
+	trust_first_versions(1);
+	sample_aged(&other, "r", 0, "other");
+	push(&other, "r", bit(0));
+	sample_aged(&newer, "s", 0, "newer");
+	push(&newer, "s", bit(0));
+	sample_aged(&older, "t", 5000, "older");
+	push(&older, "t", bit(0));
+	sample_aged(&other, "u", 0, "other");
+	push(&other, "u", bit(0));
+	assert_true(run());
+	assert_int_equal(desk_link(desk, 1)->mirrors_in_flight, 4);
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(1, "r", "other", NULL) && node_has(1, "s", "newer", NULL));
+	assert_true(node_has(1, "t", "newer", NULL) && node_has(1, "u", "other", NULL));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].acked_count), 4);
+	assert_int_equal(hints(1), 0);
+	assert_false(desk_link(desk, 1)->going_back);
+	assert_true(desk_link(desk, 1)->compare_until.us > desk->office.now.us); /* the next ones too */
+	end();
+}
+
+static void a_connection_lost_while_going_back_loses_nothing(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 5000, "older");
+	node_put(1, "s", &sample);
+	trust_first_versions(1);
+	sample_aged(&sample, "s", 0, "newer");
+	push(&sample, "s", bit(0));
+	sample_aged(&sample, "t", 0, "other");
+	push(&sample, "t", bit(0));
+	assert_true(run());
+	desk_link(desk, 1)->going_back = true; /* the first of them was answered with nil, the others not yet */
+	mms_link_drop(desk_link(desk, 1));
+	mms_link_connect(desk_link(desk, 1));
+	mms_greeting_ask(desk_link(desk, 1));
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(1, "s", "newer", NULL) && node_has(1, "t", "other", NULL));
+	end();
+}
+
 static void a_foreign_key_is_settled_and_counted(void **state)
 {
 	struct sample sample;
@@ -521,6 +604,9 @@ int main(void)
 		cmocka_unit_test(what_became_a_hint_stays_while_no_holder_can_be_reached),
 		cmocka_unit_test(what_became_a_hint_stays_beside_one_that_nobody_has),
 		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
+		cmocka_unit_test(a_first_version_goes_out_in_one_command),
+		cmocka_unit_test(a_first_version_that_meets_something_is_compared_as_are_all_behind_it),
+		cmocka_unit_test(a_connection_lost_while_going_back_loses_nothing),
 		cmocka_unit_test(a_foreign_key_is_settled_and_counted),
 		cmocka_unit_test(a_full_server_gets_a_hint_and_its_write_side_opens),
 		cmocka_unit_test(flushed_scripts_cost_a_connection_and_no_write),

@@ -52,7 +52,7 @@ static bool tend_until_all_is_well(struct family *family)
 {
 	const int64_t until = now_us() + DEADLINE_US;
 
-	while (mms_replicator_vacant(family->host.cluster, mms_clock_mono(), true)) {
+	while (mms_election_vacant(family->host.cluster, mms_clock_mono(), true)) {
 		if (now_us() > until) {
 			return false;
 		}

@@ -128,6 +128,26 @@ static void golden_bytes_decode(void **state)
 	assert_true(mms_record_is_tombstone((const unsigned char *) golden_tombstone));
 }
 
+static void a_first_version_has_no_base_and_the_first_incarnation(void **state)
+{
+	const struct mms_record_header first = {.version = {.hlc = 5, .writer = 6, .sequence = 7, .blind = true}, .lifetime_s = 1};
+	struct mms_record_header others[] = {first, first, first, first, first};
+	unsigned char bytes[MMS_RECORD_HEADER_SIZE];
+
+	(void) state;
+	mms_record_encode(&first, key_slice(), bytes);
+	assert_true(mms_record_is_first(bytes));
+	others[0].version.incarnation = 1;
+	others[1].version.tombstone = true;
+	others[2].base_hlc = 1;
+	others[3].base_writer = 1;
+	others[4].base_sequence = 1;
+	for (unsigned i = 0; i < 5; i++) {
+		mms_record_encode(&others[i], key_slice(), bytes);
+		assert_false(mms_record_is_first(bytes));
+	}
+}
+
 static void a_header_alone_decodes_and_is_no_whole_record(void **state)
 {
 	(void) state;
@@ -469,6 +489,7 @@ static void versions_read_well(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_first_version_has_no_base_and_the_first_incarnation),
 		cmocka_unit_test(encoding_gives_the_golden_bytes),
 		cmocka_unit_test(golden_bytes_decode),
 		cmocka_unit_test(a_header_alone_decodes_and_is_no_whole_record),

@@ -385,15 +385,15 @@ static void one_is_in_office_one_stands_by_and_the_third_goes(void **state)
 
 	(void) state;
 	crew_new(&crew, 2);
-	assert_true(mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), false));
+	assert_true(mms_election_vacant(crew.host->cluster, mms_clock_mono(), false));
 	crew_start(&crew);
-	await(!mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), false));
+	await(!mms_election_vacant(crew.host->cluster, mms_clock_mono(), false));
 	await(owner(crew.host) == getpid()); /* beats first */
-	assert_true(mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), true));
+	assert_true(mms_election_vacant(crew.host->cluster, mms_clock_mono(), true));
 	standby = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
 	assert_non_null(standby);
 	await(somebody_stands_by(crew.host));
-	assert_false(mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), true));
+	assert_false(mms_election_vacant(crew.host->cluster, mms_clock_mono(), true));
 	third = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
 	assert_non_null(third);
 	await(!mms_replicator_running(third));
@@ -404,7 +404,7 @@ static void one_is_in_office_one_stands_by_and_the_third_goes(void **state)
 	put_session(crew.host, "s", "data");
 	await(node_has(1, "s", "data", NULL));
 	mms_replicator_stop(standby, 0, false);
-	assert_true(mms_replicator_vacant(crew.host->cluster, mms_clock_mono(), false));
+	assert_true(mms_election_vacant(crew.host->cluster, mms_clock_mono(), false));
 	crew_free(&crew);
 }
 

@@ -131,7 +131,7 @@ static void when_all_were_killed_the_next_one_finds_everything_in_the_mailbox(vo
 	kill_child(second);
 	kill_child(first);
 	put_many(host, "s", 20, 120);
-	await(mms_replicator_vacant(host->cluster, mms_clock_mono(), false));
+	await(mms_election_vacant(host->cluster, mms_clock_mono(), false));
 	third = worker_start(host, board, 2);
 	all_nodes_get(120);
 	assert_int_equal(owner(host), third);
@@ -208,11 +208,11 @@ static void a_stopped_stand_by_is_replaced(void **state)
 	two_workers(&first, &second);
 	kill(second, SIGSTOP);
 	assert_true(WIFSTOPPED(await_child(second, WUNTRACED)));
-	await(mms_replicator_vacant(host->cluster, mms_clock_mono(), true));
-	assert_false(mms_replicator_vacant(host->cluster, mms_clock_mono(), false));
+	await(mms_election_vacant(host->cluster, mms_clock_mono(), true));
+	assert_false(mms_election_vacant(host->cluster, mms_clock_mono(), false));
 	kill_child(second);
 	third = worker_start(host, board, 2);
-	await(!mms_replicator_vacant(host->cluster, mms_clock_mono(), true));
+	await(!mms_election_vacant(host->cluster, mms_clock_mono(), true));
 	kill_child(first);
 	await(owner(host) == third);
 	put_many(host, "s", 0, 20);
