@@ -1,4 +1,4 @@
-/* redis.call, redis.pcall, KEYS, ARGV, struct.unpack, and Redis' conversion of what a script returns. The state lives for
+/* redis.call, redis.pcall, redis.error_reply, KEYS, ARGV, struct.unpack, and Redis' conversion of what a script returns. The state lives for
  * the whole run; scripts are compiled once and keep nothing between calls. */
 #include "script.h"
 
@@ -153,15 +153,26 @@ static int call(lua_State *state)
 	return 1;
 }
 
+/* redis.error_reply: the script ends with it, and nothing was done. */
+static int error_reply(lua_State *state)
+{
+	lua_createtable(state, 0, 1);
+	lua_pushvalue(state, 1);
+	lua_setfield(state, -2, "err");
+	return 1;
+}
+
 static void start(void)
 {
 	lua = lua_newstate(allocate, NULL);
 	luaL_openlibs(lua);
-	lua_createtable(lua, 0, 2);
+	lua_createtable(lua, 0, 3);
 	lua_pushcfunction(lua, call);
 	lua_setfield(lua, -2, "call");
 	lua_pushcfunction(lua, call);
 	lua_setfield(lua, -2, "pcall"); /* no command of ours fails on a key of ours */
+	lua_pushcfunction(lua, error_reply);
+	lua_setfield(lua, -2, "error_reply");
 	lua_setglobal(lua, "redis");
 	lua_createtable(lua, 0, 1);
 	lua_pushcfunction(lua, unpack);
