@@ -14,6 +14,7 @@
 
 #include "mms_handshake.h"
 #include "mms_output.h"
+#include "mms_tls.h"
 
 /* What one receive takes on the stack; more, from the heap, only while a longer string is arriving. */
 #define RECEIVE_LEN 16384
@@ -30,6 +31,7 @@ struct mms_conn {
 	struct mms_login login;
 	int fd;                             /* -1 when closed */
 	enum mms_conn_state state;
+	struct mms_tls *tls;                /* NULL when plain or closed */
 	struct mms_reply_reader *reader;    /* made anew by every open */
 	struct mms_output output;           /* queued */
 	bool blocked;                       /* the socket took less than it was given: only flush tries again */
@@ -53,6 +55,8 @@ static enum mms_status append(struct mms_conn *conn, const struct mms_command *c
 		struct mms_error *error);
 static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error);
 static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size);
+static enum mms_status start_tls(struct mms_conn *conn, struct mms_error *error);
+static bool is_drained(const struct mms_conn *conn, size_t len, size_t size);
 static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status lost(struct mms_conn *conn, const char *what, int number, struct mms_error *error);
 static enum mms_status lost_sending(struct mms_conn *conn, int number, struct mms_error *error);
@@ -99,11 +103,16 @@ enum mms_status mms_conn_open(struct mms_conn *conn, const struct sockaddr *addr
 	}
 	enum mms_status status = start_connect(conn, address, len, error);
 
+	if (status == MMS_OK && conn->options.tls_name != NULL) {
+		status = start_tls(conn, error);
+	}
 	return status == MMS_OK ? queue_handshake(conn, error) : status;
 }
 
 void mms_conn_close(struct mms_conn *conn)
 {
+	mms_tls_free(conn->tls);
+	conn->tls = NULL;
 	if (conn->fd >= 0) {
 		(void) close(conn->fd); /* never again after EINTR: Linux has released the descriptor */
 	}
@@ -136,7 +145,20 @@ int mms_conn_fd(const struct mms_conn *conn)
 
 bool mms_conn_wants_write(const struct mms_conn *conn)
 {
-	return conn->state == MMS_CONN_CONNECTING || mms_conn_queued_bytes(conn) > 0;
+	if (conn->state == MMS_CONN_CONNECTING) {
+		return conn->tls == NULL || mms_tls_wants_write(conn->tls);
+	}
+	return mms_conn_queued_bytes(conn) > 0;
+}
+
+const char *mms_conn_stage(const struct mms_conn *conn)
+{
+	return conn->tls != NULL && mms_tls_begun(conn->tls) ? "TLS handshake (is this a port for TLS?)" : "connect";
+}
+
+const struct mms_tls *mms_conn_tls(const struct mms_conn *conn)
+{
+	return conn->state == MMS_CONN_OPEN ? conn->tls : NULL;
 }
 
 uint32_t mms_conn_outstanding(const struct mms_conn *conn)
@@ -157,6 +179,10 @@ enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *c
 
 	if (status != MMS_OK || conn->blocked) {
 		return status != MMS_OK ? status : append(conn, command, 0, error);
+	}
+	if (conn->tls != NULL) { /* in one piece: each part would be a record, and a system call, of its own */
+		status = append(conn, command, 0, error);
+		return status == MMS_OK ? mms_conn_flush(conn, error) : status;
 	}
 	if (mms_conn_queued_bytes(conn) > 0) {
 		parts[before++] = queued_part(conn);
@@ -212,8 +238,12 @@ enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
 	if (conn->state == MMS_CONN_CLOSED) {
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
+	bool was_connecting = conn->tls != NULL && conn->state == MMS_CONN_CONNECTING;
 	enum mms_status status = read_socket(conn, &total, error);
 
+	if (status == MMS_OK && was_connecting && conn->state == MMS_CONN_OPEN) {
+		status = mms_conn_flush(conn, error); /* what waited for the end of the TLS handshake */
+	}
 	if (status != MMS_OK) {
 		return status;
 	}
@@ -333,7 +363,7 @@ static struct iovec queued_part(const struct mms_conn *conn)
 	return (struct iovec) {(void *) (uintptr_t) waiting.ptr, waiting.len}; /* an iovec has no const; it is only read */
 }
 
-/* One sendmsg. Nothing sent is no error; a first byte taken, or room for it, ends a connect. */
+/* One sendmsg. Nothing sent is no error; a first byte taken, or room for it, ends a connect. With TLS there is one part. */
 static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
 		struct mms_error *error)
 {
@@ -345,7 +375,8 @@ static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size
 		whole += parts[index].iov_len;
 	}
 	do {
-		result = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+		result = conn->tls != NULL ? mms_tls_write(conn->tls, parts[0].iov_base, parts[0].iov_len)
+				: sendmsg(conn->fd, &message, MSG_NOSIGNAL);
 	} while (result < 0 && errno == EINTR);
 
 	if (result < 0 && errno != EAGAIN) { /* which is EWOULDBLOCK here */
@@ -394,7 +425,9 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 	size_t size = sizeof(stack);
 	enum mms_status status = MMS_OK;
 
-	for (unsigned round = 0; round < READS_MAX && status == MMS_OK; round++) {
+	/* What TLS has decrypted must not stay there: no poll() tells of it. It is less than a record. */
+	for (unsigned round = 0; status == MMS_OK
+			&& (round < READS_MAX || (conn->tls != NULL && mms_tls_pending(conn->tls))); round++) {
 		if (longer == NULL && mms_reply_reader_missing(conn->reader) > sizeof(stack)) {
 			longer = malloc(RECEIVE_LONG_LEN);
 			buffer = longer != NULL ? longer : stack;
@@ -422,7 +455,7 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 			(void) snprintf(text, sizeof(text), "receive: %s", cause.text);
 			status = fail(conn, status, text, error);
 		}
-		if ((size_t) result < size) {
+		if (status == MMS_OK && is_drained(conn, (size_t) result, size)) {
 			break;
 		}
 	}
@@ -435,13 +468,34 @@ static ssize_t read_once(struct mms_conn *conn, char *buffer, size_t size)
 	ssize_t result;
 
 	do {
-		result = recv(conn->fd, buffer, size, 0);
+		result = conn->tls != NULL ? mms_tls_read(conn->tls, buffer, size) : recv(conn->fd, buffer, size, 0);
 	} while (result < 0 && errno == EINTR);
 
-	if (result >= 0) {
+	if (conn->tls != NULL ? mms_tls_finished(conn->tls) : result >= 0) {
 		conn->state = MMS_CONN_OPEN;
 	}
 	return result;
+}
+
+/* The handshake itself waits for the first flush or receive. */
+static enum mms_status start_tls(struct mms_conn *conn, struct mms_error *error)
+{
+	struct mms_error cause;
+	enum mms_status status;
+
+	conn->tls = mms_tls_new(conn->options.tls, conn->fd, conn->options.tls_name, &status, &cause);
+	if (conn->tls == NULL) {
+		/* Never without: for whoever asks, a node that can't be talked to in secret is one that can't be reached. */
+		return fail(conn, status == MMS_ERR_CONFIG ? MMS_ERR_CONNECT : status, cause.text, error);
+	}
+	conn->state = MMS_CONN_CONNECTING; /* also when connect() was done at once */
+	return MMS_OK;
+}
+
+/* A short read was all that the socket had; of TLS, a short record was. */
+static bool is_drained(const struct mms_conn *conn, size_t len, size_t size)
+{
+	return conn->tls == NULL ? len < size : len < MMS_TLS_RECORD_MAX && !mms_tls_pending(conn->tls);
 }
 
 static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error)
@@ -477,13 +531,20 @@ static enum mms_status lost(struct mms_conn *conn, const char *what, int number,
 {
 	bool idle = conn->used && conn->handshake_left == 0 && (conn->outstanding == 0 || !conn->answered)
 			&& (number == 0 || number == ECONNRESET || number == EPIPE);
+	bool of_tls = conn->tls != NULL && number == EPROTO;
 	enum mms_status status = is_local_shortage(number) ? MMS_ERR_LOCAL
 			: conn->state == MMS_CONN_CONNECTING ? MMS_ERR_CONNECT
-			: idle ? MMS_ERR_CLOSED : MMS_ERR_RESET;
+			: of_tls ? MMS_ERR_PROTOCOL : idle ? MMS_ERR_CLOSED : MMS_ERR_RESET;
 	const char *cause = status == MMS_ERR_CLOSED ? "the server closed the idle connection"
+			: of_tls ? mms_tls_failure(conn->tls)
 			: number == 0 ? "the server closed the connection" : strerror(number);
-	char text[160];
+	char text[480];
 
+	if (of_tls) {
+		what = conn->state == MMS_CONN_CONNECTING ? "TLS handshake" : "TLS";
+	} else if (conn->tls != NULL && conn->state == MMS_CONN_CONNECTING) {
+		what = mms_conn_stage(conn);
+	}
 	(void) snprintf(text, sizeof(text), "%s: %s", what, cause);
 	return fail(conn, status, text, error);
 }

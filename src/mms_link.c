@@ -33,6 +33,8 @@ enum mms_status mms_link_init(struct mms_link *link, struct mms_office *office, 
 		.node_address = settings->nodes[index].address,
 		.user = mms_slice_of(settings->user),
 		.password = mms_slice_of(office->password),
+		.tls_name = mms_node_list_tls_name(&settings->nodes[index]),
+		.tls = office->tls,
 		.db = settings->nodes[index].db,
 		.max_reply_bytes = (size_t)settings->max_session_size + 65536,
 		.max_output_bytes = (size_t)settings->max_session_size + 4u * MMS_LINK_WINDOW_BYTES,
@@ -209,8 +211,8 @@ void mms_link_check_deadline(struct mms_link *link)
 			|| link->office->now.us < link->deadline.us) {
 		return;
 	}
-	mms_error_set(&error, "node %s (%s): %s", config->name, config->address,
-			connecting ? "connect: no answer in time" : "no answer to mirrored writes in time");
+	mms_error_set(&error, "node %s (%s): %s%s", config->name, config->address, connecting ? mms_conn_stage(link->conn) : "",
+			connecting ? ": no answer in time" : "no answer to mirrored writes in time");
 	mms_link_fail(link, connecting ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
 }
 
@@ -333,6 +335,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 	while (answer_one(link)) {
 		/* Bounded by what one receive brought. */
 	}
+	watch(link); /* TLS may have more to say now */
 }
 
 /* Asks libevent for writability only while something waits to be written. */
