@@ -542,6 +542,8 @@ static enum mms_status lost(struct mms_conn *conn, const char *what, int number,
 
 	if (of_tls) {
 		what = conn->state == MMS_CONN_CONNECTING ? "TLS handshake" : "TLS";
+	} else if (conn->tls != NULL && conn->state == MMS_CONN_OPEN && !conn->used) { /* its alert may have got lost */
+		what = "TLS, before the first answer (does the node want a client certificate?)";
 	} else if (conn->tls != NULL && conn->state == MMS_CONN_CONNECTING) {
 		what = mms_conn_stage(conn);
 	}
