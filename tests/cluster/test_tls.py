@@ -1,4 +1,8 @@
 """Nodes over TLS: a cluster of them lives as any other, and what is wrong with one is refused, said, and never plain text."""
+import os
+import shutil
+import signal
+
 import pytest
 
 from measure import BUDGET_US, Phases, ms, no_harm, seconds
@@ -165,3 +169,36 @@ def test_client_certificates_and_a_renewal_without_a_restart(cluster, certificat
         file.write(right.read())
     until(lambda: host.node_status("web2")["state"] == "closed", 15, "web2 in use")
     bar("F39", "a client certificate is shown; a replaced CA file counts at the next connect", f"{shop.wait_equal(10):.1f} s", True)
+
+
+@pytest.mark.parametrize("way", ["drain", "last-words"])
+def test_the_masters_last_drain_reads_the_workers_files_and_reaches_tls_nodes(cluster, certificates, tap, new_id, way):
+    """Workers die with writes for web2 in the mailbox; the master, which is root, delivers them with their client certificate:
+    by its own connection, or, when that is lost, by one that wants no answers."""
+    shop = cluster(2, 0)
+    wire = tap(("127.0.0.1", speak_tls(shop.nodes[1], certificates, "node", "yes")))
+    key = certificates.path("client.key")
+    os.chmod(key, 0o400)
+    if os.geteuid() == 0:
+        shutil.chown(key, "www-data")
+    host = shop.add_host(0, ini=tls_ini(
+        certificates, [f"unix://{shop.nodes[0].socket}?name=web1", f"tls://127.0.0.1:{wire.port}?name=web2"],
+        tls_cert_file=certificates.path("client.pem"), tls_key_file=key, read="local", read_timeout_ms=1000, budget_ms=2000))
+    assert host.put(new_id(), "n", "1") and host.flush()
+    until(lambda: all(node["complete"] for node in host.status()["nodes"]), 15, "both nodes are complete")
+    wire.hold()
+    sessions = [new_id() for _ in range(10)]
+    for session in sessions:
+        assert host.put(session, "n", "1")
+    missing = [session for session in sessions if shop.nodes[1].record(session) is None]
+    before = wire.connections
+    host.send_signal(signal.SIGTERM)
+    until(lambda: not host.workers(), 10, "the workers are gone", every=0.001)
+    if way == "last-words":  # the connection of the master's replicator is lost
+        until(lambda: wire.connections > before, 5, "the master connects", every=0.001)
+    wire.cut()
+    wire.release()
+    host.stop()
+    late = [session for session in sessions if shop.nodes[1].record(session) is None]
+    bar("F39", f"{way} of the master, over TLS with a client certificate: all delivered",
+        f"{len(missing)} of {len(sessions)} missing before, {len(late)} after", len(missing) == len(sessions) and not late)

@@ -57,7 +57,7 @@ class Tap:
         self._target, self.seen, self.connections = target, bytearray(), 0
         self._free = threading.Event()
         self._free.set()
-        self._ending = False
+        self._ending, self._age = False, 0
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
@@ -67,6 +67,10 @@ class Tap:
     def hold(self):
         """From now on connections are taken, and nothing passes."""
         self._free.clear()
+
+    def cut(self):
+        """What was held up is lost, and its connections with it."""
+        self._age += 1
 
     def release(self):
         self._free.set()
@@ -86,12 +90,14 @@ class Tap:
         except OSError:
             near.close()
             return
-        other = {near: far, far: near}
+        other, age = {near: far, far: near}, self._age
         with near, far:
             while not self._ending:
-                ready, _, _ = select.select(list(other), [], [], 0.2)
+                ready, _, _ = select.select(list(other), [], [], 0.02)
+                if age != self._age:
+                    return
                 if not self._free.is_set():
-                    self._free.wait(0.2)
+                    self._free.wait(0.02)
                     continue
                 for here in ready:
                     if not self._forward(here, other[here]):
