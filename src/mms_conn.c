@@ -379,6 +379,9 @@ static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size
 				: sendmsg(conn->fd, &message, MSG_NOSIGNAL);
 	} while (result < 0 && errno == EINTR);
 
+	if (conn->tls != NULL && mms_tls_finished(conn->tls)) {
+		conn->state = MMS_CONN_OPEN;
+	}
 	if (result < 0 && errno != EAGAIN) { /* which is EWOULDBLOCK here */
 		return lost_sending(conn, errno, error);
 	}
