@@ -15,6 +15,13 @@ PHP_ARG_ENABLE([mmsession-dev],
   [no],
   [no])
 
+PHP_ARG_WITH([mmsession-tls],
+  [whether to build mmsession with TLS (tls:// nodes)],
+  [AS_HELP_STRING([--with-mmsession-tls],
+    [mmsession: TLS by OpenSSL 1.1.1 or newer; by default where it is found])],
+  [auto],
+  [no])
+
 if test "$PHP_MMSESSION" != "no"; then
   PKG_CHECK_MODULES([HIREDIS], [hiredis >= 0.14 hiredis < 2],, [AC_MSG_ERROR([
 mmsession needs pkg-config and hiredis 0.14 to 1.x.
@@ -38,12 +45,29 @@ Others: the package is called isa-l-devel or isa-l.])])
   PHP_EVAL_LIBLINE([$HIREDIS_LIBS], [MMSESSION_SHARED_LIBADD])
   PHP_EVAL_LIBLINE([$LIBEVENT_LIBS], [MMSESSION_SHARED_LIBADD])
 
+  MMSESSION_TLS_FLAGS=
+  if test "$PHP_MMSESSION_TLS" != "no"; then
+    PKG_CHECK_MODULES([MMSESSION_OPENSSL], [libssl >= 1.1.1 libcrypto >= 1.1.1], [MMSESSION_TLS_FLAGS=-DMMS_TLS],
+      [if test "$PHP_MMSESSION_TLS" = "auto"; then
+        AC_MSG_NOTICE([mmsession: no OpenSSL 1.1.1 or newer, so no TLS (Debian, Ubuntu: apt-get install libssl-dev)])
+      else
+        AC_MSG_ERROR([
+mmsession needs pkg-config and OpenSSL 1.1.1 or newer for TLS.
+Debian, Ubuntu: apt-get install pkg-config libssl-dev
+Others: the package is called openssl-devel or openssl.])
+      fi])
+  fi
+  if test -n "$MMSESSION_TLS_FLAGS"; then
+    PHP_EVAL_INCLINE([$MMSESSION_OPENSSL_CFLAGS])
+    PHP_EVAL_LIBLINE([$MMSESSION_OPENSSL_LIBS], [MMSESSION_SHARED_LIBADD])
+  fi
+
   dnl The replicator thread may outlive the last reference to the module: without nodelete the code would be
   dnl unmapped beneath it when PHP closes its extensions.
   MMSESSION_SHARED_LIBADD="$MMSESSION_SHARED_LIBADD -pthread -Wl,-z,nodelete"
   PHP_SUBST([MMSESSION_SHARED_LIBADD])
 
-  MMSESSION_CFLAGS="-std=gnu11 -D_GNU_SOURCE -pthread -fvisibility=hidden -I@ext_srcdir@/src -I@ext_srcdir@/ext"
+  MMSESSION_CFLAGS="-std=gnu11 -D_GNU_SOURCE -pthread -fvisibility=hidden $MMSESSION_TLS_FLAGS -I@ext_srcdir@/src -I@ext_srcdir@/ext"
   MMSESSION_EXT_WARNINGS=
   MMSESSION_SRC_WARNINGS=
   if test "$PHP_MMSESSION_DEV" != "no"; then
@@ -124,10 +148,13 @@ Others: the package is called isa-l-devel or isa-l.])])
     src/mms_shm.c
     src/mms_spin.c
     src/mms_slow.c
+    src/mms_socket.c
     src/mms_store.c
     src/mms_survey.c
     src/mms_tally.c
     src/mms_tending.c
+    src/mms_tls.c
+    src/mms_tls_none.c
     src/mms_tmp_key.c
     src/mms_token.c
     src/mms_upkeep.c

@@ -34,6 +34,7 @@ static const struct number_range ranges[] = {
 	{ "mmsession.max_clusters", 1, 64 },
 	{ "mmsession.shutdown_drain_ms", 0, MMS_DRAIN_MAX_MS },
 	{ "mmsession.repair_rate", 65536, MMS_REPAIR_RATE_MAX },
+	{ "mmsession.tls_verify", 0, 1 },
 	{ "mmsession.repair_interval", 0, MMS_REPAIR_INTERVAL_MAX_S },
 };
 
@@ -56,6 +57,14 @@ static void refuse(int stage, const char *name, const char *why)
 	zend_error(level, "mmsession: %s%s%s; %s", strncmp(why, name, strlen(name)) == 0 ? "" : name,
 			strncmp(why, name, strlen(name)) == 0 ? "" : ": ", why,
 			stage == ZEND_INI_STAGE_STARTUP ? "the default is used" : "the old value stays");
+}
+
+/* "mmsession.password_file" and the like. */
+static bool names_file(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && strcmp(name + len - 5, "_file") == 0;
 }
 
 /* Text entries are checked as far as they can be checked alone; the node list is when a session opens. */
@@ -84,10 +93,7 @@ ZEND_INI_MH(php_mmsession_on_text)
 		status = MMS_ERR_CONFIG;
 	} else if (strcmp(name, "mmsession.token_header") == 0 && text.len > 0) {
 		status = mms_config_check_header_name(text, &error);
-	} else if (strcmp(name, "mmsession.token_key_file") == 0 && text.len >= MMS_PATH_MAX) {
-		mms_error_set(&error, "path longer than %d bytes", MMS_PATH_MAX - 1);
-		status = MMS_ERR_CONFIG;
-	} else if (strcmp(name, "mmsession.password_file") == 0 && text.len >= MMS_PATH_MAX) {
+	} else if (names_file(name) && text.len >= MMS_PATH_MAX) {
 		mms_error_set(&error, "path longer than %d bytes", MMS_PATH_MAX - 1);
 		status = MMS_ERR_CONFIG;
 	}
@@ -147,6 +153,10 @@ static enum mms_status fill_texts(struct mms_settings *settings, struct mms_erro
 	snprintf(settings->user, sizeof settings->user, "%s", MMSG(user) ? MMSG(user) : "");
 	snprintf(settings->password_file, sizeof settings->password_file, "%s",
 			MMSG(password_file) ? MMSG(password_file) : "");
+	snprintf(settings->tls_ca_file, sizeof settings->tls_ca_file, "%s", MMSG(tls_ca_file) ? MMSG(tls_ca_file) : "");
+	snprintf(settings->tls_cert_file, sizeof settings->tls_cert_file, "%s", MMSG(tls_cert_file) ? MMSG(tls_cert_file) : "");
+	snprintf(settings->tls_key_file, sizeof settings->tls_key_file, "%s", MMSG(tls_key_file) ? MMSG(tls_key_file) : "");
+	settings->tls_verify = MMSG(tls_verify) != 0;
 	if (MMSG(host_id) != NULL && MMSG(host_id)[0] != '\0') {
 		snprintf(settings->host_id, sizeof settings->host_id, "%s", MMSG(host_id));
 	} else if (gethostname(settings->host_id, sizeof settings->host_id) != 0 || settings->host_id[0] == '\0') {

@@ -25,11 +25,27 @@ static const char *state_name(const struct mms_breaker_sh *breaker)
 	}
 }
 
+/* How this worker's connection to a node is encrypted, for people; false: by nothing, as the list says. */
+static bool describe_tls(const struct mms_client *client, unsigned index, char *text, size_t size)
+{
+	const struct mms_tls *tls = mms_conn_tls(client->conns[index]);
+
+	if (client->settings.nodes[index].scheme != MMS_SCHEME_TLS) {
+		return false;
+	}
+	if (tls != NULL) {
+		mms_tls_describe(tls, text, size);
+	} else {
+		snprintf(text, size, "not connected%s", client->settings.tls_verify ? "" : ", certificate not verified");
+	}
+	return true;
+}
+
 static void add_node(zval *list, struct mms_client *client, unsigned index)
 {
 	const struct mms_node_config *config = &client->settings.nodes[index];
 	struct mms_node_sh *shared = &client->cluster->nodes[index];
-	char text[MMS_BREAKER_TEXT_SIZE], id[17];
+	char text[MMS_BREAKER_TEXT_SIZE], id[17], tls[128];
 	struct mms_wall at = mms_breaker_last_error(&shared->breaker, text, sizeof text);
 	zval node, repair;
 
@@ -38,6 +54,11 @@ static void add_node(zval *list, struct mms_client *client, unsigned index)
 	add_assoc_string(&node, "name", config->name);
 	add_assoc_string(&node, "address", config->address);
 	add_assoc_string(&node, "role", index == 0 ? "local" : "peer");
+	if (describe_tls(client, index, tls, sizeof tls)) {
+		add_assoc_string(&node, "tls", tls);
+	} else {
+		add_assoc_null(&node, "tls");
+	}
 	add_assoc_string(&node, "state", state_name(&shared->breaker));
 	add_assoc_bool(&node, "writable", mms_breaker_allows_write(&shared->breaker));
 	add_assoc_bool(&node, "complete", atomic_load(&shared->complete) != 0);
@@ -222,6 +243,7 @@ void php_mmsession_print_info(void)
 	php_info_print_table_row(2, "mmsession", PHP_MMSESSION_VERSION);
 	php_info_print_table_row(2, "hiredis", mms_reply_library_version());
 	php_info_print_table_row(2, "libevent", mms_replicator_library_version());
+	php_info_print_table_row(2, "TLS", mms_tls_library_version());
 	/* With another save handler it has nothing to show, and must not take one of the cluster slots for it. */
 	if (strcmp(zend_ini_string("session.save_handler", sizeof "session.save_handler" - 1, 0), "mmsession") != 0) {
 		php_info_print_table_row(2, "configuration", "session.save_handler is not mmsession");
@@ -237,14 +259,14 @@ void php_mmsession_print_info(void)
 	php_info_print_table_row(2, "host id", client->settings.host_id);
 	php_info_print_table_end();
 	php_info_print_table_start();
-	php_info_print_table_header(5, "node", "address", "role", "state", "lag ms");
+	php_info_print_table_header(6, "node", "address", "TLS", "role", "state", "lag ms");
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		struct mms_node_sh *shared = &client->cluster->nodes[i];
-		char lag[32];
+		char lag[32], tls[128];
 
 		snprintf(lag, sizeof lag, "%" PRId64, atomic_load(&shared->lag_us) / 1000);
-		php_info_print_table_row(5, client->settings.nodes[i].name, client->settings.nodes[i].address,
-				i == 0 ? "local" : "peer", state_name(&shared->breaker), lag);
+		php_info_print_table_row(6, client->settings.nodes[i].name, client->settings.nodes[i].address,
+				describe_tls(client, i, tls, sizeof tls) ? tls : "none", i == 0 ? "local" : "peer", state_name(&shared->breaker), lag);
 	}
 	php_info_print_table_end();
 	php_info_print_table_start();

@@ -402,7 +402,7 @@ PHP_FUNCTION(mmsession_token)
 
 	ZEND_PARSE_PARAMETERS_START(0, 1)
 		Z_PARAM_OPTIONAL
-		Z_PARAM_STR_OR_NULL(given)
+		Z_PARAM_STR_EX(given, 1, 0) /* PHP 7.4 has no Z_PARAM_STR_OR_NULL */
 	ZEND_PARSE_PARAMETERS_END();
 	if (given != NULL) {
 		if (MMSG(token_given) != NULL) {

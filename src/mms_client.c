@@ -43,6 +43,10 @@ struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings
 	if (mms_config_read_password(settings->password_file, client->password, error) != MMS_OK) {
 		goto failed;
 	}
+	if (mms_config_tls_context(settings, &client->tls, error) != MMS_OK
+			|| (client->tls != NULL && mms_tls_context_load(client->tls, error) != MMS_OK)) {
+		goto failed;
+	}
 	client->cluster = mms_shm_cluster(shm, settings, fingerprint);
 	if (client->cluster == NULL) {
 		explain_missing_slot(shm, fingerprint, error);
@@ -74,6 +78,7 @@ void mms_client_free(struct mms_client *client)
 	for (unsigned i = 0; i < MMS_NODES_MAX; i++) {
 		mms_conn_free(client->conns[i]);
 	}
+	mms_tls_context_free(client->tls);
 	mms_reservation_release(client->reservation);
 	free(client->scratch);
 	explicit_bzero(client->password, sizeof client->password);
@@ -297,6 +302,8 @@ static bool prepare_connections(struct mms_client *client)
 			.node_address = settings->nodes[i].address,
 			.user = mms_slice_of(settings->user),
 			.password = mms_slice_of(client->password),
+			.tls_name = mms_node_list_tls_name(&client->settings.nodes[i]),
+			.tls = client->tls,
 			.db = settings->nodes[i].db,
 			.max_reply_bytes = (size_t)settings->max_session_size + 65536,
 			.max_output_bytes = (size_t)settings->max_session_size + 65536,

@@ -32,6 +32,7 @@ struct mms_client {
 	uint32_t users;                      /* open handlers that hold on to it */
 	uint32_t random_state;               /* jitter; not for secrets */
 	char password[MMS_SECRET_MAX + 1];
+	struct mms_tls_context *tls;         /* NULL = no node wants it */
 	struct mms_conn *conns[MMS_NODES_MAX];
 	struct mms_reservation_sh *reservation; /* this thread's place in the table of open requests; NULL = none yet */
 	void *scratch;                       /* MMS_CLIENT_SCRATCH bytes for the operation under way: no allocation per request */

@@ -16,11 +16,21 @@ static enum mms_status parse_word(struct mms_slice text, const char *const words
 static uint64_t hash_text(uint64_t hash, const char *text);
 static bool numbers_are_sound(const struct mms_settings *settings);
 static bool is_terminated(const char *text, size_t size);
+static const struct mms_node_config *first_tls_node(const struct mms_settings *settings);
 
 enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
 		struct mms_error *error)
 {
-	return mms_node_list_parse(text, settings->nodes, &settings->node_count, error);
+	enum mms_status status = mms_node_list_parse(text, settings->nodes, &settings->node_count, error);
+	const struct mms_node_config *node = first_tls_node(settings);
+
+	if (status == MMS_OK && node != NULL && !mms_tls_available()) {
+		settings->node_count = 0;
+		mms_error_set(error, "node list, \"%s\": this build has no TLS: install OpenSSL's development files (libssl-dev, "
+				"openssl-devel) and build mmsession anew", node->address);
+		return MMS_ERR_CONFIG;
+	}
+	return status;
 }
 
 enum mms_status mms_config_parse_read_mode(struct mms_slice text, uint32_t *mode, struct mms_error *error)
@@ -218,15 +228,19 @@ bool mms_config_sound(const struct mms_settings *settings)
 			|| !is_terminated(settings->host_id, sizeof(settings->host_id))
 			|| !is_terminated(settings->prefix, sizeof(settings->prefix))
 			|| !is_terminated(settings->user, sizeof(settings->user))
-			|| !is_terminated(settings->password_file, sizeof(settings->password_file))) {
+			|| !is_terminated(settings->password_file, sizeof(settings->password_file))
+			|| !is_terminated(settings->tls_ca_file, sizeof(settings->tls_ca_file))
+			|| !is_terminated(settings->tls_cert_file, sizeof(settings->tls_cert_file))
+			|| !is_terminated(settings->tls_key_file, sizeof(settings->tls_key_file))) {
 		return false;
 	}
 	for (uint32_t index = 0; index < settings->node_count; index++) {
 		const struct mms_node_config *node = &settings->nodes[index];
 
-		if (node->scheme > MMS_SCHEME_UNIX || node->port > 65535
+		if (node->scheme > MMS_SCHEME_TLS || node->port > 65535
 				|| !is_terminated(node->host, sizeof(node->host)) || !is_terminated(node->path, sizeof(node->path))
 				|| !is_terminated(node->name, sizeof(node->name))
+				|| !is_terminated(node->tls_name, sizeof(node->tls_name))
 				|| !is_terminated(node->address, sizeof(node->address))) {
 			return false;
 		}
@@ -237,11 +251,14 @@ bool mms_config_sound(const struct mms_settings *settings)
 bool mms_config_same_cluster(const struct mms_settings *a, const struct mms_settings *b)
 {
 	bool same = a->node_count == b->node_count && strcmp(a->prefix, b->prefix) == 0 && strcmp(a->user, b->user) == 0
-			&& strcmp(a->password_file, b->password_file) == 0 && strcmp(a->host_id, b->host_id) == 0;
+			&& strcmp(a->password_file, b->password_file) == 0 && strcmp(a->host_id, b->host_id) == 0
+			&& a->tls_verify == b->tls_verify && strcmp(a->tls_ca_file, b->tls_ca_file) == 0
+			&& strcmp(a->tls_cert_file, b->tls_cert_file) == 0 && strcmp(a->tls_key_file, b->tls_key_file) == 0;
 
 	for (uint32_t index = 0; same && index < a->node_count; index++) {
 		same = a->nodes[index].db == b->nodes[index].db
-				&& strcmp(a->nodes[index].address, b->nodes[index].address) == 0;
+				&& strcmp(a->nodes[index].address, b->nodes[index].address) == 0
+				&& strcmp(a->nodes[index].tls_name, b->nodes[index].tls_name) == 0;
 	}
 	return same;
 }
@@ -258,18 +275,41 @@ uint64_t mms_config_fingerprint(const struct mms_settings *settings)
 		snprintf(db, sizeof(db), "%u", node->db);
 		hash = hash_text(hash, node->address);
 		hash = hash_text(hash, db);
+		hash = hash_text(hash, node->tls_name);
 	}
 	hash = hash_text(hash, ""); /* end of the nodes: no address is empty */
 	hash = hash_text(hash, settings->prefix);
 	hash = hash_text(hash, settings->user);
 	hash = hash_text(hash, settings->password_file);
 	hash = hash_text(hash, settings->host_id);
+	hash = hash_text(hash, settings->tls_verify ? "1" : "0");
+	hash = hash_text(hash, settings->tls_ca_file);
+	hash = hash_text(hash, settings->tls_cert_file);
+	hash = hash_text(hash, settings->tls_key_file);
 	return hash == 0 ? 1 : hash;
 }
 
 bool mms_config_reads_one(const struct mms_settings *settings)
 {
 	return settings->read_mode == MMS_READ_LOCAL && settings->lock == 0;
+}
+
+enum mms_status mms_config_tls_context(const struct mms_settings *settings, struct mms_tls_context **context,
+		struct mms_error *error)
+{
+	const struct mms_tls_files files = {settings->tls_ca_file, settings->tls_cert_file, settings->tls_key_file,
+		settings->tls_verify != 0};
+
+	*context = NULL;
+	if (first_tls_node(settings) == NULL) {
+		return MMS_OK;
+	}
+	*context = mms_tls_context_new(&files);
+	if (*context == NULL) {
+		mms_error_set(error, "TLS: out of memory");
+		return MMS_ERR_MEMORY;
+	}
+	return MMS_OK;
 }
 
 uint32_t mms_config_quorum(const struct mms_settings *settings)
@@ -356,22 +396,32 @@ static enum mms_status parse_word(struct mms_slice text, const char *const words
 	return MMS_ERR_CONFIG;
 }
 
+/* Both, although one may fail: a node without TLS wants the password alone. */
+static enum mms_status read_secrets(const char *path, char out[MMS_SECRET_MAX + 1], struct mms_tls_context *tls,
+		struct mms_error *error)
+{
+	enum mms_status status = mms_config_read_password(path, out, error);
+	enum mms_status tls_status = tls == NULL ? MMS_OK : mms_tls_context_load(tls, status == MMS_OK ? error : NULL);
+
+	return status != MMS_OK ? status : tls_status;
+}
+
 /* The file system's user and group belong to a thread, unlike all other credentials. That they were taken is only seen by
  * asking for an impossible one. */
-enum mms_status mms_config_read_password_for(uint32_t uid, uint32_t gid, const char *path,
-		char out[MMS_SECRET_MAX + 1], struct mms_error *error)
+enum mms_status mms_config_read_secrets_for(uint32_t uid, uint32_t gid, const char *path, char out[MMS_SECRET_MAX + 1],
+		struct mms_tls_context *tls, struct mms_error *error)
 {
 	enum mms_status status = MMS_ERR_CONFIG;
 	int old_uid, old_gid;
 
-	if (path[0] == '\0' || geteuid() != 0) {
-		return mms_config_read_password(path, out, error);
+	if ((path[0] == '\0' && tls == NULL) || geteuid() != 0) {
+		return read_secrets(path, out, tls, error);
 	}
 	out[0] = '\0';
 	old_gid = setfsgid(gid);
 	old_uid = setfsuid(uid);
 	if (uid != 0 && (uint32_t) setfsuid((uid_t) -1) == uid && (uint32_t) setfsgid((gid_t) -1) == gid) {
-		status = mms_config_read_password(path, out, error);
+		status = read_secrets(path, out, tls, error);
 	} else {
 		mms_error_set(error, "password file %s: not read by root for user %u", path, uid);
 	}
@@ -407,4 +457,14 @@ static bool numbers_are_sound(const struct mms_settings *settings)
 static bool is_terminated(const char *text, size_t size)
 {
 	return memchr(text, '\0', size) != NULL;
+}
+
+static const struct mms_node_config *first_tls_node(const struct mms_settings *settings)
+{
+	for (uint32_t index = 0; index < settings->node_count; index++) {
+		if (settings->nodes[index].scheme == MMS_SCHEME_TLS) {
+			return &settings->nodes[index];
+		}
+	}
+	return NULL;
 }

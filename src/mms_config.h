@@ -7,6 +7,7 @@
 
 #include "mms_base.h"
 #include "mms_node_list.h"
+#include "mms_tls.h"
 
 #define MMS_PREFIX_MAX 64       /* bytes of mmsession.prefix */
 #define MMS_SESSION_ID_MAX 256  /* bytes of a session id */
@@ -60,10 +61,12 @@ struct mms_settings {
 	char prefix[MMS_PREFIX_MAX + 1];
 	char user[64];
 	char password_file[MMS_PATH_MAX];
+	uint32_t tls_verify;         /* 1: only nodes whose certificate is right */
+	char tls_ca_file[MMS_PATH_MAX], tls_cert_file[MMS_PATH_MAX], tls_key_file[MMS_PATH_MAX]; /* "" = the system's, none, none */
 	struct mms_node_config nodes[MMS_NODES_MAX];
 };
 
-/* As mms_node_list_parse(), into settings->nodes and node_count. */
+/* As mms_node_list_parse(), into settings->nodes and node_count. A build without TLS refuses nodes that want it. */
 enum mms_status mms_config_parse_nodes(struct mms_slice text, struct mms_settings *settings,
 		struct mms_error *error);
 
@@ -108,12 +111,17 @@ bool mms_config_sound(const struct mms_settings *settings);
  * nodes can make two settings of one fingerprint. */
 bool mms_config_same_cluster(const struct mms_settings *a, const struct mms_settings *b);
 
-/* 64 bits over all that makes a cluster another cluster: nodes in order, prefix, user, password file, host id. Never 0. */
+/* 64 bits over all that makes a cluster another cluster: nodes in order, prefix, user, password file, host id, how TLS is
+ * done. Never 0. */
 uint64_t mms_config_fingerprint(const struct mms_settings *settings);
 
 /* Does a read ask one node alone, and the others only if that has nothing? With read = local, but never behind a lock:
  * who held it last may have written on any host, and its mirror may not be here yet. */
 bool mms_config_reads_one(const struct mms_settings *settings);
+
+/* What connections to tls:// nodes need: a context of the caller's own, NULL when no node is one. Reads no file yet. */
+enum mms_status mms_config_tls_context(const struct mms_settings *settings, struct mms_tls_context **context,
+		struct mms_error *error);
 
 /* More than half of the nodes. */
 uint32_t mms_config_quorum(const struct mms_settings *settings);
@@ -121,10 +129,10 @@ uint32_t mms_config_quorum(const struct mms_settings *settings);
 /* How many acknowledgements write_acks asks for with this many nodes (1..node_count). */
 uint32_t mms_config_acks_needed(const struct mms_settings *settings);
 
-/* As mms_config_read_password(), but on the word of another: a process of root reads only what that user may read, and
- * nothing for user 0. For the calling thread alone, and for the time of the call. */
-enum mms_status mms_config_read_password_for(uint32_t uid, uint32_t gid, const char *path,
-		char out[MMS_SECRET_MAX + 1], struct mms_error *error);
+/* As mms_config_read_password() and mms_tls_context_load() (tls may be NULL), but on the word of another: a process of root
+ * reads only what that user may read, and nothing for user 0. For the calling thread alone, and for the time of the call. */
+enum mms_status mms_config_read_secrets_for(uint32_t uid, uint32_t gid, const char *path, char out[MMS_SECRET_MAX + 1],
+		struct mms_tls_context *tls, struct mms_error *error);
 
 /* First line of the file without its end of line; refuses files over MMS_SECRET_MAX. out is NUL-terminated. An
  * empty path gives an empty password. The message names the file, never its content. */

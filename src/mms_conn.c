@@ -1,19 +1,17 @@
-/* One connection: socket, output queue, handshake, replies in order. The difficulty is what a lost connection means: a
+/* One connection: output queue, handshake, replies in order. The difficulty is what a lost connection means: a
  * server that closed an idle one did nothing wrong, one that died within a reply did, one that never accepted is down,
  * and a process without descriptors must not blame the node. System calls are most of the cost of a request, so the
  * handshake goes out with the first command, a connect is found finished by sending, and a short read ends reading. */
 #include "mms_conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "mms_handshake.h"
 #include "mms_output.h"
+#include "mms_socket.h"
 
 /* What one receive takes on the stack; the rest of a long string goes where it belongs. */
 #define RECEIVE_LEN 16384
@@ -28,8 +26,7 @@
 struct mms_conn {
 	struct mms_conn_options options;
 	struct mms_login login;
-	int fd;                             /* -1 when closed */
-	enum mms_conn_state state;
+	struct mms_socket sock;
 	struct mms_reply_reader *reader;    /* made anew by every open */
 	struct mms_output output;           /* queued */
 	bool blocked;                       /* the socket took less than it was given: only flush tries again */
@@ -44,7 +41,6 @@ struct mms_conn {
 
 static enum mms_status start_connect(struct mms_conn *conn, const struct sockaddr *address, socklen_t len,
 		struct mms_error *error);
-static void set_tcp_options(int fd);
 static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status admit(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
 static struct iovec queued_part(const struct mms_conn *conn);
@@ -53,8 +49,8 @@ static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size
 static enum mms_status append(struct mms_conn *conn, const struct mms_command *command, size_t skip,
 		struct mms_error *error);
 static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct mms_error *error);
-static ssize_t read_once(struct mms_conn *conn, struct iovec *parts, size_t part_count);
 static enum mms_status digest(struct mms_conn *conn, const struct iovec *parts, size_t len, struct mms_error *error);
+static enum mms_status start_tls(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status drop_unheard(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status lost(struct mms_conn *conn, const char *what, int number, struct mms_error *error);
@@ -71,8 +67,7 @@ struct mms_conn *mms_conn_new(const struct mms_conn_options *options)
 	}
 	conn->options = *options;
 	conn->login = (struct mms_login) {options->user, options->password, options->db, options->silent};
-	conn->fd = -1;
-	conn->state = MMS_CONN_CLOSED;
+	conn->sock = MMS_SOCKET_CLOSED;
 	return conn;
 }
 
@@ -102,16 +97,15 @@ enum mms_status mms_conn_open(struct mms_conn *conn, const struct sockaddr *addr
 	}
 	enum mms_status status = start_connect(conn, address, len, error);
 
+	if (status == MMS_OK && conn->options.tls_name != NULL) {
+		status = start_tls(conn, error);
+	}
 	return status == MMS_OK ? queue_handshake(conn, error) : status;
 }
 
 void mms_conn_close(struct mms_conn *conn)
 {
-	if (conn->fd >= 0) {
-		(void) close(conn->fd); /* never again after EINTR: Linux has released the descriptor */
-	}
-	conn->fd = -1;
-	conn->state = MMS_CONN_CLOSED;
+	mms_socket_close(&conn->sock);
 	mms_reply_reader_free(conn->reader);
 	conn->reader = NULL;
 	(void) mms_output_drop(&conn->output, mms_conn_queued_bytes(conn));
@@ -130,17 +124,27 @@ void mms_conn_close(struct mms_conn *conn)
 
 enum mms_conn_state mms_conn_state(const struct mms_conn *conn)
 {
-	return conn->state;
+	return conn->sock.fd < 0 ? MMS_CONN_CLOSED : conn->sock.connecting ? MMS_CONN_CONNECTING : MMS_CONN_OPEN;
 }
 
 int mms_conn_fd(const struct mms_conn *conn)
 {
-	return conn->fd;
+	return conn->sock.fd;
 }
 
 bool mms_conn_wants_write(const struct mms_conn *conn)
 {
-	return conn->state == MMS_CONN_CONNECTING || mms_conn_queued_bytes(conn) > 0;
+	return conn->sock.connecting ? mms_socket_wants_write(&conn->sock) : mms_conn_queued_bytes(conn) > 0;
+}
+
+const char *mms_conn_stage(const struct mms_conn *conn)
+{
+	return mms_socket_stage(&conn->sock);
+}
+
+const struct mms_tls *mms_conn_tls(const struct mms_conn *conn)
+{
+	return conn->sock.connecting ? NULL : conn->sock.tls;
 }
 
 uint32_t mms_conn_outstanding(const struct mms_conn *conn)
@@ -161,6 +165,10 @@ enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *c
 
 	if (status != MMS_OK || conn->blocked) {
 		return status != MMS_OK ? status : append(conn, command, 0, error);
+	}
+	if (conn->sock.tls != NULL) { /* in one piece */
+		status = append(conn, command, 0, error);
+		return status == MMS_OK ? mms_conn_flush(conn, error) : status;
 	}
 	if (mms_conn_queued_bytes(conn) > 0) {
 		parts[before++] = queued_part(conn);
@@ -195,7 +203,7 @@ enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error)
 {
 	size_t sent = 0;
 
-	if (conn->state == MMS_CONN_CLOSED) {
+	if (conn->sock.fd < 0) {
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
 	if (mms_conn_queued_bytes(conn) == 0) {
@@ -224,11 +232,15 @@ enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
 {
 	size_t total = 0;
 
-	if (conn->state == MMS_CONN_CLOSED) {
+	if (conn->sock.fd < 0) {
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
+	bool was_connecting = conn->sock.tls != NULL && conn->sock.connecting;
 	enum mms_status status = read_socket(conn, &total, error);
 
+	if (status == MMS_OK && was_connecting && !conn->sock.connecting) {
+		status = mms_conn_flush(conn, error); /* what waited for the end of the TLS handshake */
+	}
 	if (status != MMS_OK) {
 		return status;
 	}
@@ -252,7 +264,7 @@ enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
 enum mms_status mms_conn_take_reply(struct mms_conn *conn, struct mms_reply **reply, struct mms_error *error)
 {
 	*reply = NULL;
-	if (conn->state == MMS_CONN_CLOSED) {
+	if (conn->sock.fd < 0) {
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
 	/* mms_conn_receive() has judged the handshake and refused replies that nobody asked for. */
@@ -276,40 +288,12 @@ enum mms_reply_class mms_conn_refusal(const struct mms_conn *conn)
 static enum mms_status start_connect(struct mms_conn *conn, const struct sockaddr *address, socklen_t len,
 		struct mms_error *error)
 {
-	int result;
+	int number = mms_socket_open(&conn->sock, address, len);
 
-	conn->state = MMS_CONN_CONNECTING;
-	conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (conn->fd < 0) {
-		return lost(conn, "socket", errno, error);
-	}
-	if (address->sa_family != AF_UNIX) {
-		set_tcp_options(conn->fd);
-	}
-	do {
-		result = connect(conn->fd, address, len);
-	} while (result < 0 && errno == EINTR && address->sa_family == AF_UNIX);
-
-	if (result == 0) {
-		conn->state = MMS_CONN_OPEN;
-	} else if (errno == EAGAIN && address->sa_family == AF_UNIX) {
+	if (number == EAGAIN && address->sa_family == AF_UNIX) {
 		return fail(conn, MMS_ERR_CONNECT, "connect: the listen queue is full, the server does not accept", error);
-	} else if (errno != EINPROGRESS && errno != EINTR) { /* TCP goes on connecting after EINTR */
-		return lost(conn, "connect", errno, error);
 	}
-	return MMS_OK;
-}
-
-/* Without them the connection works too: latency and the discovery of dead peers suffer. */
-static void set_tcp_options(int fd)
-{
-	int on = 1, idle_s = 60, interval_s = 10, count = 3;
-
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	return number == 0 ? MMS_OK : lost(conn, conn->sock.fd < 0 ? "socket" : "connect", number, error);
 }
 
 static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *error)
@@ -331,7 +315,7 @@ static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *
 /* Everything that must hold before a byte of the command may leave. */
 static enum mms_status admit(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
 {
-	if (conn->state == MMS_CONN_CLOSED) {
+	if (conn->sock.fd < 0) {
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
 	if (command->overflow) {
@@ -351,26 +335,21 @@ static struct iovec queued_part(const struct mms_conn *conn)
 	return (struct iovec) {(void *) (uintptr_t) waiting.ptr, waiting.len}; /* an iovec has no const; it is only read */
 }
 
-/* One sendmsg. Nothing sent is no error; a first byte taken, or room for it, ends a connect. */
+/* Once. Nothing sent is no error. With TLS there is one part. */
 static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
 		struct mms_error *error)
 {
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = part_count};
 	size_t whole = 0;
-	ssize_t result;
 
 	for (size_t index = 0; index < part_count; index++) {
 		whole += parts[index].iov_len;
 	}
-	do {
-		result = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
-	} while (result < 0 && errno == EINTR);
+	ssize_t result = mms_socket_send(&conn->sock, parts, part_count);
 
 	if (result < 0 && errno != EAGAIN) { /* which is EWOULDBLOCK here */
 		return lost_sending(conn, errno, error);
 	}
 	if (result > 0) {
-		conn->state = MMS_CONN_OPEN;
 		*sent = (size_t) result;
 		conn->moved_bytes += (size_t) result;
 	}
@@ -410,13 +389,15 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 	char stack[RECEIVE_LEN];
 	enum mms_status status = MMS_OK;
 
-	for (unsigned round = 0; round < READS_MAX && *total < READ_BYTES_MAX && status == MMS_OK; round++) {
+	/* What TLS has decrypted must not stay there: no poll() tells of it. It is less than a record. */
+	for (unsigned round = 0; status == MMS_OK && ((round < READS_MAX && *total < READ_BYTES_MAX)
+			|| mms_socket_has_pending(&conn->sock)); round++) {
 		struct iovec parts[] = {{NULL, 0}, {stack, sizeof(stack)}};
 
 		parts[0].iov_base = mms_reply_reader_room(conn->reader, &parts[0].iov_len);
 
 		bool growing = parts[0].iov_base != NULL;
-		ssize_t result = read_once(conn, growing ? parts : parts + 1, growing ? 2 : 1);
+		ssize_t result = mms_socket_receive(&conn->sock, growing ? parts : parts + 1, growing ? 2 : 1);
 
 		if (result <= 0) {
 			bool ended = result == 0 || errno != EAGAIN;
@@ -430,7 +411,7 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 		conn->moved_bytes += (size_t) result;
 		conn->answered = true;
 		status = digest(conn, parts, (size_t) result, error);
-		if ((size_t) result < parts[0].iov_len + parts[1].iov_len) {
+		if (status == MMS_OK && mms_socket_is_drained(&conn->sock, (size_t) result, parts[0].iov_len + parts[1].iov_len)) {
 			break;
 		}
 	}
@@ -459,19 +440,13 @@ static enum mms_status digest(struct mms_conn *conn, const struct iovec *parts, 
 	return status;
 }
 
-static ssize_t read_once(struct mms_conn *conn, struct iovec *parts, size_t part_count)
+static enum mms_status start_tls(struct mms_conn *conn, struct mms_error *error)
 {
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = part_count};
-	ssize_t result;
+	struct mms_error cause;
+	enum mms_status status = mms_socket_start_tls(&conn->sock, conn->options.tls, conn->options.tls_name, &cause);
 
-	do {
-		result = part_count == 1 ? recv(conn->fd, parts->iov_base, parts->iov_len, 0) : recvmsg(conn->fd, &message, 0);
-	} while (result < 0 && errno == EINTR);
-
-	if (result >= 0) {
-		conn->state = MMS_CONN_OPEN;
-	}
-	return result;
+	/* Never without: for whoever asks, a node that can't be talked to in secret is one that can't be reached. */
+	return status == MMS_OK ? MMS_OK : fail(conn, status == MMS_ERR_CONFIG ? MMS_ERR_CONNECT : status, cause.text, error);
 }
 
 static enum mms_status check_handshake(struct mms_conn *conn, struct mms_error *error)
@@ -535,13 +510,22 @@ static enum mms_status lost(struct mms_conn *conn, const char *what, int number,
 {
 	bool idle = conn->used && conn->handshake_left == 0 && (conn->outstanding == 0 || !conn->answered)
 			&& (number == 0 || number == ECONNRESET || number == EPIPE);
+	bool of_tls = conn->sock.tls != NULL && number == EPROTO;
 	enum mms_status status = is_local_shortage(number) ? MMS_ERR_LOCAL
-			: conn->state == MMS_CONN_CONNECTING ? MMS_ERR_CONNECT
-			: idle ? MMS_ERR_CLOSED : MMS_ERR_RESET;
+			: conn->sock.connecting ? MMS_ERR_CONNECT
+			: of_tls ? MMS_ERR_PROTOCOL : idle ? MMS_ERR_CLOSED : MMS_ERR_RESET;
 	const char *cause = status == MMS_ERR_CLOSED ? "the server closed the idle connection"
+			: of_tls ? mms_tls_failure(conn->sock.tls)
 			: number == 0 ? "the server closed the connection" : strerror(number);
-	char text[160];
+	char text[480];
 
+	if (of_tls) {
+		what = conn->sock.connecting ? "TLS handshake" : "TLS";
+	} else if (conn->sock.tls != NULL && !conn->sock.connecting && !conn->used) { /* its alert may have got lost */
+		what = "TLS, before the first answer (does the node want a client certificate?)";
+	} else if (conn->sock.tls != NULL && conn->sock.connecting) {
+		what = mms_conn_stage(conn);
+	}
 	(void) snprintf(text, sizeof(text), "%s: %s", what, cause);
 	return fail(conn, status, text, error);
 }
@@ -549,7 +533,7 @@ static enum mms_status lost(struct mms_conn *conn, const char *what, int number,
 /* A server that refuses a connection says why before it closes, and we may have met the end first. */
 static enum mms_status lost_sending(struct mms_conn *conn, int number, struct mms_error *error)
 {
-	bool connecting = conn->state == MMS_CONN_CONNECTING;
+	bool connecting = conn->sock.connecting;
 	bool was_answered = conn->answered;
 	size_t total = 0;
 

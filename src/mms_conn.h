@@ -4,7 +4,10 @@
  *
  * Every connection starts with AUTH (if any), SELECT (if db > 0) and SCRIPT LOAD, pipelined with the first command;
  * their replies are consumed here. After any error the connection is closed and must be opened again: a reply that comes
- * late can never answer another request. Sockets are close-on-exec; sends use MSG_NOSIGNAL. */
+ * late can never answer another request. Sockets are close-on-exec; sends use MSG_NOSIGNAL.
+ *
+ * With TLS, its handshake is a part of connecting: it goes on in flush and receive, whichever is called, the state is
+ * MMS_CONN_CONNECTING until it is finished, its failure is MMS_ERR_CONNECT, and nothing queued leaves before. */
 #ifndef MMS_CONN_H
 #define MMS_CONN_H
 
@@ -17,11 +20,14 @@
 #include "mms_reply_class.h"
 
 struct mms_conn; /* opaque */
+struct mms_tls_context;
 
 struct mms_conn_options {
 	const char *node_name;    /* for messages; borrowed for the connection's life */
 	const char *node_address; /* for messages; borrowed */
 	struct mms_slice user, password; /* borrowed for the connection's life */
+	const char *tls_name;     /* TLS, with a certificate for this name; NULL = plain; borrowed */
+	struct mms_tls_context *tls; /* borrowed for the connection's life; if it is missing, no TLS connection ever opens */
 	uint32_t db;
 	bool silent;              /* the server is told to send no replies (CLIENT REPLY OFF); none must be waited for */
 	size_t max_reply_bytes;   /* of one reply */
@@ -47,7 +53,12 @@ void mms_conn_close(struct mms_conn *conn);
 
 enum mms_conn_state mms_conn_state(const struct mms_conn *conn);
 int mms_conn_fd(const struct mms_conn *conn);           /* -1 when closed */
-bool mms_conn_wants_write(const struct mms_conn *conn); /* connecting, or output queued */
+/* Room in the socket is waited for: connecting, or output queued; during a TLS handshake only if that is what it needs. */
+bool mms_conn_wants_write(const struct mms_conn *conn);
+/* What a connection that is not open yet is at, for messages: "connect", or "TLS handshake" with a question. */
+const char *mms_conn_stage(const struct mms_conn *conn);
+/* Of an open connection with TLS, for mms_tls_describe(); NULL of any other. Borrows until the next call. */
+const struct mms_tls *mms_conn_tls(const struct mms_conn *conn);
 /* Replies still to come for commands sent (handshake not counted). */
 uint32_t mms_conn_outstanding(const struct mms_conn *conn);
 /* True once a whole reply has been received since open: such a connection, found closed by the server with nothing half
@@ -58,7 +69,7 @@ bool mms_conn_was_used(const struct mms_conn *conn);
 enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
 /* As send, but only queues: several commands go out with one mms_conn_flush(). */
 enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
-/* Sends what is queued, as far as the socket takes it; also finishes a connect. */
+/* Sends what is queued, as far as the socket takes it; also finishes a connect, and goes on with a TLS handshake. */
 enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error);
 /* As send, for a command whose answer changes nothing: its replies are dropped when they come, before any other is
  * looked at. Only while no reply is outstanding. One that is an error ends the connection when it is met, as if the

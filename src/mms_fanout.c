@@ -193,8 +193,8 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 		if (slot->state != MMS_FANOUT_WAITING || now.us < limit_of(fanout, i).us) {
 			continue;
 		}
-		mms_error_set(&error, "node %s (%s): %s within %lld ms", settings->nodes[i].name,
-				settings->nodes[i].address, connecting ? "connect: no answer" : "no answer",
+		mms_error_set(&error, "node %s (%s): %s%s within %lld ms", settings->nodes[i].name,
+				settings->nodes[i].address, connecting ? mms_conn_stage(fanout->client->conns[i]) : "", connecting ? ": no answer" : "no answer",
 				(long long)((now.us - slot->asked_at.us) / 1000));
 		/* What it cost counts: the next wait is a longer one, and a local node that is slow is left out (decision 0012). */
 		mms_breaker_late(&fanout->client->cluster->nodes[i].breaker, (uint32_t)(now.us - slot->asked_at.us));

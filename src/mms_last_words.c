@@ -1,6 +1,9 @@
 /* Why not on the connections that are there: a server that finds its replies refused (we are gone by then) drops the client
  * with all that it has not read yet. So the connection starts with CLIENT REPLY OFF, and nothing but its bytes and its end
- * ever reaches the server. What is sent twice does no harm. */
+ * ever reaches the server. What is sent twice does no harm.
+ *
+ * With TLS none of this reaches a server that is stopped: it must take part in the handshake. And a server that is only slow
+ * answers that with session tickets, which would be refused replies; so there the end of the connection is waited for. */
 #include "mms_last_words.h"
 
 #include <poll.h>
@@ -21,6 +24,7 @@ static struct mms_reply *fetch(struct mms_conn *source, const struct mms_hint *h
 static bool say_hint(struct mms_office *office, struct mms_conn *conn, const struct mms_hint *hint,
 		const struct mms_reply *record, struct mms_mono deadline);
 static bool flush(struct mms_conn *conn, size_t left_max, struct mms_mono deadline);
+static void await_end(struct mms_conn *conn, struct mms_mono deadline);
 
 void mms_last_words_say(struct mms_office *office, struct mms_mono deadline)
 {
@@ -45,6 +49,7 @@ static struct mms_conn *connect_to(struct mms_office *office, unsigned node, boo
 	struct mms_conn_options options = {
 		.node_name = settings->nodes[node].name, .node_address = settings->nodes[node].address,
 		.user = mms_slice_of(settings->user), .password = mms_slice_of(office->password),
+		.tls_name = mms_node_list_tls_name(&settings->nodes[node]), .tls = office->tls,
 		.db = settings->nodes[node].db, .silent = silent,
 		.max_reply_bytes = (size_t)settings->max_session_size + 65536,
 		.max_output_bytes = (size_t)settings->max_session_size + 4u * QUEUED_MAX,
@@ -87,7 +92,9 @@ static void say_to(struct mms_office *office, struct mms_link *link, struct mms_
 	if (say_ring(office, link, conn, deadline)) {
 		say_hints(office, link->index, conn, deadline);
 	}
-	(void)flush(conn, 0, deadline);
+	if (flush(conn, 0, deadline) && mms_conn_tls(conn) != NULL) {
+		await_end(conn, deadline);
+	}
 	mms_conn_free(conn);
 }
 
@@ -211,7 +218,7 @@ static bool flush(struct mms_conn *conn, size_t left_max, struct mms_mono deadli
 {
 	/* Bounded by the deadline: each turn sends something or waits. */
 	for (;;) {
-		struct pollfd writable = { .fd = mms_conn_fd(conn), .events = POLLOUT };
+		struct pollfd ready = { .fd = mms_conn_fd(conn) };
 		int64_t left_us = mms_clock_left_us(mms_clock_mono(), deadline);
 
 		if (mms_conn_flush(conn, NULL) != MMS_OK) {
@@ -223,6 +230,22 @@ static bool flush(struct mms_conn *conn, size_t left_max, struct mms_mono deadli
 		if (left_us == 0) {
 			return false;
 		}
-		(void)poll(&writable, 1, (int)(left_us / 1000) + 1);
+		ready.events = mms_conn_wants_write(conn) ? POLLOUT : POLLIN; /* a TLS handshake waits for the other side too */
+		(void)poll(&ready, 1, (int)(left_us / 1000) + 1);
+	}
+}
+
+/* No more from here; the server reads what there was and closes. */
+static void await_end(struct mms_conn *conn, struct mms_mono deadline)
+{
+	(void)shutdown(mms_conn_fd(conn), SHUT_WR);
+	while (mms_conn_receive(conn, NULL) == MMS_OK) {
+		struct pollfd readable = { .fd = mms_conn_fd(conn), .events = POLLIN };
+		int64_t left_us = mms_clock_left_us(mms_clock_mono(), deadline);
+
+		if (left_us == 0) {
+			return;
+		}
+		(void)poll(&readable, 1, (int)(left_us / 1000) + 1);
 	}
 }

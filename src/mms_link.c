@@ -34,6 +34,8 @@ enum mms_status mms_link_init(struct mms_link *link, struct mms_office *office, 
 		.node_address = settings->nodes[index].address,
 		.user = mms_slice_of(settings->user),
 		.password = mms_slice_of(office->password),
+		.tls_name = mms_node_list_tls_name(&settings->nodes[index]),
+		.tls = office->tls,
 		.db = settings->nodes[index].db,
 		.max_reply_bytes = (size_t)settings->max_session_size + 65536,
 		.max_output_bytes = (size_t)settings->max_session_size + 4u * MMS_LINK_WINDOW_BYTES,
@@ -118,9 +120,10 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 {
 	struct mms_office *office = link->office;
 	struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
-	enum mms_fault fault = status == MMS_ERR_CLOSED || status == MMS_ERR_RESET ? MMS_FAULT_SOFT : MMS_FAULT_HARD;
 	bool blame = status != MMS_ERR_LOCAL && status != MMS_ERR_MEMORY;
 	bool was_ready = link->state == MMS_LINK_READY;
+	enum mms_fault fault = status == MMS_ERR_CLOSED || status == MMS_ERR_RESET || (status == MMS_ERR_TIMEOUT && !was_ready)
+			? MMS_FAULT_SOFT : MMS_FAULT_HARD;
 
 	if (status == MMS_ERR_REFUSED && mms_conn_refusal(link->conn) != MMS_CLASS_NONE) {
 		blame = mms_reply_class_fault(mms_conn_refusal(link->conn), &fault) || blame;
@@ -204,15 +207,18 @@ void mms_link_check_deadline(struct mms_link *link)
 {
 	const struct mms_settings *settings = link->office->settings;
 	const struct mms_node_config *config = &settings->nodes[link->index];
-	bool connecting = link->state == MMS_LINK_CONNECTING;
+	bool greeting = link->state == MMS_LINK_CONNECTING;
+	/* A server that took the connection and is slow to answer is not one that can't be reached: where everything here is slow, all
+	 * nodes are late at once, and none must be given up for one late answer. */
+	bool connecting = greeting && mms_conn_state(link->conn) == MMS_CONN_CONNECTING;
 	struct mms_error error;
 
-	if (link->state == MMS_LINK_DOWN || (!connecting && link->request_count == 0)
+	if (link->state == MMS_LINK_DOWN || (!greeting && link->request_count == 0)
 			|| link->office->now.us < link->deadline.us) {
 		return;
 	}
-	mms_error_set(&error, "node %s (%s): %s", config->name, config->address,
-			connecting ? "connect: no answer in time" : "no answer to mirrored writes in time");
+	mms_error_set(&error, "node %s (%s): %s: no answer in time", config->name, config->address,
+			connecting ? mms_conn_stage(link->conn) : greeting ? "connected" : "mirrored writes");
 	mms_link_fail(link, connecting ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
 }
 
@@ -328,6 +334,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 	while (answer_one(link)) {
 		/* Bounded by what one receive brought. */
 	}
+	watch(link); /* TLS may have more to say now */
 }
 
 /* Asks libevent for writability only while something waits to be written. */

@@ -64,6 +64,7 @@ struct mms_office {
 	uint64_t tmp_sequence;
 	struct mms_mono now;                    /* of this round of the loop */
 	char password[MMS_SECRET_MAX + 1];
+	struct mms_tls_context *tls;            /* NULL = no node wants it */
 	struct mms_link *links;                 /* node_count of them */
 	bool last_words;                        /* the mapping is about to die: no more hints, one attempt per node */
 	bool none_usable;                       /* every breaker is open: probes hurry */

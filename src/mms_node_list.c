@@ -19,6 +19,7 @@
 #define EXAMPLE_UNIX "unix:///run/redis.sock"
 #define EXAMPLE_LIST EXAMPLE_UNIX ", " EXAMPLE_TCP
 #define EXAMPLE_QUERY EXAMPLE_TCP "?name=web2&db=3"
+#define EXAMPLE_TLS "tls://10.0.0.2:6380?tls_name=web2.example.com"
 
 #define CREDENTIALS_REASON \
 	"credentials don't belong here (PHP prints this setting): use mmsession.user and mmsession.password_file"
@@ -34,7 +35,6 @@ static enum mms_status parse_node(const struct list_reader *reader, struct mms_s
 		struct mms_node_config *node);
 static enum mms_status parse_scheme(const struct list_reader *reader, struct mms_slice item,
 		struct mms_node_config *node, struct mms_slice *rest);
-static enum mms_status refuse_scheme(const struct list_reader *reader, struct mms_slice item, struct mms_slice scheme);
 static enum mms_status parse_tcp(const struct list_reader *reader, struct mms_slice rest,
 		struct mms_node_config *node);
 static enum mms_status parse_host(const struct list_reader *reader, struct mms_slice host,
@@ -48,6 +48,8 @@ static enum mms_status parse_unix(const struct list_reader *reader, struct mms_s
 static enum mms_status parse_query(const struct list_reader *reader, struct mms_slice query,
 		struct mms_node_config *node);
 static enum mms_status parse_name(const struct list_reader *reader, struct mms_slice value,
+		struct mms_node_config *node);
+static enum mms_status parse_tls_name(const struct list_reader *reader, struct mms_slice value,
 		struct mms_node_config *node);
 static enum mms_status decode_percent(const struct list_reader *reader, struct mms_slice text, char *out, size_t size);
 static enum mms_status check_unique(const struct list_reader *reader, struct mms_slice item,
@@ -109,7 +111,7 @@ static enum mms_status parse_node(const struct list_reader *reader, struct mms_s
 	const size_t mark = mms_slice_find(rest, '?');
 	const struct mms_slice place = mms_slice_part(rest, 0, mark);
 
-	status = node->scheme == MMS_SCHEME_TCP ? parse_tcp(reader, place, node) : parse_unix(reader, place, node);
+	status = node->scheme == MMS_SCHEME_UNIX ? parse_unix(reader, place, node) : parse_tcp(reader, place, node);
 	if (status == MMS_OK && mark < rest.len) {
 		status = parse_query(reader, mms_slice_part(rest, mark + 1, rest.len), node);
 	}
@@ -131,25 +133,19 @@ static enum mms_status parse_scheme(const struct list_reader *reader, struct mms
 				"mmsession wants a list of nodes");
 	}
 	if (!mms_slice_starts_with(mms_slice_part(item, colon, item.len), "://")) {
-		return refuse(reader, item, EXAMPLE_LIST, "a node starts with tcp:// or unix:///");
+		return refuse(reader, item, EXAMPLE_LIST, "a node starts with tcp://, tls:// or unix:///");
 	}
 	*rest = mms_slice_part(item, colon + 3, item.len);
 	if (mms_slice_is(scheme, "tcp") || mms_slice_is(scheme, "redis")) {
 		node->scheme = MMS_SCHEME_TCP;
+	} else if (mms_slice_is(scheme, "tls") || mms_slice_is(scheme, "rediss")) {
+		node->scheme = MMS_SCHEME_TLS;
 	} else if (mms_slice_is(scheme, "unix")) {
 		node->scheme = MMS_SCHEME_UNIX;
 	} else {
-		return refuse_scheme(reader, item, scheme);
+		return refuse(reader, item, EXAMPLE_LIST, "this scheme is unknown: a node starts with tcp://, tls:// or unix:///");
 	}
 	return MMS_OK;
-}
-
-static enum mms_status refuse_scheme(const struct list_reader *reader, struct mms_slice item, struct mms_slice scheme)
-{
-	if (mms_slice_is(scheme, "tls") || mms_slice_is(scheme, "rediss") || mms_slice_is(scheme, "ssl")) {
-		return refuse(reader, item, EXAMPLE_TCP, "this build has no TLS");
-	}
-	return refuse(reader, item, EXAMPLE_LIST, "this scheme is unknown: a node starts with tcp:// or unix:///");
 }
 
 static enum mms_status parse_tcp(const struct list_reader *reader, struct mms_slice rest,
@@ -183,8 +179,8 @@ static enum mms_status parse_tcp(const struct list_reader *reader, struct mms_sl
 	if (status == MMS_OK) {
 		status = parse_port(reader, port, node);
 	}
-	snprintf(node->address, sizeof(node->address), bracketed ? "tcp://[%s]:%u" : "tcp://%s:%u", node->host,
-			node->port);
+	snprintf(node->address, sizeof(node->address), bracketed ? "%s://[%s]:%u" : "%s://%s:%u",
+			node->scheme == MMS_SCHEME_TLS ? "tls" : "tcp", node->host, node->port);
 	return status;
 }
 
@@ -294,8 +290,15 @@ static enum mms_status parse_query(const struct list_reader *reader, struct mms_
 			}
 			node->db = (uint32_t) db;
 			has_db = true;
+		} else if (mms_slice_is(key, "tls_name") && node->tls_name[0] == '\0') {
+			enum mms_status status = parse_tls_name(reader, value, node);
+
+			if (status != MMS_OK) {
+				return status;
+			}
 		} else {
-			return refuse(reader, key, EXAMPLE_QUERY, "a node takes name= and db=, each once, and nothing else");
+			return refuse(reader, key, EXAMPLE_QUERY, "a node takes name= and db= (and tls_name= with tls://), each once, "
+					"and nothing else");
 		}
 	}
 	return MMS_OK;
@@ -319,6 +322,29 @@ static enum mms_status parse_name(const struct list_reader *reader, struct mms_s
 		return refuse(reader, value, EXAMPLE_QUERY, "the name is empty");
 	}
 	return MMS_OK;
+}
+
+static enum mms_status parse_tls_name(const struct list_reader *reader, struct mms_slice value,
+		struct mms_node_config *node)
+{
+	struct in6_addr address;
+
+	if (node->scheme != MMS_SCHEME_TLS) {
+		return refuse(reader, value, EXAMPLE_TLS, "tls_name belongs to a node that starts with tls://");
+	}
+	if (value.len >= sizeof(node->tls_name)) {
+		return refuse(reader, value, EXAMPLE_TLS, "this is too long: at most %zu bytes", sizeof(node->tls_name) - 1);
+	}
+	mms_text_copy(node->tls_name, sizeof(node->tls_name), value);
+	if (value.len == 0 || (!is_host_name(value) && inet_pton(AF_INET6, node->tls_name, &address) != 1)) {
+		return refuse(reader, value, EXAMPLE_TLS, "tls_name is a host name or address, as the node's certificate has it");
+	}
+	return MMS_OK;
+}
+
+const char *mms_node_list_tls_name(const struct mms_node_config *node)
+{
+	return node->scheme != MMS_SCHEME_TLS ? NULL : node->tls_name[0] != '\0' ? node->tls_name : node->host;
 }
 
 /* %2C becomes a comma. Control characters are refused however they are written; so is what does not fit. */

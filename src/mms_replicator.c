@@ -63,7 +63,7 @@ struct mms_replicator {
 };
 
 static void *run(void *argument);
-static void read_password(struct mms_replicator *replicator);
+static bool read_secrets(struct mms_replicator *replicator);
 static bool stand_by(struct mms_replicator *replicator);
 static bool must_succeed(struct mms_replicator *replicator);
 static bool open_office(struct mms_replicator *replicator);
@@ -258,17 +258,23 @@ static void only_end_the_sleep(evutil_socket_t fd, short what, void *argument)
 }
 
 /* The first process of php-fpm, which is root, knows a cluster by its slot alone, which every worker can write to. */
-static void read_password(struct mms_replicator *replicator)
+static bool read_secrets(struct mms_replicator *replicator)
 {
 	const struct mms_cluster_sh *cluster = replicator->cluster;
-	char *path = replicator->settings.password_file, *out = replicator->office.password;
+	struct mms_office *office = &replicator->office;
+	char *path = replicator->settings.password_file, *out = office->password;
 
+	if (mms_config_tls_context(&replicator->settings, &office->tls, NULL) != MMS_OK) {
+		return false;
+	}
 	if (!replicator->on_word) {
 		(void)mms_config_read_password(path, out, NULL);
-		return;
+		return true;
 	}
-	(void)mms_config_read_password_for(cluster->claimer_uid, cluster->claimer_gid, path, out, NULL);
-	path[0] = '\0'; /* nobody reads it again */
+	(void)mms_config_read_secrets_for(cluster->claimer_uid, cluster->claimer_gid, path, out, office->tls, NULL);
+	path[0] = '\0'; /* nobody reads them again */
+	mms_tls_context_freeze(office->tls);
+	return true;
 }
 
 static bool open_office(struct mms_replicator *replicator)
@@ -287,7 +293,6 @@ static bool open_office(struct mms_replicator *replicator)
 	office->random_state = (uint32_t)office->now.us | 1u;
 	replicator->request_seen = atomic_load(&replicator->host->request_count);
 	replicator->cpu_at_request_us = mms_clock_thread_cpu_us();
-	read_password(replicator);
 	if (config != NULL) {
 		(void)event_config_avoid_method(config, "epoll");
 		(void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
@@ -296,7 +301,7 @@ static bool open_office(struct mms_replicator *replicator)
 	}
 	office->links = calloc(office->node_count, sizeof *office->links);
 	replicator->upkeep = mms_upkeep_new(office);
-	if (office->base == NULL || office->links == NULL || replicator->upkeep == NULL) {
+	if (!read_secrets(replicator) || office->base == NULL || office->links == NULL || replicator->upkeep == NULL) {
 		return false;
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -342,6 +347,7 @@ static void close_office(struct mms_replicator *replicator)
 	mms_upkeep_free(replicator->upkeep);
 	replicator->upkeep = NULL;
 	free(office->links);
+	mms_tls_context_free(office->tls);
 	explicit_bzero(office->password, sizeof office->password);
 	memset(office, 0, sizeof *office);
 	replicator->wake = replicator->stop = replicator->timer = NULL;

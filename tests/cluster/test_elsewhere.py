@@ -51,23 +51,6 @@ def test_failing_calls_are_a_program_of_their_own():
     pytest.skip("every call fails once in tests/run torture")
 
 
-@pytest.mark.row("F39")
-def test_tls_is_refused_and_never_turned_into_plaintext(cluster, new_id):
-    shop = cluster(3, 1)
-    before = [node.info("stats")["total_connections_received"] for node in shop.nodes]
-    addresses = ", ".join(f"tls://{node.host}:{node.port}?name={node.name}" for node in shop.nodes)
-    host = shop.add_host(0, ini={"mmsession.nodes": addresses})
-    answers = [host.visit(new_id(), "start;set:a:b;close") for _ in range(5)]
-    after = [node.info("stats")["total_connections_received"] for node in shop.nodes]
-    # This look itself is a connection, and host 1's replicator may make its own.
-    grown = [int(now) - int(then) for now, then in zip(after, before)]
-    told = {answer["warnings"][0] for answer in answers if answer["warnings"]}
-    bar("F39", "no TLS in this build: tls:// is refused with a message", told,
-        all(answer["warnings"] for answer in answers) and all("tls" in text.lower() for text in told))
-    bar("F39", "and nothing is sent in plain text instead", f"{grown} connections more", max(grown) <= 2)
-    add("F39", "certificates, names, stalled handshakes", "no TLS in this build", verdict="skipped")
-
-
 def conflicts_of(shop):
     return sum(host.status()["counters"]["conflicts"] for host in shop.hosts)
 

@@ -54,7 +54,9 @@ static void check_nodes(const struct mms_settings *settings)
 			check(strcmp(settings->nodes[other].address, node->address) != 0);
 			check(strcmp(settings->nodes[other].name, node->name) != 0);
 		}
-		if (node->scheme == MMS_SCHEME_TCP) {
+		check(ends(node->tls_name, sizeof(node->tls_name)));
+		check((mms_node_list_tls_name(node) != NULL) == (node->scheme == MMS_SCHEME_TLS));
+		if (node->scheme != MMS_SCHEME_UNIX) {
 			check(node->host[0] != '\0' && node->port >= 1 && node->port <= 65535);
 			check_address(node);
 		} else {

@@ -2,7 +2,8 @@
 # build.sh: builds the module out of tree and prints the path of mmsession.so.
 #
 # The build folder's name is the hash of all that decides the result, so an unchanged tree costs nothing.
-# MMS_BUILD_DIR: where builds are kept. MMS_PHPIZE, MMS_PHP_CONFIG: another PHP. MMS_CFLAGS: other flags.
+# MMS_BUILD_DIR: where builds are kept. MMS_PHPIZE, MMS_PHP_CONFIG: another PHP. MMS_CFLAGS: other flags. MMS_CONFIGURE: further
+# options of configure.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -25,8 +26,8 @@ sources() {
 
 key() {
     {
-        printf '%s\n' "$cflags" "$("$php_config" --version)" "$("$php_config" --extension-dir)"
-        pkg-config --modversion hiredis libevent 2>/dev/null || true
+        printf '%s\n' "$cflags" "${MMS_CONFIGURE:-}" "$("$php_config" --version)" "$("$php_config" --extension-dir)"
+        pkg-config --modversion hiredis libevent libssl 2>/dev/null || true
         (cd "$top" && sources | tr '\n' '\0' | xargs -0 sha256sum)
     } | sha256sum | cut -c1-16
 }
@@ -39,7 +40,8 @@ build_in() {
     (cd "$top" && sources | tar -cf - -T -) | tar -xf - -C "$folder" || return
     cd "$folder" || return
     "$phpize" || return
-    ./configure --enable-mmsession --enable-mmsession-dev --with-php-config="$(command -v "$php_config")" || return
+    # shellcheck disable=SC2086
+    ./configure --enable-mmsession --enable-mmsession-dev ${MMS_CONFIGURE:-} --with-php-config="$(command -v "$php_config")" || return
     make -j2 CFLAGS="$cflags" || return
     # A file that config.m4 does not name would only be missed when a worker calls into it.
     if nm -D --undefined-only modules/mmsession.so | grep ' U mms_'; then

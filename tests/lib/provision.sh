@@ -10,7 +10,7 @@ demo_needs="
 php:php8.2-cli php-fpm8.2:php8.2-fpm phpize:php8.2-dev redis-server:redis-server nginx:nginx-light
 gcc:gcc make:make pkg-config:pkg-config python3:python3 ip:iproute2 nft:nftables
 /usr/include/hiredis/hiredis.h:libhiredis-dev /usr/include/event2/event.h:libevent-dev
-/usr/include/isa-l/crc.h:libisal-dev
+/usr/include/isa-l/crc.h:libisal-dev /usr/include/openssl/ssl.h:libssl-dev openssl:openssl
 setpriv:util-linux flock:util-linux
 "
 test_needs="

@@ -257,6 +257,19 @@ WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
 	return REAL(sendmsg)(fd, message, flags);
 }
 
+WRAP(ssize_t, send, (int fd, const void *bytes, size_t size, int flags))
+{
+	int how = FAULT(send, EPIPE, ECONNRESET, EINTR, EAGAIN, ENOBUFS, SHORT);
+
+	if (how == SHORT) {
+		return REAL(send)(fd, bytes, size > 1 ? 1 : size, flags);
+	}
+	if (how != 0) {
+		REFUSE(-1);
+	}
+	return REAL(send)(fd, bytes, size, flags);
+}
+
 WRAP(ssize_t, recv, (int fd, void *bytes, size_t size, int flags))
 {
 	int how = FAULT(recv, ECONNRESET, EINTR, EAGAIN, ENOMEM, SHORT, HALF, ENDED);
@@ -473,10 +486,15 @@ WRAP(int, pthread_mutex_clocklock, (pthread_mutex_t *mutex, clockid_t clock, con
 }
 
 #ifdef FAULTS_PRELOAD
-/* By the object that the call came from: PHP itself ends when its memory does, which says nothing about the module. */
+static bool tls_too;
+
+/* By the object that the call came from: PHP itself ends when its memory does, which says nothing about the module. OpenSSL,
+ * which PHP uses too, counts from the module's first call on (MMS_FAULT_TLS). */
 static bool is_ours(const void *caller)
 {
-	static const char *const names[] = { "mmsession.so", "libevent", "libhiredis" };
+	static const char *const names[] = { "mmsession.so", "libevent", "libhiredis", "libssl", "libcrypto" };
+	static const size_t plain = 3;
+	static _Atomic bool begun;
 	static _Thread_local bool asking;
 	bool ours = false;
 	Dl_info info;
@@ -486,8 +504,13 @@ static bool is_ours(const void *caller)
 	}
 	asking = true;
 	if (dladdr(caller, &info) != 0 && info.dli_fname != NULL) {
-		for (size_t index = 0; index < sizeof(names) / sizeof(names[0]); index++) {
+		size_t count = tls_too && atomic_load(&begun) ? sizeof(names) / sizeof(names[0]) : plain;
+
+		for (size_t index = 0; index < count; index++) {
 			ours = ours || strstr(info.dli_fname, names[index]) != NULL;
+		}
+		if (ours) {
+			atomic_store(&begun, true);
 		}
 	}
 	asking = false;
@@ -509,6 +532,7 @@ __attribute__((constructor)) static void begin(void)
 	unsigned long n;
 	unsigned way;
 
+	tls_too = getenv("MMS_FAULT_TLS") != NULL;
 	report_fd = fd == NULL ? -1 : atoi(fd); /* PHP clears its environment before the end */
 	if (order != NULL && sscanf(order, "%lu %u", &n, &way) == 2) {
 		faults_arm(n, way);

@@ -3,7 +3,7 @@
 LD_PRELOAD), from the module's start to its end. However it fails: PHP ends by itself and in time, never by a signal; and
 what session_write_close() acknowledged is on a node, on all nodes if PHP could do its last drain undisturbed.
 
-    php.py PRELOAD MODULE [STEP]
+    php.py PRELOAD MODULE [STEP [tls]]     tls: the first two nodes are reached by TLS, and OpenSSL's calls fail too
 
 Ends with a line "N passed, N failed", one for each case.
 """
@@ -14,6 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from rig.process import free_port  # noqa: E402
+from rig.tls import Certificates  # noqa: E402
 
 SECONDS = 30
 NODES = 3
@@ -58,15 +62,21 @@ echo "done\n";
 
 
 class Nodes:
-    def __init__(self, folder):
-        self.sockets, self.processes = [], []
+    def __init__(self, folder, certificates=None):
+        self.sockets, self.processes, self.addresses = [], [], []
         for name in "abc"[:NODES]:
             place = os.path.join(folder, name)
             os.mkdir(place)
             self.sockets.append(os.path.join(place, "s"))
+            self.addresses.append(f"unix://{self.sockets[-1]}")
+            tls = []
+            if certificates and name != "c":
+                port = free_port()
+                tls = certificates.server_settings(port)
+                self.addresses[-1] = f"tls://127.0.0.1:{port}"
             self.processes.append(subprocess.Popen(
                 ["redis-server", "--port", "0", "--unixsocket", self.sockets[-1], "--dir", place, "--save", "",
-                 "--appendonly", "no"], stdout=subprocess.DEVNULL))
+                 "--appendonly", "no", *map(str, tls)], stdout=subprocess.DEVNULL))
         for socket in self.sockets:
             until = time.monotonic() + 20
             while not os.path.exists(socket):
@@ -85,8 +95,9 @@ class Nodes:
 
 
 class Case:
-    def __init__(self, preload, module, nodes, secret):
+    def __init__(self, preload, module, nodes, secret, certificates):
         self.preload, self.module, self.nodes, self.secret = preload, module, nodes, secret
+        self.certificates = certificates
         self.serial = 0
 
     def run(self, call, way):
@@ -95,11 +106,14 @@ class Case:
         reader, writer = os.pipe()
         environment = dict(os.environ, LD_PRELOAD=self.preload, MMS_FAULT=f"{call} {way}", MMS_FAULT_REPORT=str(writer),
                            CASE=f"{self.serial}", USE_ZEND_ALLOC="1")
-        path = " ".join(f"unix://{socket}" for socket in self.nodes.sockets)
+        ca = self.certificates.path("ca.pem") if self.certificates else ""
+        if ca:
+            environment["MMS_FAULT_TLS"] = "1"
+        path = " ".join(self.nodes.addresses)
         process = subprocess.Popen(
             ["php", "-n", "-d", f"extension={self.module}", "-d", "session.save_handler=mmsession", "-d",
              f'session.save_path="{path}"', "-d", "session.use_cookies=0", "-d", "session.cache_limiter=", "-d",
-             "session.use_strict_mode=0", "-d", f"mmsession.password_file={self.secret}", "-d", "mmsession.user=default",
+             "session.use_strict_mode=0", "-d", f"mmsession.password_file={self.secret}", "-d", f"mmsession.tls_ca_file={ca}", "-d", "mmsession.user=default",
              "-d", "mmsession.touch_interval=0", "-d", "mmsession.host_id=web1", "-r", SCRIPT],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[writer], text=True)
         os.close(writer)
@@ -140,15 +154,17 @@ class Case:
                 yield f"{what} {session} {value} was acknowledged and is on no node"
 
 
-def main(preload, module, step=1):
+def main(preload, module, step="1", kind="plain"):
+    step = int(step)
     passed = failed = 0
     folder = tempfile.mkdtemp(prefix="mms-torture.")
-    nodes = Nodes(folder)
+    certificates = Certificates() if kind == "tls" else None
+    nodes = Nodes(folder, certificates)
     try:
         secret = os.path.join(folder, "secret")
         with open(secret, "w", encoding="ascii") as file:
             file.write("hunter2\n")
-        case = Case(preload, module, nodes, secret)
+        case = Case(preload, module, nodes, secret, certificates)
         calls, _, _, _, wrong = case.run(CALLS_MAX * 1000, 0)
         if wrong or calls == 0:
             raise SystemExit(f"without a fault: {calls} calls, {wrong}")
@@ -164,13 +180,15 @@ def main(preload, module, step=1):
                     print(f"FAIL call {call}, way {way}: {hit} {how}: " + "; ".join(wrong), flush=True)
                 way += 1 if step == 1 else max(1, ways - 1)
             call += step
-        print(f"# php: {calls} calls")
+        print(f"# php, {kind}: {calls} calls")
     finally:
         nodes.stop()
+        if certificates:
+            certificates.close()
         shutil.rmtree(folder)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:4])))
+    sys.exit(main(*sys.argv[1:]))

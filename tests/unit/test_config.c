@@ -287,6 +287,13 @@ static void db(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock, tcp:
 static void host(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock, tcp://10.0.0.3:6379?name=b&db=3"); }
 static void path(struct mms_settings *s) { parse_into(s, "unix:///run/b.sock, tcp://10.0.0.2:6379?name=b&db=3"); }
 
+static void tls(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock, tls://10.0.0.2:6379?name=b&db=3"); }
+static void tls_name(struct mms_settings *s) { parse_into(s, "unix:///run/a.sock, tls://10.0.0.2:6379?name=b&db=3&tls_name=c"); }
+static void tls_verify(struct mms_settings *s) { s->tls_verify = 1; }
+static void tls_ca_file(struct mms_settings *s) { strcpy(s->tls_ca_file, "/etc/x.pem"); }
+static void tls_cert_file(struct mms_settings *s) { strcpy(s->tls_cert_file, "/etc/x.pem"); }
+static void tls_key_file(struct mms_settings *s) { strcpy(s->tls_key_file, "/etc/x.pem"); }
+
 static void other_name(struct mms_settings *s)
 {
 	parse_into(s, "unix:///run/a.sock?name=local tcp://10.0.0.2?db=3");
@@ -304,7 +311,8 @@ static void dirty_tail(struct mms_settings *s)
 static void the_fingerprint_tells_clusters_apart_and_nothing_else(void **state)
 {
 	static void (*const changes[])(struct mms_settings *) = {
-		nothing, prefix, no_prefix, user, password_file, host_id, shifted, order, fewer, more, port, db, host, path};
+		nothing, prefix, no_prefix, user, password_file, host_id, shifted, order, fewer, more, port, db, host, path,
+		tls, tls_name, tls_verify, tls_ca_file, tls_cert_file, tls_key_file};
 	const size_t count = sizeof(changes) / sizeof(changes[0]);
 
 	(void) state;
@@ -452,13 +460,14 @@ static void settings_beyond_what_ini_allows_are_not_sound(void **state)
 		{ offsetof(struct mms_settings, lock), 1 },
 		{ offsetof(struct mms_settings, lock_wait_ms), MMS_LOCK_WAIT_MAX_MS },
 		{ offsetof(struct mms_settings, lock_ttl_ms), MMS_LOCK_TTL_MAX_MS },
-		{ offsetof(struct mms_settings, nodes[0].scheme), MMS_SCHEME_UNIX },
+		{ offsetof(struct mms_settings, nodes[0].scheme), MMS_SCHEME_TLS },
 		{ offsetof(struct mms_settings, nodes[1].port), 65535 },
 	};
 	static const struct { size_t offset, size; } texts[] = {
 #define TEXT(field) { offsetof(struct mms_settings, field), sizeof(((struct mms_settings *) 0)->field) }
 		TEXT(host_id), TEXT(prefix), TEXT(user), TEXT(password_file), TEXT(nodes[0].host), TEXT(nodes[0].path),
-		TEXT(nodes[1].name), TEXT(nodes[1].address),
+		TEXT(nodes[1].name), TEXT(nodes[1].address), TEXT(nodes[0].tls_name), TEXT(tls_ca_file), TEXT(tls_cert_file),
+		TEXT(tls_key_file),
 #undef TEXT
 	};
 
@@ -496,19 +505,19 @@ static void root_reads_a_password_only_as_the_user_who_named_its_file(void **sta
 
 	(void) state;
 	if (geteuid() != 0) {
-		assert_int_equal(mms_config_read_password_for(0, 0, name, out, NULL), MMS_OK); /* has no more rights anyway */
+		assert_int_equal(mms_config_read_secrets_for(0, 0, name, out, NULL, NULL), MMS_OK); /* has no more rights anyway */
 		return;
 	}
 	assert_int_equal(chmod(folder, 0711), 0);
-	assert_int_equal(mms_config_read_password_for(nobody, nobody, name, out, NULL), MMS_ERR_CONFIG);
+	assert_int_equal(mms_config_read_secrets_for(nobody, nobody, name, out, NULL, NULL), MMS_ERR_CONFIG);
 	assert_string_equal(out, "");
-	assert_int_equal(mms_config_read_password_for(0, 0, name, out, NULL), MMS_ERR_CONFIG);
+	assert_int_equal(mms_config_read_secrets_for(0, 0, name, out, NULL, NULL), MMS_ERR_CONFIG);
 	assert_string_equal(out, "");
 	assert_int_equal(mms_config_read_password(name, out, NULL), MMS_OK); /* its own rights are back */
 	assert_int_equal(chown(name, nobody, nobody), 0);
-	assert_int_equal(mms_config_read_password_for(nobody, nobody, name, out, NULL), MMS_OK);
+	assert_int_equal(mms_config_read_secrets_for(nobody, nobody, name, out, NULL, NULL), MMS_OK);
 	assert_string_equal(out, "hunter2");
-	assert_int_equal(mms_config_read_password_for(0, 0, "", out, NULL), MMS_OK);
+	assert_int_equal(mms_config_read_secrets_for(0, 0, "", out, NULL, NULL), MMS_OK);
 	assert_string_equal(out, "");
 }
 

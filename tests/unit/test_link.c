@@ -245,6 +245,37 @@ static void a_connect_without_an_answer_ends(void **state)
 	desk_close(desk);
 }
 
+/* As where all processes of a host have to wait for a processor: one late answer must not take away every node. */
+static void a_server_that_took_the_connection_and_is_late_has_two_more_tries(void **state)
+{
+	struct host *host;
+	struct desk *desk;
+	char text[MMS_BREAKER_TEXT_SIZE];
+
+	(void) state;
+	rig_fresh();
+	host = host_new(1, "web1");
+	node_stop(0);
+	desk = desk_open(host);
+	for (unsigned number = 1; number <= 3; number++) {
+		struct mms_link *link = desk_link(desk, 0);
+
+		assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+		desk->office.now = mms_clock_mono();
+		mms_link_connect(link);
+		mms_conn_flush(link->conn, &(struct mms_error){ 0 });
+		assert_int_equal(mms_conn_state(link->conn), MMS_CONN_OPEN);
+		desk->office.now.us += 10000000;
+		mms_link_check_deadline(link);
+		assert_int_equal(link->state, MMS_LINK_DOWN);
+		assert_int_equal(atomic_load(&desk_breaker(desk, 0)->soft_faults), number);
+	}
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "connected: no answer in time"));
+	desk_close(desk);
+}
+
 static void dropping_blames_nobody(void **state)
 {
 	struct desk *desk;
@@ -350,6 +381,7 @@ int main(void)
 		cmocka_unit_test(an_idle_connection_closed_by_the_server_is_no_fault),
 		cmocka_unit_test(a_silent_node_is_given_up_and_progress_is_not),
 		cmocka_unit_test(a_connect_without_an_answer_ends),
+		cmocka_unit_test(a_server_that_took_the_connection_and_is_late_has_two_more_tries),
 		cmocka_unit_test(dropping_blames_nobody),
 		cmocka_unit_test(a_callback_may_fail_its_own_link),
 		cmocka_unit_test(answers_that_nobody_asked_for_end_the_connection),

@@ -225,30 +225,46 @@ static void a_path_is_told_how_a_list_looks(void **state)
 static void what_is_no_uri_is_told_how_one_starts(void **state)
 {
 	(void) state;
-	refuse("10.0.0.2:6379", "node list, offset 0, \"10.0.0.2:6379\": a node starts with tcp:// or unix:///; example: " LIST);
+	refuse("10.0.0.2:6379", "node list, offset 0, \"10.0.0.2:6379\": a node starts with tcp://, tls:// or unix:///; example: " LIST);
 	refuse("tcp://a, localhost",
-			"node list, offset 9, \"localhost\": a node starts with tcp:// or unix:///; example: " LIST);
-	refuse("tcp:10.0.0.2", "node list, offset 0, \"tcp:10.0.0.2\": a node starts with tcp:// or unix:///; example: " LIST);
+			"node list, offset 9, \"localhost\": a node starts with tcp://, tls:// or unix:///; example: " LIST);
+	refuse("tcp:10.0.0.2", "node list, offset 0, \"tcp:10.0.0.2\": a node starts with tcp://, tls:// or unix:///; example: " LIST);
 	refuse("unix:/run/redis.sock",
-			"node list, offset 0, \"unix:/run/redis.sock\": a node starts with tcp:// or unix:///; example: " LIST);
-	refuse("http://10.0.0.2", "node list, offset 0, \"http://10.0.0.2\": this scheme is unknown: a node starts with tcp:// "
-			"or unix:///; example: " LIST);
-	refuse("://x", "node list, offset 0, \"://x\": this scheme is unknown: a node starts with tcp:// or unix:///; example: "
+			"node list, offset 0, \"unix:/run/redis.sock\": a node starts with tcp://, tls:// or unix:///; example: " LIST);
+	refuse("http://10.0.0.2", "node list, offset 0, \"http://10.0.0.2\": this scheme is unknown: a node starts with tcp://, "
+			"tls:// or unix:///; example: " LIST);
+	refuse("://x", "node list, offset 0, \"://x\": this scheme is unknown: a node starts with tcp://, tls:// or unix:///; example: "
 			LIST);
 }
 
-static void tls_is_refused_with_its_reason(void **state)
+static void tls_is_told_by_its_scheme_and_may_have_a_name_of_its_own(void **state)
 {
-	static const char *const uris[] = {"tls://10.0.0.2:6379", "rediss://10.0.0.2", "SSL://x"};
-
 	(void) state;
-	for (size_t index = 0; index < sizeof(uris) / sizeof(uris[0]); index++) {
-		char message[300];
-
-		snprintf(message, sizeof(message), "node list, offset 0, \"%s\": this build has no TLS; example: tcp://10.0.0.2:6379",
-				uris[index]);
-		refuse(uris[index], message);
+	assert_int_equal(mms_node_list_parse(mms_slice_of("tls://10.0.0.2:6380?tls_name=web2.lan&name=b REDISS://Web3.lan, tls://[fd00::0:2] "
+			"tls://10.0.0.4?tls_name=fd00::2, tcp://10.0.0.2:6380"), nodes, &count, NULL), MMS_OK);
+	assert_int_equal(count, 5);
+	for (uint32_t index = 0; index < 4; index++) {
+		assert_int_equal(nodes[index].scheme, MMS_SCHEME_TLS);
 	}
+	assert_string_equal(nodes[0].address, "tls://10.0.0.2:6380");
+	assert_string_equal(nodes[0].name, "b");
+	assert_string_equal(mms_node_list_tls_name(&nodes[0]), "web2.lan");
+	assert_string_equal(nodes[1].address, "tls://web3.lan:6379");
+	assert_string_equal(mms_node_list_tls_name(&nodes[1]), "web3.lan");
+	assert_string_equal(nodes[2].address, "tls://[fd00::2]:6379");
+	assert_string_equal(mms_node_list_tls_name(&nodes[2]), "fd00::2");
+	assert_int_equal(nodes[2].numeric, 1);
+	assert_string_equal(mms_node_list_tls_name(&nodes[3]), "fd00::2");
+	assert_int_equal(nodes[4].scheme, MMS_SCHEME_TCP);
+	assert_null(mms_node_list_tls_name(&nodes[4]));
+	refuse("tcp://10.0.0.2?tls_name=web2", "node list, offset 24, \"web2\": tls_name belongs to a node that starts with tls://; "
+			"example: tls://10.0.0.2:6380?tls_name=web2.example.com");
+	refuse("tls://10.0.0.2?tls_name=", "node list, offset 24, \"\": tls_name is a host name or address, as the node's certificate "
+			"has it; example: tls://10.0.0.2:6380?tls_name=web2.example.com");
+	refuse("tls://10.0.0.2?tls_name=a/b", "node list, offset 24, \"a/b\": tls_name is a host name or address, as the node's "
+			"certificate has it; example: tls://10.0.0.2:6380?tls_name=web2.example.com");
+	refuse("ssl://10.0.0.2", "node list, offset 0, \"ssl://10.0.0.2\": this scheme is unknown: a node starts with tcp://, tls:// "
+			"or unix:///; example: " LIST);
 }
 
 static void wrong_hosts_are_shown(void **state)
@@ -381,7 +397,7 @@ static void wrong_percent_codes_are_shown(void **state)
 
 static void wrong_parameters_are_shown(void **state)
 {
-	static const char only[] = "a node takes name= and db=, each once, and nothing else";
+	static const char only[] = "a node takes name= and db= (and tls_name= with tls://), each once, and nothing else";
 	static const struct { const char *list, *where, *reason; } cases[] = {
 		{"tcp://a?", "offset 8, \"\"", only},
 		{"tcp://a?db=1&", "offset 13, \"\"", only},
@@ -503,7 +519,7 @@ int main(void)
 		cmocka_unit_test(sixty_four_nodes_are_the_most),
 		cmocka_unit_test(a_path_is_told_how_a_list_looks),
 		cmocka_unit_test(what_is_no_uri_is_told_how_one_starts),
-		cmocka_unit_test(tls_is_refused_with_its_reason),
+		cmocka_unit_test(tls_is_told_by_its_scheme_and_may_have_a_name_of_its_own),
 		cmocka_unit_test(wrong_hosts_are_shown),
 		cmocka_unit_test(wrong_ipv6_addresses_are_shown_in_brackets),
 		cmocka_unit_test(host_names_that_are_too_long_are_refused),

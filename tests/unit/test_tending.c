@@ -307,13 +307,18 @@ static void a_silent_node_is_given_up_at_its_deadline(void **state)
 	begin(1);
 	node_stop(0);
 	tend(0);
-	assert_int_equal(link_of(0)->state, MMS_LINK_CONNECTING);
-	desk->office.now.us = link_of(0)->deadline.us - 10;
-	tend(0);
-	assert_int_equal(link_of(0)->state, MMS_LINK_CONNECTING);
-	desk->office.now.us = link_of(0)->deadline.us;
-	tend(0);
-	assert_int_equal(link_of(0)->state, MMS_LINK_DOWN);
+	for (unsigned number = 1; number <= MMS_BREAKER_SOFT_LIMIT; number++) {
+		assert_true(mms_breaker_allows_read(desk_breaker(desk, 0))); /* it takes connections: one late answer is no outage */
+		assert_int_equal(link_of(0)->state, MMS_LINK_CONNECTING);
+		desk->office.now.us = link_of(0)->deadline.us - 10;
+		tend(0);
+		assert_int_equal(link_of(0)->state, MMS_LINK_CONNECTING);
+		desk->office.now.us = link_of(0)->deadline.us;
+		tend(0);
+		assert_int_equal(link_of(0)->state, MMS_LINK_DOWN);
+		desk->office.now.us = link_of(0)->retry_at.us;
+		tend(0);
+	}
 	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
 	desk_close(desk);
 }

@@ -12,7 +12,7 @@ mms_put(mms_sid(), ['n' => 1]);
 ob_start();
 phpinfo(INFO_MODULES);
 $info = ob_get_clean();
-foreach (['hiredis', 'libevent', 'a => unix://', 'b => unix://', 'c => unix://', '=> local => closed', '=> peer => closed',
+foreach (['hiredis', 'libevent', 'a => unix://', 'b => unix://', 'c => unix://', '=> none => local => closed', '=> none => peer => closed', 'TLS => ',
     'writes', 'mmsession.nodes', 'mmsession.budget_ms => '] as $text) {
     mms_ok(strpos($info, $text) !== false, "it shows '$text'");
 }

@@ -20,7 +20,7 @@ mms_is(phpversion('mmsession'), $status['version'], 'version');
 mms_ok($status['host_id'] !== '', 'host_id');
 mms_is(3, count($status['nodes']), 'nodes');
 foreach ($status['nodes'] as $index => $node) {
-    mms_is(['name' => 'string', 'address' => 'string', 'role' => 'string', 'state' => 'string', 'writable' => 'boolean',
+    mms_is(['name' => 'string', 'address' => 'string', 'role' => 'string', 'tls' => 'NULL', 'state' => 'string', 'writable' => 'boolean',
         'complete' => 'boolean', 'node_id' => 'string', 'lag_ms' => 'integer', 'hints' => 'integer', 'behind' => 'boolean', 'avoided' => 'boolean',
         'last_error' => 'NULL', 'last_error_at' => 'NULL', 'latency_us' => 'integer', 'repair' => 'array'], $shape($node), "node $index");
     mms_is(['running' => 'boolean', 'pending' => 'boolean', 'finished' => 'integer', 'scanned' => 'integer',
