@@ -1,5 +1,10 @@
 /* The replicator's connection to one node: answers in order, what is lost with it, whose fault it is.
  * TEST LINK: mms_client */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "office.h"
 
 #define LOG_MAX 2048
@@ -222,26 +227,54 @@ static void a_silent_node_is_given_up_and_progress_is_not(void **state)
 	desk_close(desk);
 }
 
+/* A port that answers no SYN: its listen queue is full. Returns the listener; the clients that fill it go into filling. */
+static int silent_port(uint32_t *port, int filling[], size_t count)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(listener, (struct sockaddr *) &address, len), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *) &address, &len), 0);
+	*port = ntohs(address.sin_port);
+	for (size_t i = 0; i < count; i++) {
+		filling[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void) connect(filling[i], (struct sockaddr *) &address, len);
+	}
+	return listener;
+}
+
 static void a_connect_without_an_answer_ends(void **state)
 {
 	struct host *host;
 	struct desk *desk;
 	char text[MMS_BREAKER_TEXT_SIZE];
+	int filling[4], listener;
 
 	(void) state;
 	rig_fresh();
 	host = host_new(1, "web1");
 	host->cluster->settings.read_timeout_ms = 10;
 	host->cluster->settings.connect_timeout_ms = 10;
-	node_stop(0);
+	host->cluster->settings.nodes[0].scheme = MMS_SCHEME_TCP;
+	host->cluster->settings.nodes[0].numeric = 1;
+	strcpy(host->cluster->settings.nodes[0].host, "127.0.0.1");
+	listener = silent_port(&host->cluster->settings.nodes[0].port, filling, 4);
 	desk = desk_open(host);
 	mms_link_connect(desk_link(desk, 0));
+	mms_link_flush(desk_link(desk, 0));
+	assert_int_equal(mms_conn_state(desk_link(desk, 0)->conn), MMS_CONN_CONNECTING);
 	desk->office.now.us += 10000000;
 	mms_link_check_deadline(desk_link(desk, 0));
 	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
 	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
 	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
 	assert_non_null(strstr(text, "connect"));
+	for (unsigned i = 0; i < 4; i++) {
+		close(filling[i]);
+	}
+	close(listener);
 	desk_close(desk);
 }
 
