@@ -398,6 +398,7 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 	link->state = MMS_LINK_READY;
 	link->ready_since = office->now;
 	link->compare_until.us = office->now.us + MMS_LINK_COMPARE_US;
+	link->compare_to = mms_mailbox_head(&office->cluster->mailbox);
 	write_founded(office);
 	link->marker_checked = office->now;
 	link->hint_cursor = 0;

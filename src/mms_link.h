@@ -103,6 +103,7 @@ struct mms_link {
 	uint32_t mirrors_in_flight;
 	bool going_back;                        /* all from ack_position on is sent again when those in flight are answered */
 	struct mms_mono compare_until;          /* see MMS_LINK_COMPARE_US */
+	uint64_t compare_to;                    /* entries before it are compared, however long they take */
 	uint32_t noscripts;                     /* mirrors in a row that found their script gone */
 	uint64_t distrust_until;                /* entries before it: what their mask says of this node was said of another */
 	/* behind marker for this node, on its peers (rule h) */

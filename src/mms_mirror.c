@@ -177,7 +177,8 @@ static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *ite
 	char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
 	struct mms_command command;
 
-	bool may_be_new = link->office->now.us >= link->compare_until.us;
+	bool may_be_new = link->office->now.us >= link->compare_until.us
+			&& mms_mailbox_distance(link->send_position, link->compare_to) <= 0;
 
 	if (!mms_mirror_encode(link->office, item, may_be_new, tmp_key, &command)) {
 		return true; /* dead everywhere by now */
@@ -271,8 +272,9 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		hint_entry(link, &item);
 		return;
 	case MMS_PUT_CHANGED:
-		/* It is not new there: the script decides, and for a while of those behind it too, or a stream of such would go out
-		 * twice. */
+		/* It is not new there: the script decides, also of all that is under way behind it, however slowly that goes, and for a
+		 * while of what follows, or a stream of such would go out twice. */
+		link->compare_to = link->send_position;
 		link->compare_until.us = office->now.us + MMS_LINK_COMPARE_US;
 		go_back(link, position);
 		return;

@@ -361,6 +361,40 @@ static void a_first_version_that_meets_something_is_compared_as_are_all_behind_i
 	end();
 }
 
+/* Where a window takes longer than the while for which all are compared. */
+static bool run_slowly(void)
+{
+	trust_first_versions(1);
+	return run();
+}
+
+static void on_a_slow_line_it_goes_back_once(void **state)
+{
+	struct sample sample;
+	char id[] = "t0";
+
+	(void) state;
+	begin(2);
+	node_forget_calls(1);
+	sample_aged(&sample, "s", 0, "same");
+	node_put(1, "s", &sample);
+	desk_link(desk, 1)->compare_to = 0;
+	push(&sample, "s", bit(0));
+	for (; id[1] < '4'; id[1]++) {
+		sample_aged(&sample, id, 0, "other");
+		push(&sample, id, bit(0));
+	}
+	desk_await(desk, run_slowly() && is_empty());
+	assert_int_equal(node_calls(1, "evalsha"), 5);
+	assert_true(node_has(1, "t0", "other", NULL) && node_has(1, "t3", "other", NULL));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].acked_count), 5);
+	sample_aged(&sample, "u", 0, "other");
+	push(&sample, "u", bit(0));
+	desk_await(desk, run_slowly() && is_empty());
+	assert_int_equal(node_calls(1, "evalsha"), 5); /* what came later is taken for new again */
+	end();
+}
+
 static void a_connection_lost_while_going_back_loses_nothing(void **state)
 {
 	struct sample sample;
@@ -606,6 +640,7 @@ int main(void)
 		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
 		cmocka_unit_test(a_first_version_goes_out_in_one_command),
 		cmocka_unit_test(a_first_version_that_meets_something_is_compared_as_are_all_behind_it),
+		cmocka_unit_test(on_a_slow_line_it_goes_back_once),
 		cmocka_unit_test(a_connection_lost_while_going_back_loses_nothing),
 		cmocka_unit_test(a_foreign_key_is_settled_and_counted),
 		cmocka_unit_test(a_full_server_gets_a_hint_and_its_write_side_opens),
