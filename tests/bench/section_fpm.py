@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from handlers import CONTROLS, HERE, MEMCACHED, MESH, Stage, memcached_settings, our_settings
+from handlers import CONTROLS, HERE, MEMCACHED, MESH, Stage, memcached_settings, our_settings, persistent_settings
 from report import median, number, ratio
 from rig.balancer import Balancer
 from rig.host import Host, files_settings, phpredis_settings
@@ -22,9 +22,9 @@ class Fronts:
         node = stage.nodes[0]
         kinds = {"files": files_settings(os.path.join(stage.folder, "fpm-sessions")),
                  "phpredis": phpredis_settings(f"unix://{node.socket}"),
-                 "phpredis persistent": phpredis_settings(f"unix://{node.socket}?persistent=1")}
+                 "phpredis persistent": persistent_settings(node)}
         if stage.mesh:
-            kinds[MESH] = phpredis_settings(f"unix://{stage.mesh.nodes[0].socket}?persistent=1")
+            kinds[MESH] = persistent_settings(stage.mesh.nodes[0])
         kinds[MEMCACHED] = memcached_settings(stage.memcached.ports)
         for mode in stage.modes:
             kinds[mode] = our_settings(stage.nodes, read=mode, host_id=f"fpm-{mode}")

@@ -1,4 +1,4 @@
--- wrk: each request is one of 2000 visitors', who keep their cookies; at the end one line of JSON, times in microseconds.
+-- wrk: each request is one of 300 visitors', who keep their cookies; at the end one line of JSON, times in microseconds.
 local work = ""
 local cookies = {}
 
@@ -8,7 +8,7 @@ function init(args)
 end
 
 function request()
-	local visitor = "visitor" .. math.random(2000)
+	local visitor = "visitor" .. math.random(300)
 	local cookie = "PHPSESSID=" .. visitor
 	if cookies[visitor] then cookie = cookie .. "; " .. cookies[visitor] end
 	return wrk.format("GET", "/" .. work, { Cookie = cookie })
