@@ -95,14 +95,14 @@ static uint32_t hint_place(const char *key, size_t len)
 }
 
 /* This host's hint for a session; false when it has none. The table is looked at as it stands, whoever has its lock. */
-static bool read_hint(struct host *host, unsigned session, struct reference_version *out)
+static const struct mms_hint_sh *find_hint(struct host *host, unsigned session)
 {
 	const struct mms_hints_sh *hints = host->cluster != NULL ? &host->cluster->hints : NULL;
 	char key[] = PREFIX "s0";
 	uint32_t place;
 
 	if (hints == NULL || atomic_load(&hints->used) == 0) {
-		return false;
+		return NULL;
 	}
 	key[sizeof key - 2] = (char)('0' + session);
 	place = hint_place(key, sizeof key - 1);
@@ -112,13 +112,31 @@ static bool read_hint(struct host *host, unsigned session, struct reference_vers
 		const struct mms_hint_sh *hint = (const struct mms_hint_sh *)(words + hints->capacity) + at;
 
 		if (words[at] == 0) {
-			return false;
+			return NULL;
 		}
 		if ((words[at] & HINT_STATE) == HINT_VALID && is_for((struct mms_slice){ hint->key, hint->key_len }, session)) {
-			return reference_decode((const char *)hint->header, sizeof hint->header, out);
+			return hint;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+static bool read_hint(struct host *host, unsigned session, struct reference_version *out)
+{
+	const struct mms_hint_sh *hint = find_hint(host, session);
+
+	return hint != NULL && reference_decode((const char *)hint->header, sizeof hint->header, out);
+}
+
+/* Does its hint have a tombstone to deliver that is this version, or newer and must stay? */
+static bool hint_holds(struct host *host, unsigned session, const struct reference_version *version)
+{
+	const struct mms_hint_sh *hint = find_hint(host, session);
+	struct reference_version found;
+	bool any = hint != NULL && ((reference_decode((const char *)hint->header, sizeof hint->header, &found) && found.tombstone)
+			|| reference_decode((const char *)hint->tombstone, sizeof hint->tombstone, &found));
+
+	return any && reference_compare(&found, version) >= 0 && must_stay(session, &found, version);
 }
 
 /* Does this host still have it to deliver? Only its mailbox and a tombstone's hint hold anything. */
@@ -139,8 +157,7 @@ static bool host_holds(struct host *host, unsigned session, const struct referen
 			return true;
 		}
 	}
-	return read_hint(host, session, &found) && found.tombstone && reference_compare(&found, version) >= 0
-			&& must_stay(session, &found, version);
+	return hint_holds(host, session, version);
 }
 
 bool promises_in_mailbox(struct host *host, unsigned session, const struct reference_version *wanted,
