@@ -37,6 +37,7 @@ struct acknowledged {
 	/* Its holders were emptied, and all nodes were taken for a first installation while mailboxes alone had it: a known limit.
 	 * What began then is not told from a first session. */
 	bool refounded;
+	int64_t alone_at; /* when a node was founded last while mailboxes alone had it; NEVER */
 };
 
 static struct acknowledged acknowledged[ACKNOWLEDGED_MAX];
@@ -273,10 +274,12 @@ void promises_marked(const struct node *node, char flag)
 	} else if (flag == '0') {
 		founded_at[node->index] = NEVER;
 	}
-	for (unsigned i = 0; i < acknowledged_count && flag == '2' && are_all_founded(); i++) {
+	for (unsigned i = 0; i < acknowledged_count && flag == '2'; i++) {
 		struct acknowledged *one = &acknowledged[i];
 
-		if (!one->gone && !one->refounded && !is_on_a_node(one)) {
+		/* It may have come to the first of them while the others were being founded, after somebody had read there. */
+		one->alone_at = is_on_a_node(one) ? one->alone_at : sched_now();
+		if (!one->gone && !one->refounded && one->alone_at >= sched_now() - FOUNDING_US && are_all_founded()) {
 			one->refounded = true;
 			trace("the nodes are founded anew, and only mailboxes have s%u's write %u", one->session, i);
 		}
@@ -315,7 +318,7 @@ void promises_acknowledged(unsigned session, const struct reference_version *ver
 	if (acknowledged_count < ACKNOWLEDGED_MAX) {
 		acknowledged[acknowledged_count++] = (struct acknowledged){ .session = session, .version = *version,
 			.expires_at = expires_at, .at = sched_now(), .root = root, .of_blind = of_blind,
-			.gone = !promises_kept(session, version) };
+			.gone = !promises_kept(session, version), .alone_at = NEVER };
 	}
 }
 
