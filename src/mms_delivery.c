@@ -116,8 +116,8 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 		mms_hints_drop(&office->cluster->hints, &parcel->hint, target->index); /* a damaged mapping */
 		return true;
 	}
-	if (parcel->wanted.version.tombstone) {
-		order.offered = parcel->hint.header;
+	order.offered = mms_hint_tombstone(&parcel->hint);
+	if (order.offered != NULL) {
 		order.offered_ttl_ms = (uint64_t)mms_clock_left_us(office->now, parcel->hint.deadline) / 1000 + 1;
 	}
 	parcel->used = true;
@@ -150,11 +150,14 @@ static void pend_others(const struct parcel *parcel, const struct mms_reconcile_
 {
 	struct mms_office *office = parcel->delivery->office;
 	uint64_t lacking = all & ~result->equal_mask & ~result->foreign_mask;
+	const unsigned char *tombstone = mms_hint_tombstone(&parcel->hint);
+	struct mms_record_header header;
 
-	if (parcel->wanted.version.tombstone && lacking != 0
-			&& mms_version_compare(&result->newest.version, &parcel->wanted.version) == 0
-			&& mms_hints_add(&office->cluster->hints, result->key, parcel->hint.header, lacking, parcel->hint.deadline,
-				office->now)) {
+	if (tombstone != NULL && lacking != 0 && result->found
+			&& mms_record_decode((struct mms_slice){ (const char *)tombstone, MMS_RECORD_HEADER_SIZE }, result->key, &header)
+				== MMS_RECORD_GOOD
+			&& mms_version_compare(&result->newest.version, &header.version) == 0
+			&& mms_hints_add(&office->cluster->hints, result->key, tombstone, lacking, parcel->hint.deadline, office->now)) {
 		mms_link_count(office, MMS_METRIC_hints_made);
 	}
 }
@@ -182,7 +185,8 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 		mms_link_count(office, MMS_METRIC_foreign_keys);
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
 	} else if (!enough && has_newest && result->answered_mask == all && parcel->is_last_word) {
-		/* Nobody has it, and the node has what the others have instead. */
+		/* Nobody has it, and the node has what the others (or a tombstone that it was noted over) have instead. */
+		pend_others(parcel, result, all);
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
 	}
 }

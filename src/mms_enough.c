@@ -5,8 +5,10 @@
 #include <stddef.h>
 
 #include "mms_closed.h"
+#include "mms_meeting.h"
 
 static bool is_closed(const struct mms_enough *enough, unsigned index);
+static bool is_known(struct mms_fanout *fanout, unsigned node);
 
 void mms_enough_begin(struct mms_enough *enough, const struct mms_token_plan *plan)
 {
@@ -50,7 +52,7 @@ void mms_enough_take(struct mms_enough *enough, struct mms_fanout *fanout, unsig
 	slot->replies[MMS_FANOUT_REPLIES - 1] = NULL;
 }
 
-bool mms_enough_judge(const struct mms_enough *enough, const struct mms_fanout *fanout, unsigned node,
+bool mms_enough_judge(const struct mms_enough *enough, struct mms_fanout *fanout, unsigned node,
 		const struct mms_copy *copy)
 {
 	const struct mms_node_sh *shared = &fanout->client->cluster->nodes[node];
@@ -65,7 +67,17 @@ bool mms_enough_judge(const struct mms_enough *enough, const struct mms_fanout *
 			return false;
 		}
 	}
-	return true;
+	return is_known(fanout, node);
+}
+
+/* A server that was restarted a moment ago, from an old dump, has what was enough once, and is taken for complete until the
+ * replicator looks: a new connection asks first which one it is. */
+static bool is_known(struct mms_fanout *fanout, unsigned node)
+{
+	struct mms_client *client = fanout->client;
+
+	return client->run_hashes[node] == atomic_load(&client->cluster->nodes[node].run_hash)
+			|| mms_meeting_confirm(fanout, UINT64_C(1) << node) != 0;
 }
 
 void mms_enough_end(struct mms_enough *enough)

@@ -27,8 +27,9 @@ void mms_enough_ask(const struct mms_enough *enough, const struct mms_settings *
 /* After the node was asked: takes closed sequences out of its slot, which then looks as after a plain read. */
 void mms_enough_take(struct mms_enough *enough, struct mms_fanout *fanout, unsigned node);
 
-/* True when this copy, as judged, satisfies every token and its node can be trusted to be complete. */
-bool mms_enough_judge(const struct mms_enough *enough, const struct mms_fanout *fanout, unsigned node,
+/* True when this copy, as judged, satisfies every token and its node can be trusted to be complete. On a new connection that
+ * takes a round trip, which leaves another answer in the node's slot. */
+bool mms_enough_judge(const struct mms_enough *enough, struct mms_fanout *fanout, unsigned node,
 		const struct mms_copy *copy);
 
 void mms_enough_end(struct mms_enough *enough);

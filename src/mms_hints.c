@@ -37,6 +37,8 @@ static void merge_locked(struct mms_hints_sh *hints, uint32_t index, const struc
 static bool expire_locked(struct mms_hints_sh *hints, uint32_t index, struct mms_mono now);
 static void forget_locked(struct mms_hints_sh *hints, uint32_t index, unsigned node);
 static void remove_locked(struct mms_hints_sh *hints, uint32_t index);
+static void keep_tombstone(struct mms_hint_sh *entry, const unsigned char *header, const struct mms_version *version);
+static bool version_of(const struct mms_hint_sh *entry, const unsigned char *header, struct mms_version *out);
 static bool stored_version(const struct mms_hint_sh *entry, struct mms_version *out);
 static void copy_out(const struct mms_hint_sh *entry, struct mms_hint *out);
 static void count_nodes(struct mms_hints_sh *hints, uint64_t mask, uint32_t amount);
@@ -147,7 +149,8 @@ void mms_hints_drop(struct mms_hints_sh *hints, const struct mms_hint *read, uns
 	}
 	index = find_locked(hints, key, NULL);
 	if (index != NOWHERE && entry_at(hints, index)->deadline_us == read->deadline.us
-			&& memcmp(entry_at(hints, index)->header, read->header, MMS_RECORD_HEADER_SIZE) == 0) {
+			&& memcmp(entry_at(hints, index)->header, read->header, MMS_RECORD_HEADER_SIZE) == 0
+			&& memcmp(entry_at(hints, index)->tombstone, read->tombstone, MMS_RECORD_HEADER_SIZE) == 0) {
 		forget_locked(hints, index, node);
 	}
 	mms_lock_release(&hints->lock);
@@ -173,6 +176,19 @@ void mms_hints_pend(struct mms_hints_sh *hints, unsigned node)
 		mms_lock_release(&hints->lock);
 	}
 	atomic_fetch_add_explicit(&hints->changed_count, 1, memory_order_release);
+}
+
+const unsigned char *mms_hint_tombstone(const struct mms_hint *hint)
+{
+	const struct mms_slice bytes = { (const char *)hint->tombstone, MMS_RECORD_HEADER_SIZE };
+	const struct mms_slice key = { hint->key, hint->key_len };
+	struct mms_record_header header;
+
+	if (mms_record_is_tombstone(hint->header)) {
+		return hint->header;
+	}
+	return hint->tombstone[0] != 0 && mms_record_decode(bytes, key, &header) == MMS_RECORD_GOOD && header.version.tombstone
+			? hint->tombstone : NULL;
 }
 
 uint32_t mms_hints_count(const struct mms_hints_sh *hints, unsigned node)
@@ -376,6 +392,7 @@ static void fill_locked(struct mms_hints_sh *hints, uint32_t index, const struct
 	entry->deadline_us = wish->deadline_us;
 	entry->key_len = (uint32_t)wish->key.len;
 	memcpy(entry->header, wish->header, MMS_RECORD_HEADER_SIZE);
+	memset(entry->tombstone, 0, sizeof entry->tombstone);
 	MMS_TEST_POINT("half written");
 	memcpy(entry->key, wish->key.ptr, wish->key.len);
 	atomic_store_explicit(word_at(hints, index), (hash_of(wish->key) & ~STATE_BITS) | STATE_VALID,
@@ -396,11 +413,29 @@ static void merge_locked(struct mms_hints_sh *hints, uint32_t index, const struc
 		entry->deadline_us = wish->deadline_us;
 	}
 	MMS_TEST_POINT("merging");
-	if (!stored_version(entry, &stored) || mms_version_compare(&stored, &wish->version) < 0) {
+	if (!stored_version(entry, &stored)) {
 		memcpy(entry->header, wish->header, MMS_RECORD_HEADER_SIZE);
+	} else if (mms_version_compare(&stored, &wish->version) < 0) {
+		keep_tombstone(entry, entry->header, &stored);
+		memcpy(entry->header, wish->header, MMS_RECORD_HEADER_SIZE);
+	} else {
+		keep_tombstone(entry, wish->header, &wish->version);
+	}
+	if (mms_record_is_tombstone(entry->header)) {
+		memset(entry->tombstone, 0, sizeof entry->tombstone);
 	}
 	set_state(hints, index, STATE_VALID);
 	count_nodes(hints, added_mask, 1);
+}
+
+/* Unless it is none, or there is a newer one. */
+static void keep_tombstone(struct mms_hint_sh *entry, const unsigned char *header, const struct mms_version *version)
+{
+	struct mms_version kept;
+
+	if (version->tombstone && (!version_of(entry, entry->tombstone, &kept) || mms_version_compare(&kept, version) < 0)) {
+		memcpy(entry->tombstone, header, MMS_RECORD_HEADER_SIZE);
+	}
 }
 
 /* True when it was removed: past its deadline, or with a length that can't be (a damaged mapping). */
@@ -452,7 +487,12 @@ static void remove_locked(struct mms_hints_sh *hints, uint32_t index)
 
 static bool stored_version(const struct mms_hint_sh *entry, struct mms_version *out)
 {
-	const struct mms_slice bytes = { (const char *)entry->header, MMS_RECORD_HEADER_SIZE };
+	return version_of(entry, entry->header, out);
+}
+
+static bool version_of(const struct mms_hint_sh *entry, const unsigned char *bytes_of_header, struct mms_version *out)
+{
+	const struct mms_slice bytes = { (const char *)bytes_of_header, MMS_RECORD_HEADER_SIZE };
 	const struct mms_slice key = { entry->key, entry->key_len };
 	struct mms_record_header header;
 
@@ -470,6 +510,7 @@ static void copy_out(const struct mms_hint_sh *entry, struct mms_hint *out)
 	out->missing_mask = entry->missing_mask;
 	out->deadline.us = entry->deadline_us;
 	memcpy(out->header, entry->header, MMS_RECORD_HEADER_SIZE);
+	memcpy(out->tombstone, entry->tombstone, MMS_RECORD_HEADER_SIZE);
 }
 
 /* amount is 1 or, for one less, UINT32_MAX. */

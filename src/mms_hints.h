@@ -26,6 +26,8 @@ struct mms_hint_sh {
 	uint32_t key_len;
 	uint32_t reserved;
 	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* newest version known to be missed; a tombstone is itself */
+	unsigned char tombstone[MMS_RECORD_HEADER_SIZE]; /* newest tombstone that is older than header, which has no payload here;
+	                                                  * none: its first byte is 0 */
 	char key[MMS_KEY_MAX];
 };
 
@@ -50,6 +52,7 @@ struct mms_hint {
 	uint64_t missing_mask;
 	struct mms_mono deadline;
 	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	unsigned char tombstone[MMS_RECORD_HEADER_SIZE];
 };
 
 /* Bytes of a table of capacity entries (rounded down to a power of two, at least 64). */
@@ -60,7 +63,8 @@ uint64_t mms_hints_table_size(uint32_t capacity);
 enum mms_status mms_hints_init(struct mms_hints_sh *hints, void *table, uint32_t capacity, struct mms_error *error);
 
 /* Notes that the nodes of missing_mask lack the version of `header`. An older hint for the key takes over the newer
- * header, the later deadline, and both masks. False when the table is full or locked, or the header is none of this
+ * header, the later deadline, and both masks; a tombstone that gives way to something else, or comes after it, is kept beside
+ * it: the hint may be all that is left of it, and of the other version there may be nothing left. False when the table is full or locked, or the header is none of this
  * key: the nodes are in overflow_mask then. Versions are compared by decoding the stored headers. */
 bool mms_hints_add(struct mms_hints_sh *hints, struct mms_slice key, const unsigned char *header,
 		uint64_t missing_mask, struct mms_mono deadline, struct mms_mono now);
@@ -82,6 +86,9 @@ void mms_hints_drop(struct mms_hints_sh *hints, const struct mms_hint *read, uns
 /* The node is another, or was emptied: whatever others miss, it misses too (protocol.md, rule f). In pieces, so that nobody
  * waits for long; a piece that can't be had is an overflow of the node. */
 void mms_hints_pend(struct mms_hints_sh *hints, unsigned node);
+
+/* The newest tombstone that the hint has, as a record: its header. NULL for none. */
+const unsigned char *mms_hint_tombstone(const struct mms_hint *hint);
 
 /* Number of hints of a node; whether it missed more than fits. */
 uint32_t mms_hints_count(const struct mms_hints_sh *hints, unsigned node);

@@ -121,7 +121,8 @@ static bool say_ring(struct mms_office *office, struct mms_link *link, struct mm
 	return true;
 }
 
-/* Hints die with the mapping too. A tombstone is its own record; anything else is fetched from the first node that has it. */
+/* Hints die with the mapping too. A tombstone is its own record; anything else is fetched from the first node that has it, and
+ * is a tombstone before it in the hint where none has. */
 static void say_hints(struct mms_office *office, unsigned node, struct mms_conn *conn, struct mms_mono deadline)
 {
 	struct mms_conn *sources[MMS_NODES_MAX] = { NULL };
@@ -191,20 +192,25 @@ static bool say_hint(struct mms_office *office, struct mms_conn *conn, const str
 		const struct mms_reply *record, struct mms_mono deadline)
 {
 	struct mms_slice key = { hint->key, hint->key_len }, payload = { NULL, 0 };
-	const unsigned char *header = hint->header;
+	const unsigned char *header = mms_hint_tombstone(hint);
 	uint64_t ttl_ms = (uint64_t)mms_clock_left_us(office->now, hint->deadline) / 1000;
 	char tmp_key[MMS_MIRROR_TMP_KEY_MAX];
 	struct mms_slice tmp = { tmp_key, 0 };
-	struct mms_record_header decoded;
+	struct mms_record_header decoded, buried;
 	struct mms_command command;
 
 	if (record != NULL) {
 		if (mms_record_decode_whole(mms_reply_text(record), key, &decoded, &payload) != MMS_RECORD_GOOD) {
 			return true;
 		}
-		header = (const unsigned char *)mms_reply_text(record).ptr;
+		if (header == NULL || mms_record_decode((struct mms_slice){ (const char *)header, MMS_RECORD_HEADER_SIZE }, key,
+				&buried) != MMS_RECORD_GOOD || mms_version_compare(&decoded.version, &buried.version) > 0) {
+			header = (const unsigned char *)mms_reply_text(record).ptr;
+		} else {
+			payload = (struct mms_slice){ NULL, 0 };
+		}
 	}
-	if (ttl_ms == 0 || !mms_config_key_valid(office->settings, key) || (record == NULL && !mms_record_is_tombstone(hint->header))) {
+	if (ttl_ms == 0 || !mms_config_key_valid(office->settings, key) || header == NULL) {
 		return true; /* nothing to say about this one */
 	}
 	tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);

@@ -284,6 +284,17 @@ static void on_writable(evutil_socket_t fd, short what, void *argument)
 }
 
 /* Hands one whole answer to its request; false when the link is gone or nothing more is complete. */
+/* Whoever asked, and whatever he makes of it: only a new connection loads them. Without that, what needs a script and nobody
+ * waits for (a note deleted, a life prolonged) would fail for as long as this connection stands. */
+static void end_without_scripts(struct mms_link *link)
+{
+	const struct mms_node_config *node = &link->office->settings->nodes[link->index];
+	struct mms_error error;
+
+	mms_error_set(&error, "node %s (%s): scripts were flushed", node->name, node->address);
+	mms_link_fail(link, MMS_ERR_CLOSED, &error);
+}
+
 static bool answer_one(struct mms_link *link)
 {
 	struct mms_link_request *request = &link->requests[link->request_head];
@@ -302,6 +313,7 @@ static bool answer_one(struct mms_link *link)
 	if (link->replies_got == request->reply_count) {
 		struct mms_link_request done = *request;
 		struct mms_reply *replies[MMS_LINK_REPLIES];
+		bool flushed = false;
 
 		memcpy(replies, link->replies, sizeof replies);
 		memset(link->replies, 0, sizeof link->replies);
@@ -311,7 +323,11 @@ static bool answer_one(struct mms_link *link)
 		push_deadline(link);
 		done.reply_fn(link, done.context, done.token, replies);
 		for (unsigned i = 0; i < MMS_LINK_REPLIES; i++) {
+			flushed = flushed || (replies[i] != NULL && mms_reply_classify(replies[i]) == MMS_CLASS_NOSCRIPT);
 			mms_reply_free(replies[i]);
+		}
+		if (flushed && link->state != MMS_LINK_DOWN) {
+			end_without_scripts(link);
 		}
 	}
 	return link->state != MMS_LINK_DOWN;

@@ -153,13 +153,6 @@ static void on_changed(struct mms_link *peer, void *context, uint64_t set, struc
 		char shown[128];
 
 		mms_text_copy(shown, sizeof shown, text);
-		if (mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT) {
-			struct mms_error error;
-
-			mms_error_set(&error, "scripts were flushed"); /* a new connection loads them, and it is asked again */
-			mms_link_fail(peer, MMS_ERR_CLOSED, &error);
-			return;
-		}
 		mms_marker_blame(peer, mms_reply_classify(replies[0]), shown);
 		return;
 	}

@@ -226,7 +226,6 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	struct mms_node_sh *node = mms_link_node(link);
 	struct mms_put_result result;
 	struct mms_mailbox_item item;
-	struct mms_error error;
 	uint64_t position;
 
 	(void)context;
@@ -279,17 +278,14 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		go_back(link, position);
 		return;
 	case MMS_PUT_NOSCRIPT:
-		/* A new connection loads the scripts, and what was not acknowledged goes out again; a server that forgets them
-		 * every time gets its entries by hint. */
+		/* The link ends; a new connection loads the scripts, and what was not acknowledged goes out again. A server that
+		 * forgets them every time gets its entries by hint. */
 		mms_link_count(office, MMS_METRIC_noscripts);
 		if (++link->noscripts > NOSCRIPTS_MAX) {
 			hint_entry(link, &item);
 		} else {
 			link->ack_position = position;
 		}
-		mms_error_set(&error, "node %s (%s): scripts were flushed", office->settings->nodes[link->index].name,
-				office->settings->nodes[link->index].address);
-		mms_link_fail(link, MMS_ERR_CLOSED, &error);
 		return;
 	default:
 		mms_link_count(office, MMS_METRIC_mirror_failures);

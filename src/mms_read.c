@@ -36,7 +36,7 @@ struct reading {
 };
 
 static bool ask_nodes(struct reading *reading);
-static bool is_enough(const struct reading *reading, unsigned node);
+static bool is_enough(struct reading *reading, unsigned node);
 static void ask_others(struct reading *reading, unsigned asked);
 static void judge(struct reading *reading, unsigned node, bool whole);
 static void ask_again(struct reading *reading);
@@ -199,7 +199,7 @@ static bool ask_nodes(struct reading *reading)
 }
 
 /* With read = local any copy is. */
-static bool is_enough(const struct reading *reading, unsigned node)
+static bool is_enough(struct reading *reading, unsigned node)
 {
 	const struct mms_copy *copy = &reading->copies[node];
 

@@ -495,7 +495,6 @@ static void on_put(struct mms_link *link, void *context, uint64_t payload_len, s
 	struct job *job = context;
 	uint64_t bit = UINT64_C(1) << link->index;
 	struct mms_put_result put = { .outcome = MMS_PUT_ERROR, .error_class = MMS_CLASS_NONE };
-	struct mms_error error;
 
 	if (replies != NULL) {
 		mms_command_parse_put(replies[0], replies[1], &put);
@@ -509,10 +508,7 @@ static void on_put(struct mms_link *link, void *context, uint64_t payload_len, s
 	}
 	end_step(job);
 	/* What is wrong with the connection comes last: it may end other jobs too. */
-	if (put.outcome == MMS_PUT_NOSCRIPT) {
-		mms_error_set(&error, "scripts were flushed");
-		mms_link_fail(link, MMS_ERR_CLOSED, &error);
-	} else if (put.outcome == MMS_PUT_ERROR && replies != NULL) {
+	if (put.outcome == MMS_PUT_ERROR && replies != NULL) {
 		mms_marker_blame(link, put.error_class, put.error_text);
 	}
 }

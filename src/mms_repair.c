@@ -202,6 +202,7 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 	struct mms_repair *repair = context;
 	bool renewed = (token & 1) != 0;
 
+	(void)link;
 	if (token >> 1 != repair->generation) {
 		return;
 	}
@@ -211,14 +212,7 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 		repair->asked = false;
 	}
 	if (replies == NULL || mms_reply_integer(replies[0]) != 1) {
-		bool flushed = replies != NULL && mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT;
-		struct mms_error error;
-
 		give_up(repair, false);
-		if (flushed) { /* a new connection loads the scripts */
-			mms_error_set(&error, "scripts were flushed");
-			mms_link_fail(link, MMS_ERR_CLOSED, &error);
-		}
 		return;
 	}
 	repair->renew_at.us = repair->office->now.us + RENEW_US;
@@ -331,7 +325,6 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 	struct mms_office *office = repair->office;
 	struct mms_node_sh *shared = mms_link_node(link);
 	bool set = replies != NULL && mms_reply_integer(replies[0]) == 1;
-	struct mms_error error;
 
 	if (token != repair->generation) {
 		return;
@@ -344,11 +337,7 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 		mms_passes_end(&repair->passes, repair->target);
 		mms_keyset_clear(&repair->compared);
 	}
-	give_up(repair, set);
-	if (replies != NULL && mms_reply_classify(replies[0]) == MMS_CLASS_NOSCRIPT) {
-		mms_error_set(&error, "scripts were flushed"); /* what was compared stays known: the next attempt only closes */
-		mms_link_fail(link, MMS_ERR_CLOSED, &error);
-	}
+	give_up(repair, set); /* unless it is set, what was compared stays known: the next attempt only closes */
 }
 
 /* Waiting for other hosts keeps no other scan from being made: it may be what they wait for, such as a dead host's sweep. */

@@ -20,6 +20,7 @@ struct writing {
 	struct mms_write_result *result;
 	uint64_t tried_mask;
 	bool may_arrive;             /* it was sent to a node that did not answer */
+	uint64_t replaced_mask;      /* nodes where it took the place of something damaged */
 	uint64_t hinted_mask;        /* nodes that a hint says may lack it, from before it was sent */
 	char tmp_key[MMS_TMP_KEY_MAX];
 	struct mms_slice tmp;        /* empty until a put needs it */
@@ -41,6 +42,7 @@ static void settle_round(struct writing *writing, uint64_t asked);
 static void judge(struct writing *writing, unsigned node);
 static void hint_first(struct writing *writing);
 static void hint_missing(struct writing *writing);
+static void hint_replaced(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
 static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now);
@@ -62,7 +64,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->result = result;
 	writing->tried_mask = result->acked_mask = order->have_mask;
 	writing->may_arrive = false;
-	writing->hinted_mask = 0;
+	writing->hinted_mask = writing->replaced_mask = 0;
 	writing->local_slow = mms_slow_local(client);
 	writing->tmp.len = 0;
 	pushed = push(writing, &ticket);
@@ -105,6 +107,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	} else {
 		hint_missing(writing);
 	}
+	hint_replaced(writing);
 	/* With the second node of rule k out of reach, one and a hint (with its behind marker) must do. */
 	if (count_bits(result->acked_mask) >= (order->acks_needed < needed ? order->acks_needed : needed)) {
 		return MMS_OK;
@@ -324,6 +327,7 @@ static bool clear_the_way(struct writing *writing, unsigned node, struct mms_put
 		memcpy(damaged, outcome->header, sizeof damaged);
 		expected.ptr = (const char *)damaged;
 		build(writing, &writing->special, MMS_PARCEL_PUT, expected);
+		writing->replaced_mask |= UINT64_C(1) << node;
 		return repeat(writing, node, outcome);
 	}
 	return true;
@@ -461,6 +465,18 @@ static void hint_missing(struct writing *writing)
 	add_hint(writing, missing); /* once more: the replicator may have found it nowhere, and dropped it, before it arrived */
 	mms_client_count(client, MMS_METRIC_hints_made);
 	mms_shm_kick(client->cluster);
+}
+
+/* What was damaged may have been newer, and sound on another node: all are compared. */
+static void hint_replaced(struct writing *writing)
+{
+	struct mms_client *client = writing->client;
+
+	if (writing->replaced_mask != 0 && client->settings.node_count > 1) {
+		add_hint(writing, writing->replaced_mask);
+		mms_client_count(client, MMS_METRIC_hints_made);
+		mms_shm_kick(client->cluster);
+	}
 }
 
 static uint32_t count_bits(uint64_t mask)

@@ -9,6 +9,7 @@
 #include "mms_hints.h"
 #include "mms_mailbox.h"
 #include "promises.h"
+#include "tokens.h"
 #include "world.h"
 
 #define VERSIONS_MAX 2048
@@ -114,6 +115,7 @@ void check_stored(struct node *node, const char *key, size_t key_len, const stru
 	}
 	check_content(session, &is, value, len, node->index);
 	promises_stored(session, &is);
+	tokens_stored(node->index, session, &is);
 	if (old == NULL || old->damaged || !reference_decode(old->value, old->value_len, &was)) {
 		return;
 	}

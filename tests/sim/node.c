@@ -10,6 +10,7 @@
 #include "net.h"
 #include "promises.h"
 #include "script.h"
+#include "tokens.h"
 #include "trace.h"
 #include "transaction.h"
 #include "world.h"
@@ -111,8 +112,10 @@ static bool is_damaged_elsewhere(const struct entry *entry)
 
 void node_damage(struct node *node)
 {
+	struct reference_version version;
 	struct entry *chosen = NULL;
 	uint32_t seen = 0, at;
+	unsigned session;
 
 	for (unsigned i = 0; i < node->content.count; i++) {
 		struct entry *entry = &node->content.entries[i];
@@ -123,6 +126,10 @@ void node_damage(struct node *node)
 		}
 	}
 	if (chosen != NULL) {
+		if (check_session_of(chosen->key, chosen->key_len, &session)
+				&& reference_decode(chosen->value, chosen->value_len, &version)) {
+			tokens_damaged(node->index, session, &version);
+		}
 		/* Of a node that is nobody's local one only headers are read, and its payloads' damage is found later. */
 		at = random_below(&sched_random, node->index < world.host_count ? chosen->value_len : REFERENCE_HEADER);
 		chosen->value[at] = (char)(chosen->value[at] ^ 1 << random_below(&sched_random, 8));

@@ -37,6 +37,7 @@ struct acknowledged {
 	/* Its holders were emptied, and all nodes were taken for a first installation while mailboxes alone had it: a known limit.
 	 * What began then is not told from a first session. */
 	bool refounded;
+	int64_t alone_at; /* when a node was founded last while mailboxes alone had it; NEVER */
 };
 
 static struct acknowledged acknowledged[ACKNOWLEDGED_MAX];
@@ -95,14 +96,14 @@ static uint32_t hint_place(const char *key, size_t len)
 }
 
 /* This host's hint for a session; false when it has none. The table is looked at as it stands, whoever has its lock. */
-static bool read_hint(struct host *host, unsigned session, struct reference_version *out)
+static const struct mms_hint_sh *find_hint(struct host *host, unsigned session)
 {
 	const struct mms_hints_sh *hints = host->cluster != NULL ? &host->cluster->hints : NULL;
 	char key[] = PREFIX "s0";
 	uint32_t place;
 
 	if (hints == NULL || atomic_load(&hints->used) == 0) {
-		return false;
+		return NULL;
 	}
 	key[sizeof key - 2] = (char)('0' + session);
 	place = hint_place(key, sizeof key - 1);
@@ -112,13 +113,31 @@ static bool read_hint(struct host *host, unsigned session, struct reference_vers
 		const struct mms_hint_sh *hint = (const struct mms_hint_sh *)(words + hints->capacity) + at;
 
 		if (words[at] == 0) {
-			return false;
+			return NULL;
 		}
 		if ((words[at] & HINT_STATE) == HINT_VALID && is_for((struct mms_slice){ hint->key, hint->key_len }, session)) {
-			return reference_decode((const char *)hint->header, sizeof hint->header, out);
+			return hint;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+static bool read_hint(struct host *host, unsigned session, struct reference_version *out)
+{
+	const struct mms_hint_sh *hint = find_hint(host, session);
+
+	return hint != NULL && reference_decode((const char *)hint->header, sizeof hint->header, out);
+}
+
+/* Does its hint have a tombstone to deliver that is this version, or newer and must stay? */
+static bool hint_holds(struct host *host, unsigned session, const struct reference_version *version)
+{
+	const struct mms_hint_sh *hint = find_hint(host, session);
+	struct reference_version found;
+	bool any = hint != NULL && ((reference_decode((const char *)hint->header, sizeof hint->header, &found) && found.tombstone)
+			|| reference_decode((const char *)hint->tombstone, sizeof hint->tombstone, &found));
+
+	return any && reference_compare(&found, version) >= 0 && must_stay(session, &found, version);
 }
 
 /* Does this host still have it to deliver? Only its mailbox and a tombstone's hint hold anything. */
@@ -139,8 +158,7 @@ static bool host_holds(struct host *host, unsigned session, const struct referen
 			return true;
 		}
 	}
-	return read_hint(host, session, &found) && found.tombstone && reference_compare(&found, version) >= 0
-			&& must_stay(session, &found, version);
+	return hint_holds(host, session, version);
 }
 
 bool promises_in_mailbox(struct host *host, unsigned session, const struct reference_version *wanted,
@@ -256,10 +274,12 @@ void promises_marked(const struct node *node, char flag)
 	} else if (flag == '0') {
 		founded_at[node->index] = NEVER;
 	}
-	for (unsigned i = 0; i < acknowledged_count && flag == '2' && are_all_founded(); i++) {
+	for (unsigned i = 0; i < acknowledged_count && flag == '2'; i++) {
 		struct acknowledged *one = &acknowledged[i];
 
-		if (!one->gone && !one->refounded && !is_on_a_node(one)) {
+		/* It may have come to the first of them while the others were being founded, after somebody had read there. */
+		one->alone_at = is_on_a_node(one) ? one->alone_at : sched_now();
+		if (!one->gone && !one->refounded && one->alone_at >= sched_now() - FOUNDING_US && are_all_founded()) {
 			one->refounded = true;
 			trace("the nodes are founded anew, and only mailboxes have s%u's write %u", one->session, i);
 		}
@@ -298,7 +318,7 @@ void promises_acknowledged(unsigned session, const struct reference_version *ver
 	if (acknowledged_count < ACKNOWLEDGED_MAX) {
 		acknowledged[acknowledged_count++] = (struct acknowledged){ .session = session, .version = *version,
 			.expires_at = expires_at, .at = sched_now(), .root = root, .of_blind = of_blind,
-			.gone = !promises_kept(session, version) };
+			.gone = !promises_kept(session, version), .alone_at = NEVER };
 	}
 }
 

@@ -13,6 +13,9 @@ void tokens_reset(void);
 void tokens_reset_jars(void);
 /* Copies were lost: a version of which there is none any more binds nobody. */
 void tokens_lost(void);
+/* A copy is damaged on its node (0 to NODES_MAX - 1), and so absent there; another is stored. */
+void tokens_damaged(unsigned node, unsigned session, const struct reference_version *version);
+void tokens_stored(unsigned node, unsigned session, const struct reference_version *version);
 /* The request's visitor brings what he has. */
 void tokens_bring(struct request *request);
 /* It was read. */

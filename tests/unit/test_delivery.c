@@ -191,6 +191,59 @@ static void what_nobody_has_is_forgotten(void **state)
 	end();
 }
 
+/* Live and newer than any tombstone of the first incarnation: what a request stores that found one. */
+static void sample_of_next_life(struct sample *sample, const char *id, const struct sample *tombstone)
+{
+	const struct mms_version version = { .incarnation = tombstone->header.version.hlc, .hlc = stamp_ago(0), .writer = 7,
+			.sequence = 2 };
+
+	sample_make(sample, id, &version, "logged in again");
+}
+
+/* A logout's node was emptied; what was written after it came nowhere, and the hint names that. */
+static void where_nobody_has_it_the_tombstone_before_it_is_delivered(void **state)
+{
+	struct sample record, tombstone, again;
+
+	(void) state;
+	begin(3);
+	sample_aged(&record, "s", 5000, "logged in");
+	sample_tombstone(&tombstone, "s", 1000);
+	sample_of_next_life(&again, "s", &tombstone);
+	node_put(0, "s", &record);
+	node_put(1, "s", &record);
+	hint(1, "s", &tombstone);
+	hint(1, "s", &again);
+	stand_long();
+	deliver();
+	assert_true(node_holds(1, "s", &tombstone));
+	assert_int_equal(hints(1), 0);
+	assert_int_equal(hints(0), 1);
+	assert_int_equal(hints(2), 1);
+	deliver();
+	assert_true(node_holds(0, "s", &tombstone) && node_holds(2, "s", &tombstone));
+	deliver(); /* both were asked before either had it */
+	assert_int_equal(hints(0) + hints(1) + hints(2), 0);
+	end();
+}
+
+static void where_somebody_has_it_the_tombstone_before_it_does_not_count(void **state)
+{
+	struct sample tombstone, again;
+
+	(void) state;
+	begin(2);
+	sample_tombstone(&tombstone, "s", 1000);
+	sample_of_next_life(&again, "s", &tombstone);
+	node_put(0, "s", &again);
+	hint(1, "s", &again);
+	hint(1, "s", &tombstone);
+	deliver();
+	assert_true(node_holds(1, "s", &again));
+	assert_int_equal(hints(0) + hints(1), 0);
+	end();
+}
+
 /* A mirror that was sent on a connection before: the server has it in its buffers, and goes on. */
 static void what_may_still_be_on_its_way_to_a_node_that_is_back_is_kept(void **state)
 {
@@ -478,6 +531,8 @@ int main(void)
 		cmocka_unit_test(a_tombstone_comes_from_the_hint_itself),
 		cmocka_unit_test(a_tombstone_is_delivered_to_whoever_lacks_it),
 		cmocka_unit_test(what_nobody_has_is_forgotten),
+		cmocka_unit_test(where_nobody_has_it_the_tombstone_before_it_is_delivered),
+		cmocka_unit_test(where_somebody_has_it_the_tombstone_before_it_does_not_count),
 		cmocka_unit_test(what_may_still_be_on_its_way_to_a_node_that_is_back_is_kept),
 		cmocka_unit_test(what_the_mailbox_may_still_bring_is_kept),
 		cmocka_unit_test(what_a_silent_node_may_have_is_kept),

@@ -357,6 +357,39 @@ static void a_node_that_another_host_found_emptied_is_sent_the_whole_mailbox_aga
 	desk_close(two);
 }
 
+/* Nothing can name its new incarnation: no marker is there, and none is taken. */
+static void a_full_node_that_was_emptied_is_sent_the_whole_mailbox_again_and_once(void **state)
+{
+	const struct mms_mailbox_sh *mailbox;
+	struct desk *desk;
+	uint64_t head;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	mailbox = &desk->host->cluster->mailbox;
+	greet_all(desk);
+	desk_quiet(desk);
+	push_one(desk);
+	head = mms_mailbox_head(mailbox);
+	node_do(0, "CONFIG", "SET", "maxmemory", "1");
+	mms_link_drop(desk_link(desk, 0));
+	greet_all(desk);
+	assert_true(desk_link(desk, 0)->ack_position == head); /* as before, marker and all */
+	node_do(0, "FLUSHALL");
+	mms_link_drop(desk_link(desk, 0));
+	greet_all(desk);
+	assert_true(desk_link(desk, 0)->ack_position == mms_mailbox_tail(mailbox));
+	assert_true(desk_link(desk, 0)->distrust_until == head);
+	assert_true(atomic_load(&node_of(desk, 0)->distrust_until) == head);
+	assert_int_equal(atomic_load(&node_of(desk, 0)->complete), 0);
+	desk_link(desk, 0)->ack_position = desk_link(desk, 0)->send_position = head;
+	mms_link_drop(desk_link(desk, 0));
+	greet_all(desk);
+	assert_true(desk_link(desk, 0)->ack_position == head); /* what it has acknowledged since counts */
+	desk_close(desk);
+}
+
 static void what_is_no_marker_is_named(void **state)
 {
 	char error[MMS_BREAKER_TEXT_SIZE];
@@ -558,6 +591,7 @@ int main(void)
 		cmocka_unit_test(of_two_that_look_alike_the_later_one_takes_a_new_id),
 		cmocka_unit_test(a_copy_that_takes_no_writes_gets_its_id_later),
 		cmocka_unit_test(a_node_that_another_host_found_emptied_is_sent_the_whole_mailbox_again),
+		cmocka_unit_test(a_full_node_that_was_emptied_is_sent_the_whole_mailbox_again_and_once),
 		cmocka_unit_test(what_is_no_marker_is_named),
 		cmocka_unit_test(a_user_who_may_not_ask_for_the_marker_is_told_what_he_lacks),
 		cmocka_unit_test(a_user_who_loses_the_permission_later_is_told_too),

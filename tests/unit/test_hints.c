@@ -105,6 +105,68 @@ static void hints_about_one_key_become_one(void **state)
 	hints_unmap(hints);
 }
 
+static void bury(struct mms_hints_sh *hints, struct hinted *out, uint64_t hlc)
+{
+	struct mms_record_header header = { .version = { .hlc = hlc, .writer = 9, .sequence = 1, .tombstone = true } };
+
+	hinted_of(out, 1, hlc);
+	mms_record_encode(&header, out->slice, out->header);
+	out->version = header.version;
+	assert_true(mms_hints_add(hints, out->slice, out->header, 1, LATER, NOW));
+}
+
+static void raise_again(struct mms_hints_sh *hints, struct hinted *out, uint64_t incarnation)
+{
+	struct mms_record_header header = { .version = { .incarnation = incarnation, .hlc = 100, .writer = 9, .sequence = 1 } };
+
+	hinted_of(out, 1, 100);
+	mms_record_encode(&header, out->slice, out->header);
+	out->version = header.version;
+	assert_true(mms_hints_add(hints, out->slice, out->header, 1, LATER, NOW));
+}
+
+/* Unlike anything else in a hint it is all that was stored, and it may be the last of it. */
+static void a_tombstone_is_kept_beside_what_is_newer(void **state)
+{
+	struct hinted older, newer, newest, again;
+	struct mms_hint hint, before;
+
+	(void) state;
+	for (int round = 0; round < 2; round++) {
+		struct mms_hints_sh *hints = hints_of(64);
+
+		assert_true(add(hints, 1, 10, 1));
+		assert_true(find(hints, 0, 1, &hint));
+		assert_null(mms_hint_tombstone(&hint));
+		if (round == 0) {
+			bury(hints, &older, 11);
+			raise_again(hints, &again, 11);
+		} else {
+			raise_again(hints, &again, 11);
+			bury(hints, &older, 11);
+		}
+		assert_true(find(hints, 0, 1, &before));
+		assert_memory_equal(before.header, again.header, MMS_RECORD_HEADER_SIZE);
+		assert_memory_equal(mms_hint_tombstone(&before), older.header, MMS_RECORD_HEADER_SIZE);
+		bury(hints, &newer, 12);
+		bury(hints, &older, 11);
+		mms_hints_drop(hints, &before, 0); /* another one by now */
+		assert_true(find(hints, 0, 1, &hint));
+		assert_memory_equal(hint.header, again.header, MMS_RECORD_HEADER_SIZE);
+		assert_memory_equal(mms_hint_tombstone(&hint), newer.header, MMS_RECORD_HEADER_SIZE);
+		newest = again;
+		mms_record_encode(&(struct mms_record_header){ .version = { .incarnation = 11, .hlc = 200, .sequence = 1,
+				.tombstone = true } }, newest.slice, newest.header);
+		assert_true(mms_hints_add(hints, newest.slice, newest.header, 1, LATER, NOW));
+		assert_true(find(hints, 0, 1, &hint));
+		assert_memory_equal(mms_hint_tombstone(&hint), newest.header, MMS_RECORD_HEADER_SIZE);
+		hint.tombstone[0] = 'M'; /* a damaged mapping */
+		hint.header[4] = 0;
+		assert_null(mms_hint_tombstone(&hint));
+		hints_unmap(hints);
+	}
+}
+
 static void settling_forgets_what_the_node_has_and_nothing_newer(void **state)
 {
 	struct mms_hints_sh *hints = hints_of(64);
@@ -426,6 +488,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hint_is_found_by_the_nodes_that_lack_it),
 		cmocka_unit_test(hints_about_one_key_become_one),
+		cmocka_unit_test(a_tombstone_is_kept_beside_what_is_newer),
 		cmocka_unit_test(settling_forgets_what_the_node_has_and_nothing_newer),
 		cmocka_unit_test(dropping_needs_the_hint_that_was_read),
 		cmocka_unit_test(expired_hints_are_gone),

@@ -22,6 +22,7 @@ static void at_point(const char *name);
 #define mms_hints_overflow_count hooked_overflow_count
 #define mms_hints_end_overflow hooked_end_overflow
 #define mms_hints_pend hooked_pend
+#define mms_hint_tombstone hooked_tombstone
 void mms_hints_overflow(struct mms_hints_sh *hints, uint64_t mask);
 #include "../../src/mms_hints.c"
 #undef mms_hints_table_size
@@ -36,6 +37,7 @@ void mms_hints_overflow(struct mms_hints_sh *hints, uint64_t mask);
 #undef mms_hints_overflow_count
 #undef mms_hints_end_overflow
 #undef mms_hints_pend
+#undef mms_hint_tombstone
 
 static const struct mms_mono NOW = { 1000000 };
 static const struct mms_mono LATER = { 9000000 };

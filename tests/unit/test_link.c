@@ -101,6 +101,35 @@ static void commands_of_two_answers_are_one_request(void **state)
 	desk_close(desk);
 }
 
+/* Nobody waits for what becomes of a note that is deleted: the connection would stand for days without scripts. */
+static void flushed_scripts_end_the_connection_whoever_asked(void **state)
+{
+	const mms_link_reply_fn fns[] = { note, note_and_fail };
+	struct mms_command command;
+	struct desk *desk;
+
+	(void) state;
+	for (unsigned i = 0; i < 2; i++) {
+		rig_fresh();
+		desk = open_ready(host_new(1, "web1"));
+		node_do(0, "HSET", RIG_PREFIX ":notes", "field", "value");
+		for (unsigned round = 0; round < 2; round++) {
+			if (round == 1) {
+				node_do(0, "SCRIPT", "FLUSH");
+			}
+			mms_command_init(&command);
+			mms_command_field_delete_if(&command, slice(RIG_PREFIX ":notes"), slice("other"), slice("value"));
+			assert_true(mms_link_request(desk_link(desk, 0), &command, round == 0 ? note : fns[i], NULL, round));
+			assert_true(ask_for(desk_link(desk, 0), "k", note, 2));
+			desk_await(desk, heard.count == 2 * (round + 1));
+			assert_true(round == 1 || mms_link_ready(desk_link(desk, 0)));
+		}
+		assert_true(heard.answered[2] && !heard.answered[3]);
+		assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+		desk_close(desk);
+	}
+}
+
 static void a_full_window_takes_no_more(void **state)
 {
 	struct desk *desk;
@@ -407,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_come_in_order),
 		cmocka_unit_test(commands_of_two_answers_are_one_request),
+		cmocka_unit_test(flushed_scripts_end_the_connection_whoever_asked),
 		cmocka_unit_test(a_full_window_takes_no_more),
 		cmocka_unit_test(a_lost_connection_answers_all_that_waited_with_nothing),
 		cmocka_unit_test(a_refused_connect_opens_the_breaker),

@@ -284,6 +284,51 @@ static void what_became_a_hint_stays_beside_one_that_nobody_has(void **state)
 	end();
 }
 
+/* Node 0 had taken it, was emptied and takes no writes; node 1 is down. A hint would find no copy. */
+static void what_somebody_took_and_nobody_has_any_more_becomes_no_hint(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	host_open_breaker(desk->host, 0, MMS_FAULT_WRITE_ONLY);
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_link(desk, 0)->distrust_until = mms_mailbox_head(mailbox());
+	for (int round = 0; round < 50; round++) {
+		assert_true(run());
+		desk_turn(desk);
+		assert_int_equal(hints(0) + hints(1), 0);
+		assert_false(is_empty());
+	}
+	sample_aged(&sample, "more", 0, "more of it");
+	while (used() <= RIG_MAILBOX / 2) {
+		push(&sample, "more", bit(0));
+	}
+	desk_await(desk, run() && hints(1) == 2); /* no room for it any more */
+	end();
+}
+
+static void what_somebody_took_and_nobody_has_any_more_goes_to_who_takes_it(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_link(desk, 0)->distrust_until = mms_mailbox_head(mailbox());
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(0, "s", "data", NULL));
+	assert_int_equal(hints(0), 0);
+	assert_int_equal(hints(1), 1);
+	end();
+}
+
 static void a_newer_record_on_the_node_counts_as_acknowledged(void **state)
 {
 	struct sample older, newer;
@@ -637,6 +682,8 @@ int main(void)
 		cmocka_unit_test(what_became_a_hint_stays_until_its_holder_is_seen_to_be_the_same),
 		cmocka_unit_test(what_became_a_hint_stays_while_no_holder_can_be_reached),
 		cmocka_unit_test(what_became_a_hint_stays_beside_one_that_nobody_has),
+		cmocka_unit_test(what_somebody_took_and_nobody_has_any_more_becomes_no_hint),
+		cmocka_unit_test(what_somebody_took_and_nobody_has_any_more_goes_to_who_takes_it),
 		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
 		cmocka_unit_test(a_first_version_goes_out_in_one_command),
 		cmocka_unit_test(a_first_version_that_meets_something_is_compared_as_are_all_behind_it),

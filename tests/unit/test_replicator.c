@@ -345,6 +345,39 @@ static void a_stopped_server_hears_the_last_words_when_it_goes_on(void **state)
 	crew_free(&crew);
 }
 
+/* What the hint speaks of is nowhere; the other node is back with what was before the logout, or with nothing. */
+static void a_stopped_server_hears_of_a_logout_that_stands_beside_a_newer_hint(void **state)
+{
+	struct mms_version version = { .writer = 7, .sequence = 2 };
+	struct sample before, tombstone, again;
+	struct crew crew;
+
+	(void) state;
+	for (unsigned round = 0; round < 2; round++) {
+		crew_new(&crew, 2);
+		crew_start(&crew);
+		wait_until_all_are_met(&crew);
+		sample_aged(&before, "s", 60000, "logged in");
+		node_put(1, "s", &before);
+		node_stop(1);
+		sample_tombstone(&tombstone, "s", 1000);
+		version.incarnation = tombstone.header.version.hlc;
+		version.hlc = stamp_ago(0);
+		sample_make(&again, "s", &version, "lost");
+		for (unsigned i = 0; i < 2; i++) {
+			assert_true(mms_hints_add(&crew.host->cluster->hints, key_of("s"), i == 0 ? tombstone.bytes : again.bytes, bit(1),
+					(struct mms_mono){ now_us() + 600000000 }, mms_clock_mono()));
+		}
+		if (round == 0) {
+			node_put(0, "s", &before);
+		}
+		crew_stop(&crew, 1000, true);
+		node_continue(1);
+		await(node_holds(1, "s", &tombstone));
+		crew_free(&crew);
+	}
+}
+
 static void a_node_that_is_held_open_hears_the_last_words_or_has_hints_already(void **state)
 {
 	struct crew crew;
@@ -457,6 +490,7 @@ int main(void)
 		cmocka_unit_test(a_silent_node_does_not_hold_up_the_end),
 		cmocka_unit_test(a_node_that_is_known_to_be_down_is_not_waited_for),
 		cmocka_unit_test(a_stopped_server_hears_the_last_words_when_it_goes_on),
+		cmocka_unit_test(a_stopped_server_hears_of_a_logout_that_stands_beside_a_newer_hint),
 		cmocka_unit_test(a_node_that_is_held_open_hears_the_last_words_or_has_hints_already),
 		cmocka_unit_test(last_words_end_at_once_when_all_have_answered),
 		cmocka_unit_test(one_is_in_office_one_stands_by_and_the_third_goes),

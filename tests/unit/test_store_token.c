@@ -195,6 +195,51 @@ static void an_incomplete_node_is_never_enough(void **state)
 	host_free(host);
 }
 
+/* The replicator has not looked yet: the marker in the dump names the server that was. */
+static void a_server_restarted_from_an_old_dump_is_not_enough(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one");
+	char marker[128], record[256];
+	long marker_len = node_get(0, ":node", marker, sizeof(marker)), record_len = node_get(0, ID, record, sizeof(record));
+	struct request request;
+
+	(void)state;
+	assert_true(marker_len > 0 && record_len > 0);
+	node_kill(0);
+	node_restart(0);
+	node_put_bytes(0, ":node", marker, (size_t)marker_len);
+	node_put_bytes(0, ID, record, (size_t)record_len);
+	for (unsigned round = 0; round < 2; round++) { /* the second on the same connection */
+		host_calm(host);
+		begin(&request, host, &token);
+		assert_true(request_got(&request, "one"));
+		request_end(&request);
+		assert_int_equal(atomic_load(&host->cluster->nodes[0].complete), 1);
+		assert_int_equal(local_reads(host), 0);
+	}
+	host_free(host);
+}
+
+static void a_new_connection_asks_once_who_the_server_is(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one");
+	struct request request;
+
+	(void)state;
+	mms_conn_close(host->client->conns[0]);
+	node_forget_calls(0);
+	for (unsigned round = 1; round <= 3; round++) {
+		begin(&request, host, &token);
+		assert_true(request_got(&request, "one"));
+		request_end(&request);
+		assert_int_equal(local_reads(host), round);
+		assert_int_equal(node_calls(0, "info"), round); /* each look counts for the next */
+	}
+	host_free(host);
+}
+
 static void what_could_not_be_seen_stays_the_least(void **state)
 {
 	struct host *host = fresh_host();
@@ -297,6 +342,8 @@ int main(void)
 		cmocka_unit_test(the_reserved_version_is_the_one_that_is_written),
 		cmocka_unit_test(a_page_that_only_looked_is_enough_once_it_is_closed),
 		cmocka_unit_test(an_incomplete_node_is_never_enough),
+		cmocka_unit_test(a_server_restarted_from_an_old_dump_is_not_enough),
+		cmocka_unit_test(a_new_connection_asks_once_who_the_server_is),
 		cmocka_unit_test(what_could_not_be_seen_stays_the_least),
 		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
 		cmocka_unit_test(a_forked_child_has_nothing_reserved),

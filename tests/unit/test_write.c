@@ -301,6 +301,27 @@ static void a_damaged_record_in_the_way_is_replaced(void **state)
 	host_free(host);
 }
 
+/* The write of a request that ran at the same time, and that was newer, may have been there. */
+static void where_a_damaged_record_was_replaced_all_nodes_are_to_be_compared(void **state)
+{
+	struct sample newer;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(2, "web1");
+	sample_aged(&newer, "s", -10000, "newer");
+	node_put(1, "s", &newer);
+	newer.bytes[38] ^= 0x80; /* of its sequence */
+	node_put(0, "s", &newer);
+	assert_int_equal(write_now(host, "s", "data"), MMS_OK);
+	assert_true(node_holds(0, "s", &written));
+	assert_true(hinted(host, 0));
+	assert_false(hinted(host, 1));
+	assert_int_equal(host_metric(host, MMS_METRIC_hints_made), 1);
+	host_free(host);
+}
+
 static void a_record_in_the_way_that_was_cut_is_replaced(void **state)
 {
 	struct sample damaged;
@@ -772,6 +793,7 @@ int main(void)
 		cmocka_unit_test(flushed_scripts_are_loaded_again),
 		cmocka_unit_test(scripts_that_are_never_there_do_not_loop),
 		cmocka_unit_test(a_damaged_record_in_the_way_is_replaced),
+		cmocka_unit_test(where_a_damaged_record_was_replaced_all_nodes_are_to_be_compared),
 		cmocka_unit_test(a_record_in_the_way_that_was_cut_is_replaced),
 		cmocka_unit_test(a_newer_record_stays_and_is_told),
 		cmocka_unit_test(the_newest_of_what_was_met_is_told),
