@@ -1,14 +1,16 @@
 /* The order matters: closed sequences first, the record after. What a closed sequence covers was on the node before it was
- * said, so the record read later has it. The other way round, a write and the word about it may come in between. */
+ * said, so the record read later has it. The other way round, a write and the word about it may come in between. The node's
+ * marker comes with the closed sequences: a node that was emptied less than a second ago may have been given an older write since. */
 #include "mms_enough.h"
 
 #include <stddef.h>
 
 #include "mms_closed.h"
+#include "mms_identity.h"
 #include "mms_meeting.h"
 
 static bool is_closed(const struct mms_enough *enough, unsigned index);
-static bool is_known(struct mms_fanout *fanout, unsigned node);
+static bool is_known(const struct mms_enough *enough, struct mms_fanout *fanout, unsigned node);
 
 void mms_enough_begin(struct mms_enough *enough, const struct mms_token_plan *plan)
 {
@@ -24,8 +26,8 @@ bool mms_enough_possible(const struct mms_enough *enough)
 void mms_enough_ask(const struct mms_enough *enough, const struct mms_settings *settings, struct mms_slice key,
 		struct mms_command *command)
 {
-	char names[MMS_TOKEN_SLOTS][MMS_PREFIX_MAX + MMS_CLOSED_KEY_EXTRA];
-	struct mms_slice keys[MMS_TOKEN_SLOTS];
+	char names[MMS_TOKEN_SLOTS][MMS_PREFIX_MAX + MMS_CLOSED_KEY_EXTRA], marker[MMS_MARKER_KEY_MAX];
+	struct mms_slice keys[MMS_TOKEN_SLOTS + 1];
 
 	if (!mms_enough_possible(enough)) {
 		mms_command_read_whole(command, key);
@@ -35,7 +37,8 @@ void mms_enough_ask(const struct mms_enough *enough, const struct mms_settings *
 		keys[i] = (struct mms_slice){ names[i], mms_closed_key(settings->prefix,
 				enough->plan->tokens[i]->reserved.writer, names[i], sizeof names[i]) };
 	}
-	mms_command_read_after(command, keys, enough->plan->count, key);
+	keys[enough->plan->count] = (struct mms_slice){ marker, mms_identity_marker_key(settings, marker, sizeof marker) };
+	mms_command_read_after(command, keys, enough->plan->count + 1, key);
 }
 
 void mms_enough_take(struct mms_enough *enough, struct mms_fanout *fanout, unsigned node)
@@ -67,17 +70,17 @@ bool mms_enough_judge(const struct mms_enough *enough, struct mms_fanout *fanout
 			return false;
 		}
 	}
-	return is_known(fanout, node);
+	return is_known(enough, fanout, node);
 }
 
-/* A server that was restarted a moment ago, from an old dump, has what was enough once, and is taken for complete until the
- * replicator looks: a new connection asks first which one it is. */
-static bool is_known(struct mms_fanout *fanout, unsigned node)
+/* Until the replicator looks, an emptied node is taken for complete, and so is one restarted from an old dump, which has what was
+ * enough once: a new connection asks first which server it is. */
+static bool is_known(const struct mms_enough *enough, struct mms_fanout *fanout, unsigned node)
 {
 	struct mms_client *client = fanout->client;
 
-	return client->run_hashes[node] == atomic_load(&client->cluster->nodes[node].run_hash)
-			|| mms_meeting_confirm(fanout, UINT64_C(1) << node) != 0;
+	return client->run_hashes[node] == 0 ? mms_meeting_confirm(fanout, UINT64_C(1) << node) != 0
+			: mms_meeting_judge(client, node, mms_reply_element(enough->closed, enough->plan->count));
 }
 
 void mms_enough_end(struct mms_enough *enough)

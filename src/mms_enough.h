@@ -1,5 +1,5 @@
 /* Is one node's answer enough for a visitor who came with tokens? Asks that node for its copy and, before that, for the
- * closed sequences of the hosts that the tokens are from, in one round trip. */
+ * closed sequences of the hosts that the tokens are from and for its marker, in one round trip. */
 #ifndef MMS_ENOUGH_H
 #define MMS_ENOUGH_H
 
@@ -11,7 +11,7 @@
 
 struct mms_enough {
 	const struct mms_token_plan *plan; /* NULL or empty: no node's answer alone is enough */
-	struct mms_reply *closed;          /* values of the closed sequences, in the plan's order; NULL = not known */
+	struct mms_reply *closed;          /* values of the closed sequences, in the plan's order, then the marker; NULL = not known */
 };
 
 /* Borrows plan, which may be NULL. */

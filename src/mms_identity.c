@@ -11,7 +11,11 @@
 
 size_t mms_identity_marker_key(const struct mms_settings *settings, char *out, size_t size)
 {
-	return (size_t)snprintf(out, size, "%s:node", settings->prefix);
+	const size_t len = strnlen(settings->prefix, size - sizeof ":node");
+
+	memcpy(out, settings->prefix, len);
+	memcpy(out + len, ":node", sizeof ":node");
+	return len + sizeof ":node" - 1;
 }
 
 size_t mms_identity_lives_key(const struct mms_settings *settings, char *out, size_t size)
@@ -74,14 +78,19 @@ size_t mms_identity_hosts_key(const struct mms_settings *settings, char *out, si
 }
 
 /* FNV-1a (Fowler, Noll, Vo), to remember a run_id in one word. */
-static uint64_t hash_text(const char *text)
+uint64_t mms_identity_hash(struct mms_slice text)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);
 
-	for (; *text != '\0'; text++) {
-		hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+	for (size_t i = 0; i < text.len; i++) {
+		hash = (hash ^ (unsigned char)text.ptr[i]) * UINT64_C(1099511628211);
 	}
 	return hash == 0 ? 1 : hash;
+}
+
+static uint64_t hash_text(const char *text)
+{
+	return mms_identity_hash(mms_slice_of(text));
 }
 
 bool mms_identity_info_field(struct mms_slice info, const char *name, char *out, size_t size)

@@ -66,6 +66,9 @@ enum mms_status mms_identity_parse_info(struct mms_slice info, char run_id[MMS_R
 /* A marker for a node that has none, with a new random id. */
 enum mms_status mms_identity_propose(const char *run_id, enum mms_marker_flag flag, char out[MMS_MARKER_VALUE_MAX]);
 
+/* Of any text; never 0. */
+uint64_t mms_identity_hash(struct mms_slice text);
+
 /* What a marker (empty = none) and the server's run_id say. */
 void mms_identity_judge(struct mms_slice marker, const char *run_id, struct mms_identity *out);
 

@@ -21,6 +21,7 @@ static bool is_settled(const struct mms_link *link, const struct mms_mailbox_ite
 static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item);
 static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item);
 static void on_mirrored(struct mms_link *link, void *context, uint64_t next, struct mms_reply *const *replies);
+static bool is_last_copy(const struct mms_link *link, const struct mms_mailbox_item *item);
 static uint64_t holders_beside(const struct mms_link *lacking, const struct mms_mailbox_item *item);
 static bool is_half_full(const struct mms_mailbox_sh *mailbox);
 static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *item);
@@ -289,8 +290,13 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		return;
 	default:
 		mms_link_count(office, MMS_METRIC_mirror_failures);
-		hint_entry(link, &item);
 		mms_marker_blame(link, result.error_class, result.error_text);
+		if (link->state != MMS_LINK_DOWN && !mms_breaker_allows_write(&node->breaker) && is_last_copy(link, &item)
+				&& !is_half_full(&office->cluster->mailbox)) {
+			go_back(link, position);
+		} else {
+			hint_entry(link, &item);
+		}
 		return;
 	}
 	link->noscripts = 0;
@@ -339,7 +345,8 @@ static void hint_batch(struct mms_link *link)
 	link->send_position = link->ack_position;
 }
 
-/* Other nodes that have this entry: who took it from its producer, and who has acknowledged it since and can be written. */
+/* Other nodes that have this entry: who took it from its producer, and who has acknowledged it since and can be written. Whoever
+ * misses something by hints may miss this: a hint moves his position too. */
 static uint64_t holders_beside(const struct mms_link *lacking, const struct mms_mailbox_item *item)
 {
 	const struct mms_office *office = lacking->office;
@@ -348,7 +355,8 @@ static uint64_t holders_beside(const struct mms_link *lacking, const struct mms_
 	for (unsigned i = 0; i < office->node_count; i++) {
 		const struct mms_link *link = &office->links[i];
 		bool acknowledged = mms_mailbox_distance(item->next, link->ack_position) >= 0
-				&& mms_breaker_allows_write(&mms_link_node(link)->breaker);
+				&& mms_breaker_allows_write(&mms_link_node(link)->breaker)
+				&& mms_hints_count(&office->cluster->hints, i) == 0 && !mms_hints_overflowed(&office->cluster->hints, i);
 
 		mask |= i != lacking->index && (acknowledged || !mms_mirror_needs(link, item)) ? UINT64_C(1) << i : 0;
 	}

@@ -311,6 +311,59 @@ static void what_somebody_took_and_nobody_has_any_more_becomes_no_hint(void **st
 	end();
 }
 
+/* As above, but that node 0 takes no writes is found out by this very entry. */
+static void what_nobody_has_any_more_and_is_refused_stays(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	node_do(0, "CONFIG", "SET", "maxmemory", "1");
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_link(desk, 0)->distrust_until = mms_mailbox_head(mailbox());
+	desk_await(desk, mms_mirror_run(&desk->office) && !mms_breaker_allows_write(desk_breaker(desk, 0)));
+	for (int round = 0; round < 20; round++) {
+		assert_true(run());
+		desk_turn(desk);
+		assert_int_equal(hints(0), 0);
+		assert_false(is_empty());
+	}
+	end();
+}
+
+/* Node 1 is back, and has not been given yet what the hint says that it misses: it is no holder. */
+static void who_is_back_and_misses_it_by_a_hint_does_not_have_it(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	desk_await(desk, run() && hints(1) == 1);
+	assert_false(is_empty());
+	desk_link(desk, 0)->ack_position = desk_link(desk, 0)->send_position = mms_mailbox_tail(mailbox());
+	desk_link(desk, 0)->distrust_until = mms_mailbox_head(mailbox());
+	host_open_breaker(desk->host, 0, MMS_FAULT_WRITE_ONLY);
+	for (int probe = 0; probe < 2; probe++) {
+		mms_breaker_probe_begin(desk_breaker(desk, 1));
+		(void) mms_breaker_probe_result(desk_breaker(desk, 1), true, mms_clock_mono(), 1);
+	}
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 1)));
+	for (int round = 0; round < 20; round++) {
+		assert_true(run());
+		desk_turn(desk);
+		assert_int_equal(hints(0), 0);
+		assert_false(is_empty());
+	}
+	end();
+}
+
 static void what_somebody_took_and_nobody_has_any_more_goes_to_who_takes_it(void **state)
 {
 	struct sample sample;
@@ -683,6 +736,8 @@ int main(void)
 		cmocka_unit_test(what_became_a_hint_stays_while_no_holder_can_be_reached),
 		cmocka_unit_test(what_became_a_hint_stays_beside_one_that_nobody_has),
 		cmocka_unit_test(what_somebody_took_and_nobody_has_any_more_becomes_no_hint),
+		cmocka_unit_test(what_nobody_has_any_more_and_is_refused_stays),
+		cmocka_unit_test(who_is_back_and_misses_it_by_a_hint_does_not_have_it),
 		cmocka_unit_test(what_somebody_took_and_nobody_has_any_more_goes_to_who_takes_it),
 		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
 		cmocka_unit_test(a_first_version_goes_out_in_one_command),

@@ -221,6 +221,27 @@ static void a_server_restarted_from_an_old_dump_is_not_enough(void **state)
 	host_free(host);
 }
 
+/* FLUSHALL leaves connections and run_id. The replicator has not looked, and a request that had read before has written since. */
+static void a_server_flushed_under_its_connection_is_not_enough(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one");
+	char record[256];
+	long len = node_get(0, ID, record, sizeof(record));
+	struct request request;
+
+	(void)state;
+	assert_true(len > 0);
+	node_do(0, "FLUSHALL");
+	node_put_bytes(0, ID, record, (size_t)len);
+	begin(&request, host, &token);
+	assert_true(request_got(&request, "one"));
+	request_end(&request);
+	assert_int_equal(atomic_load(&host->cluster->nodes[0].complete), 1);
+	assert_int_equal(local_reads(host), 0);
+	host_free(host);
+}
+
 static void a_new_connection_asks_once_who_the_server_is(void **state)
 {
 	struct host *host = fresh_host();
@@ -343,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_page_that_only_looked_is_enough_once_it_is_closed),
 		cmocka_unit_test(an_incomplete_node_is_never_enough),
 		cmocka_unit_test(a_server_restarted_from_an_old_dump_is_not_enough),
+		cmocka_unit_test(a_server_flushed_under_its_connection_is_not_enough),
 		cmocka_unit_test(a_new_connection_asks_once_who_the_server_is),
 		cmocka_unit_test(what_could_not_be_seen_stays_the_least),
 		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
