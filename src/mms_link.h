@@ -71,6 +71,8 @@ struct mms_office {
 	/* mailbox entries that became hints: they leave the ring once nodes have been seen to be the same since */
 	struct mms_hinted hinted, hinted_asked; /* not asked about yet; all nodes are being asked */
 	struct mms_mono markers_wanted;         /* when the latter began: markers seen before are too old */
+	uint64_t markers_asked_mask;            /* nodes that were asked for theirs then */
+	bool markers_held_up;                   /* a node that may be back soon was waited for: what others showed before is old by now */
 	bool busy;                              /* something happened in this round: stay awake */
 };
 

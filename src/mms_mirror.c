@@ -390,7 +390,7 @@ static bool is_half_full(const struct mms_mailbox_sh *mailbox)
 /* Have all nodes that can be reached shown since that they are the same, and is one among them that has everything, or, where
  * there is no such node, is each that has anything? With none of those in reach (it may be back empty) the ring keeps it as long
  * as it has room. */
-static bool markers_seen(const struct mms_office *office)
+static bool markers_seen(struct mms_office *office)
 {
 	uint64_t holders = 0, seen = 0;
 
@@ -400,6 +400,7 @@ static bool markers_seen(const struct mms_office *office)
 
 		if (mms_link_ready(link) ? link->marker_seen.us < office->markers_wanted.us
 				: mms_breaker_allows_write(&mms_link_node(link)->breaker)) {
+			office->markers_held_up = office->markers_held_up || !mms_link_ready(link);
 			return false;
 		}
 		/* Who has been given what hints said he missed has it all. */
@@ -413,21 +414,37 @@ static bool markers_seen(const struct mms_office *office)
 			|| is_half_full(&office->cluster->mailbox);
 }
 
+static void ask_markers(struct mms_office *office)
+{
+	office->markers_wanted = office->now;
+	office->markers_asked_mask = mms_link_ready_mask(office);
+	office->markers_held_up = false;
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *link = &office->links[i];
+
+		if (link->marker_checked.us == office->now.us) { /* just greeted: what that showed is older than this question */
+			link->marker_checked.us--;
+		}
+		mms_greeting_recheck(link);
+	}
+}
+
 /* A hint has no payload. Was the node that holds the entry emptied under its connection, this host may not have noticed yet,
  * and the ring has the last copy: it is given up only when markers have been seen after the hint was made. */
 static void see_markers(struct mms_office *office)
 {
 	if (office->hinted_asked.any && markers_seen(office)) {
-		office->hinted_asked.any = false;
+		if (office->markers_held_up || (office->markers_asked_mask & ~mms_link_ready_mask(office)) != 0) {
+			ask_markers(office); /* what was seen may be as old as the wait for him who did not answer */
+		} else {
+			office->hinted_asked.any = false;
+		}
 	}
 	if (office->hinted.any && !office->hinted_asked.any
 			&& office->now.us - office->markers_wanted.us >= MARKERS_PAUSE_US) {
 		office->hinted_asked = office->hinted;
 		office->hinted = (struct mms_hinted){ .any = false };
-		office->markers_wanted = office->now;
-		for (unsigned i = 0; i < office->node_count; i++) {
-			mms_greeting_recheck(&office->links[i]);
-		}
+		ask_markers(office);
 	}
 	office->busy = office->busy || (office->hinted.any && !office->hinted_asked.any);
 }

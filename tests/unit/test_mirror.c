@@ -234,6 +234,33 @@ static void what_became_a_hint_stays_until_its_holder_is_seen_to_be_the_same(voi
 	end();
 }
 
+/* Node 0 has shown that it is the same, and is flushed while the word of node 2 is waited for, which never comes. */
+static void what_became_a_hint_stays_until_holders_are_seen_again_after_a_wait_in_vain(void **state)
+{
+	struct sample sample;
+
+	(void) state;
+	begin(3);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 1));
+	sample_aged(&sample, "s", 0, "data");
+	node_put(0, "s", &sample);
+	push(&sample, "s", bit(0) | bit(2));
+	assert_true(mms_mirror_run(&desk->office)); /* wants the behind marker */
+	desk_await(desk, (mms_marker_run(&desk->office), mms_marker_stands(desk_link(desk, 1))));
+	node_stop(2);
+	desk_await(desk, run() && desk->office.hinted_asked.any
+			&& desk_link(desk, 0)->marker_seen.us >= desk->office.markers_wanted.us);
+	assert_false(is_empty());
+	node_do(0, "FLUSHALL");
+	host_open_breaker(desk->host, 2, MMS_FAULT_HARD);
+	mms_link_drop(desk_link(desk, 2));
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(0, "s", "data", NULL));
+	node_continue(2);
+	end();
+}
+
 static void what_became_a_hint_stays_while_no_holder_can_be_reached(void **state)
 {
 	struct sample sample;
@@ -733,6 +760,7 @@ int main(void)
 		cmocka_unit_test(a_touch_is_mirrored_and_where_the_record_is_lacking_a_hint),
 		cmocka_unit_test(what_an_open_node_misses_is_a_hint_once_its_marker_stands),
 		cmocka_unit_test(what_became_a_hint_stays_until_its_holder_is_seen_to_be_the_same),
+		cmocka_unit_test(what_became_a_hint_stays_until_holders_are_seen_again_after_a_wait_in_vain),
 		cmocka_unit_test(what_became_a_hint_stays_while_no_holder_can_be_reached),
 		cmocka_unit_test(what_became_a_hint_stays_beside_one_that_nobody_has),
 		cmocka_unit_test(what_somebody_took_and_nobody_has_any_more_becomes_no_hint),
