@@ -135,6 +135,11 @@ bool mms_conn_wants_write(const struct mms_conn *conn)
 	return conn->sock.connecting ? mms_socket_wants_write(&conn->sock) : mms_conn_queued_bytes(conn) > 0;
 }
 
+bool mms_conn_was_taken(const struct mms_conn *conn)
+{
+	return mms_conn_state(conn) == MMS_CONN_OPEN || mms_socket_in_handshake(&conn->sock);
+}
+
 const char *mms_conn_stage(const struct mms_conn *conn)
 {
 	return mms_socket_stage(&conn->sock);
