@@ -34,9 +34,10 @@ static const struct number_range ranges[] = {
 	{ "mmsession.max_clusters", 1, 64 },
 	{ "mmsession.shutdown_drain_ms", 0, MMS_DRAIN_MAX_MS },
 	{ "mmsession.repair_rate", 65536, MMS_REPAIR_RATE_MAX },
-	{ "mmsession.tls_verify", 0, 1 },
 	{ "mmsession.repair_interval", 0, MMS_REPAIR_INTERVAL_MAX_S },
 };
+
+static const char *const switches[] = { "mmsession.lock", "mmsession.tls_verify" };
 
 static char *ini_base(zend_ini_entry *entry, void *mh_arg1, void *mh_arg2)
 {
@@ -114,9 +115,11 @@ ZEND_INI_MH(php_mmsession_on_number)
 	uint64_t value = 0;
 
 	(void)mh_arg3;
-	if (strcmp(ZSTR_VAL(entry->name), "mmsession.lock") == 0 && mms_config_parse_switch(text, &value, &error) != MMS_OK) {
-		refuse(stage, ZSTR_VAL(entry->name), error.text);
-		return FAILURE;
+	for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+		if (strcmp(switches[i], ZSTR_VAL(entry->name)) == 0 && mms_config_parse_switch(text, &value, &error) != MMS_OK) {
+			refuse(stage, switches[i], error.text);
+			return FAILURE;
+		}
 	}
 	for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
 		if (strcmp(ranges[i].name, ZSTR_VAL(entry->name)) != 0) {

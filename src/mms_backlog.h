@@ -17,8 +17,8 @@ struct mms_backlog {
 	int64_t ttl_ms;                   /* remaining life */
 };
 
-/* Looks through at most entries_max entries for the newest record of this key that has some life left. To be asked before the nodes are: what is passed
- * later was not there for their answers. */
+/* Looks through at most entries_max entries for the newest record of this key that has some life left. To be asked before the
+ * nodes are: what is passed later was not there for their answers. */
 void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key, unsigned entries_max,
 		struct mms_backlog *out);
 

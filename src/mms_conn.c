@@ -109,9 +109,7 @@ void mms_conn_close(struct mms_conn *conn)
 	mms_reply_reader_free(conn->reader);
 	conn->reader = NULL;
 	(void) mms_output_drop(&conn->output, mms_conn_queued_bytes(conn));
-	if (conn->handshake_left > 0) {
-		mms_output_wipe(&conn->output);
-	}
+	mms_output_wipe(&conn->output); /* of the password, if it is there still */
 	conn->blocked = false;
 	conn->handshake_done = 0;
 	conn->handshake_left = 0;
@@ -135,6 +133,11 @@ int mms_conn_fd(const struct mms_conn *conn)
 bool mms_conn_wants_write(const struct mms_conn *conn)
 {
 	return conn->sock.connecting ? mms_socket_wants_write(&conn->sock) : mms_conn_queued_bytes(conn) > 0;
+}
+
+bool mms_conn_was_taken(const struct mms_conn *conn)
+{
+	return mms_conn_state(conn) == MMS_CONN_OPEN || mms_socket_in_handshake(&conn->sock);
 }
 
 const char *mms_conn_stage(const struct mms_conn *conn)
@@ -306,6 +309,13 @@ static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *
 		return fail(conn, MMS_ERR_LOCAL, "user and password are too long", error);
 	}
 	conn->handshake_left = command.reply_count;
+
+	size_t len = 0;
+
+	for (uint32_t index = 0; index < command.part_count; index++) {
+		len += command.parts[index].iov_len;
+	}
+	mms_output_expect_secret(&conn->output, len);
 	enum mms_status status = append(conn, &command, 0, error);
 
 	explicit_bzero(command.scratch, command.scratch_used);

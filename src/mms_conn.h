@@ -7,7 +7,8 @@
  * late can never answer another request. Sockets are close-on-exec; sends use MSG_NOSIGNAL.
  *
  * With TLS, its handshake is a part of connecting: it goes on in flush and receive, whichever is called, the state is
- * MMS_CONN_CONNECTING until it is finished, its failure is MMS_ERR_CONNECT, and nothing queued leaves before. */
+ * MMS_CONN_CONNECTING until it is finished, its failure is MMS_ERR_CONNECT, and nothing queued leaves before. That it takes long
+ * is no failure yet: see mms_conn_was_taken(). */
 #ifndef MMS_CONN_H
 #define MMS_CONN_H
 
@@ -55,6 +56,9 @@ enum mms_conn_state mms_conn_state(const struct mms_conn *conn);
 int mms_conn_fd(const struct mms_conn *conn);           /* -1 when closed */
 /* Room in the socket is waited for: connecting, or output queued; during a TLS handshake only if that is what it needs. */
 bool mms_conn_wants_write(const struct mms_conn *conn);
+/* Has the server's side taken the connection? Open ones, and those in their TLS handshake: a server that is late from here on is a
+ * slow one, not one that can't be reached. */
+bool mms_conn_was_taken(const struct mms_conn *conn);
 /* What a connection that is not open yet is at, for messages: "connect", or "TLS handshake" with a question. */
 const char *mms_conn_stage(const struct mms_conn *conn);
 /* Of an open connection with TLS, for mms_tls_describe(); NULL of any other. Borrows until the next call. */

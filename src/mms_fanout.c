@@ -137,6 +137,7 @@ static bool send_to(struct mms_fanout *fanout, unsigned node)
 		error.text[0] = '\0';
 	} else {
 		conn = mms_client_connect(client, node, &status, &error);
+		fanout->slots[node].handshake = client->fresh[node] && client->settings.nodes[node].scheme == MMS_SCHEME_TLS;
 	}
 	if (status == MMS_OK) {
 		status = mms_conn_send(conn, fanout->slots[node].command, &error);
@@ -170,15 +171,15 @@ static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status statu
 /* Until when this node is waited for, as things stand. */
 static struct mms_mono limit_of(const struct mms_fanout *fanout, unsigned node)
 {
-	const struct mms_settings *settings = &fanout->client->settings;
 	const struct mms_fanout_slot *slot = &fanout->slots[node];
+	const struct mms_conn *conn = fanout->client->conns[node];
 	struct mms_mono limit = fanout->answered_mask != 0 ? slot->give_up_at : slot->limit_at;
+	int64_t connect_us = (int64_t)fanout->client->settings.connect_timeout_ms * 1000;
 
-	if (mms_conn_state(fanout->client->conns[node]) == MMS_CONN_CONNECTING) {
-		limit = earlier(limit, (struct mms_mono){ slot->asked_at.us
-				+ (int64_t)settings->connect_timeout_ms * 1000 });
+	if (mms_conn_state(conn) == MMS_CONN_CONNECTING && !mms_conn_was_taken(conn)) {
+		return earlier(limit, (struct mms_mono){ slot->asked_at.us + connect_us });
 	}
-	return limit;
+	return slot->handshake ? earlier((struct mms_mono){ limit.us + connect_us }, fanout->deadline) : limit;
 }
 
 static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
@@ -187,14 +188,15 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 
 	for (unsigned i = 0; i < settings->node_count; i++) {
 		struct mms_fanout_slot *slot = &fanout->slots[i];
-		bool connecting = mms_conn_state(fanout->client->conns[i]) == MMS_CONN_CONNECTING;
+		const struct mms_conn *conn = fanout->client->conns[i];
+		bool connecting = mms_conn_state(conn) == MMS_CONN_CONNECTING;
 		struct mms_error error;
 
 		if (slot->state != MMS_FANOUT_WAITING || now.us < limit_of(fanout, i).us) {
 			continue;
 		}
-		mms_error_set(&error, "node %s (%s): %s%s within %lld ms", settings->nodes[i].name,
-				settings->nodes[i].address, connecting ? mms_conn_stage(fanout->client->conns[i]) : "", connecting ? ": no answer" : "no answer",
+		mms_error_set(&error, "node %s (%s): %s%sno answer within %lld ms", settings->nodes[i].name, settings->nodes[i].address,
+				connecting ? mms_conn_stage(conn) : "", connecting ? ": " : "",
 				(long long)((now.us - slot->asked_at.us) / 1000));
 		/* What it cost counts: the next wait is a longer one, and a local node that is slow is left out (decision 0012). */
 		mms_breaker_late(&fanout->client->cluster->nodes[i].breaker, (uint32_t)(now.us - slot->asked_at.us));
@@ -204,7 +206,8 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 			fail(fanout, i, MMS_ERR_LOCAL, &error);
 			continue;
 		}
-		fail(fanout, i, connecting ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
+		/* Who has taken the connection is late, not out of reach: many handshakes at once take their time. */
+		fail(fanout, i, connecting && !mms_conn_was_taken(conn) ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
 	}
 }
 

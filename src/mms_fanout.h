@@ -1,7 +1,8 @@
 /* One question to several nodes at once, on the request thread: every node has its own wait, all share one deadline.
  * No node is asked twice, but for a connection that the server had closed while it was idle. A node's own (short) wait
  * counts only once some other node has answered: before that there is nothing better to do than to go on waiting, up to
- * read_timeout_ms.
+ * read_timeout_ms. A connect has connect_timeout_ms of that; where a TLS connection has to be made, its handshake and the
+ * answer have connect_timeout_ms on top of either wait.
  *
  *   mms_fanout_begin(&fanout, client, deadline);
  *   mms_fanout_ask(&fanout, node, &command, wait_us);     for each node
@@ -34,6 +35,7 @@ struct mms_fanout_slot {
 	uint32_t leading_left;
 	bool led;                                        /* none of the leading replies so far was an error */
 	bool retried;
+	bool handshake;                                  /* a TLS connection had to be made for it: both limits are later */
 	uint64_t moved_bytes;                            /* of the connection, when its limits were set last */
 	struct mms_mono asked_at;
 	struct mms_mono give_up_at;                      /* if another node has answered */

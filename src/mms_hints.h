@@ -64,7 +64,8 @@ enum mms_status mms_hints_init(struct mms_hints_sh *hints, void *table, uint32_t
 
 /* Notes that the nodes of missing_mask lack the version of `header`. An older hint for the key takes over the newer
  * header, the later deadline, and both masks; a tombstone that gives way to something else, or comes after it, is kept beside
- * it: the hint may be all that is left of it, and of the other version there may be nothing left. False when the table is full or locked, or the header is none of this
+ * it: the hint may be all that is left of it, and of the other version there may be nothing left. False when the table is full or
+ * locked, or the header is none of this
  * key: the nodes are in overflow_mask then. Versions are compared by decoding the stored headers. */
 bool mms_hints_add(struct mms_hints_sh *hints, struct mms_slice key, const unsigned char *header,
 		uint64_t missing_mask, struct mms_mono deadline, struct mms_mono now);

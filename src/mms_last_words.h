@@ -6,8 +6,8 @@
 #include "mms_link.h"
 
 /* Sends each node what stands in the mailbox beyond its ack_position, and what it has hints for (fetched from a node that
- * answers), on a connection of its own that wants no replies, as far as the kernel's buffers take it. All links must be down. Ends at deadline at the latest; a node that can't be connected
- * within connect_timeout_ms is left out. */
+ * answers), on a connection of its own that wants no replies, as far as the kernel's buffers take it. All links must be down.
+ * Ends at deadline at the latest; a node that can't be connected within connect_timeout_ms is left out. */
 void mms_last_words_say(struct mms_office *office, struct mms_mono deadline);
 
 #endif

@@ -208,9 +208,10 @@ void mms_link_check_deadline(struct mms_link *link)
 	const struct mms_settings *settings = link->office->settings;
 	const struct mms_node_config *config = &settings->nodes[link->index];
 	bool greeting = link->state == MMS_LINK_CONNECTING;
-	/* A server that took the connection and is slow to answer is not one that can't be reached: where everything here is slow, all
-	 * nodes are late at once, and none must be given up for one late answer. */
+	/* A server that took the connection and is slow to answer, or with its TLS handshake, is not one that can't be reached: where
+	 * everything here is slow, all nodes are late at once, and none must be given up for one late answer. */
 	bool connecting = greeting && mms_conn_state(link->conn) == MMS_CONN_CONNECTING;
+	bool taken = mms_conn_was_taken(link->conn);
 	struct mms_error error;
 
 	if (link->state == MMS_LINK_DOWN || (!greeting && link->request_count == 0)
@@ -219,7 +220,7 @@ void mms_link_check_deadline(struct mms_link *link)
 	}
 	mms_error_set(&error, "node %s (%s): %s: no answer in time", config->name, config->address,
 			connecting ? mms_conn_stage(link->conn) : greeting ? "connected" : "mirrored writes");
-	mms_link_fail(link, connecting ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
+	mms_link_fail(link, connecting && !taken ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
 }
 
 bool mms_link_ready(const struct mms_link *link)

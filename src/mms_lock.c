@@ -104,7 +104,9 @@ enum mms_lock_result mms_lock_wait(pthread_mutex_t *mutex, unsigned wait_ms)
 
 void mms_lock_release(pthread_mutex_t *mutex)
 {
-	pthread_mutex_unlock(mutex);
+	if (is_plain(mutex)) {
+		pthread_mutex_unlock(mutex);
+	}
 }
 
 enum mms_lock_result mms_lock_wait_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled,

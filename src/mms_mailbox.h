@@ -84,8 +84,8 @@ enum mms_status mms_mailbox_init(struct mms_mailbox_sh *mailbox, void *ring, uin
 uint64_t mms_mailbox_entry_max(const struct mms_mailbox_sh *mailbox);
 
 /* Copies the parcel in and publishes it. False when the ring is full, the parcel too large or malformed (no key, one
- * over MMS_KEY_MAX, a touch with a payload, a TTL beyond 2^48 ms), or the lock can't be had within 20 ms (at once while stalled): the caller
- * takes the other way (protocol.md, rule k). Never blocks longer. ticket may be NULL. */
+ * over MMS_KEY_MAX, a touch with a payload, a TTL beyond 2^48 ms), or the lock can't be had within 20 ms (at once while
+ * stalled): the caller takes the other way (protocol.md, rule k). Never blocks longer. ticket may be NULL. */
 bool mms_mailbox_push(struct mms_mailbox_sh *mailbox, const struct mms_parcel *parcel, struct mms_mono now,
 		struct mms_ticket *ticket);
 

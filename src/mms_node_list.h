@@ -24,9 +24,10 @@ struct mms_node_config {
 };
 
 /* Parses "unix:///run/redis.sock, tcp://10.0.0.2:6379?name=web2&db=3, tls://10.0.0.3:6380?tls_name=web3.lan": nodes between
- * blanks and commas; %XX in paths and names; port 6379 and database 0 unless given. redis:// is tcp://, rediss:// is tls://. Two nodes of one address or one name are refused (one server is one
- * node). An empty text is one node, tcp://127.0.0.1:6379. On MMS_ERR_CONFIG *count is 0 and the error says the offset,
- * the text there, what is wrong and an example of a right one; credentials found in the list are not repeated. */
+ * blanks and commas; %XX in paths and names; port 6379 and database 0 unless given. redis:// is tcp://, rediss:// is tls://. Two
+ * nodes of one address or one name are refused (one server is one node). An empty text is one node, tcp://127.0.0.1:6379. On
+ * MMS_ERR_CONFIG *count is 0 and the error says the offset, the text there, what is wrong and an example of a right one;
+ * credentials found in the list are not repeated. */
 enum mms_status mms_node_list_parse(struct mms_slice text, struct mms_node_config nodes[MMS_NODES_MAX],
 		uint32_t *count, struct mms_error *error);
 

@@ -1,5 +1,6 @@
-/* A byte queue. Its one difficulty is memory: it must not grow by being half empty, and an idle worker must not keep the
- * buffer of the largest session it ever wrote. */
+/* A byte queue. Its one difficulty is memory: it must not grow by being half empty, an idle worker must not keep the buffer of
+ * the largest session it ever wrote, and a password must not be left in memory that was freed (nor megabytes be overwritten
+ * because of it). */
 #include "mms_output.h"
 
 #include <stdlib.h>
@@ -11,21 +12,28 @@
 
 static bool reserve(struct mms_output *output, size_t len);
 static bool grow(struct mms_output *output, size_t capacity);
+static void wipe_secret(struct mms_output *output, size_t from, size_t to);
 
 void mms_output_fini(struct mms_output *output)
 {
-	if (output->bytes != NULL && output->capacity <= CAPACITY_KEEP) {
-		explicit_bzero(output->bytes, output->capacity); /* there may have been a password in it */
-	}
+	wipe_secret(output, 0, output->capacity);
 	free(output->bytes);
 	memset(output, 0, sizeof(*output));
 }
 
+void mms_output_expect_secret(struct mms_output *output, size_t len)
+{
+	size_t end = len < SIZE_MAX - output->end ? output->end + len : SIZE_MAX;
+
+	output->secret_end = end > output->secret_end ? end : output->secret_end;
+}
+
 void mms_output_wipe(struct mms_output *output)
 {
-	if (output->bytes != NULL) {
-		explicit_bzero(output->bytes, output->first);
-		explicit_bzero(output->bytes + output->end, output->capacity - output->end);
+	wipe_secret(output, 0, output->first);
+	wipe_secret(output, output->end, output->capacity);
+	if (output->first == output->end || output->first >= output->secret_end) {
+		output->secret_end = 0;
 	}
 }
 
@@ -88,21 +96,30 @@ static bool reserve(struct mms_output *output, size_t len)
 	return grow(output, capacity);
 }
 
-/* A small buffer, which may hold a password, is copied by hand: realloc() would leave the old one as it was. */
+/* Secrets are copied by hand: realloc() would leave the old buffer as it was. */
 static bool grow(struct mms_output *output, size_t capacity)
 {
-	const bool small = output->bytes != NULL && output->capacity <= CAPACITY_KEEP;
-	char *larger = small ? malloc(capacity) : realloc(output->bytes, capacity);
+	const bool by_hand = output->bytes != NULL && output->secret_end > 0;
+	char *larger = by_hand ? malloc(capacity) : realloc(output->bytes, capacity);
 
 	if (larger == NULL) {
 		return false;
 	}
-	if (small) {
+	if (by_hand) {
 		memcpy(larger, output->bytes, output->end);
-		explicit_bzero(output->bytes, output->capacity);
+		wipe_secret(output, 0, output->capacity);
 		free(output->bytes);
 	}
 	output->bytes = larger;
 	output->capacity = capacity;
 	return true;
+}
+
+/* What may be secret of bytes[from .. to). Bytes only ever move towards the start, so secret_end holds for them as well. */
+static void wipe_secret(struct mms_output *output, size_t from, size_t to)
+{
+	to = to < output->secret_end ? to : output->secret_end;
+	if (from < to) {
+		explicit_bzero(output->bytes + from, to - from);
+	}
 }

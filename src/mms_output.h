@@ -11,12 +11,16 @@
 struct mms_output {
 	char *bytes;                 /* waiting: bytes[first .. end) */
 	size_t first, end, capacity;
+	size_t secret_end;           /* beyond bytes[0 .. secret_end) nothing secret lies, nor has any lain */
 };
 
-/* Frees the buffer; it is empty and usable again. */
+/* Frees the buffer, and overwrites what is secret in it; it is empty and usable again. */
 void mms_output_fini(struct mms_output *output);
 
-/* Overwrites what was in the buffer and waits no more. */
+/* The next len bytes to be appended are secret: however the buffer grows, no copy of them stays in memory that is freed. */
+void mms_output_expect_secret(struct mms_output *output, size_t len);
+
+/* Overwrites what was secret in the buffer and waits no more. */
 void mms_output_wipe(struct mms_output *output);
 
 /* What waits. Borrows until the next call. */

@@ -498,6 +498,10 @@ static void *make_nil(const redisReadTask *task)
 {
 	static const struct mms_reply nil = {MMS_REPLY_NIL, 0, {.text = ""}};
 
+	/* A missing string or array; RESP3 has a type for it, which hiredis 1.x knows. */
+	if (task->type != REDIS_REPLY_STRING && task->type != REDIS_REPLY_ARRAY) {
+		return refuse(task, unasked_type);
+	}
 	return place(task, &nil);
 }
 

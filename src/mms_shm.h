@@ -44,7 +44,8 @@ struct mms_repair_sh {
 struct mms_node_sh {
 	struct mms_breaker_sh breaker;
 	struct mms_note_sh warning;     /* a setting of the server that does harm; the replicator */
-	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that meets it first */
+	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that
+	                                 * meets it first */
 	_Atomic uint32_t founded;       /* enum mms_founding; whoever met it */
 	_Atomic uint32_t avoided;       /* 1: another host's marker says that it does not use it now; the replicator */
 	_Atomic uint32_t greeted;       /* 1: a replicator of this life has met it; the replicator */

@@ -101,6 +101,11 @@ bool mms_socket_wants_write(const struct mms_socket *sock)
 	return sock->connecting && (sock->tls == NULL || mms_tls_wants_write(sock->tls));
 }
 
+bool mms_socket_in_handshake(const struct mms_socket *sock)
+{
+	return sock->connecting && sock->tls != NULL && mms_tls_begun(sock->tls);
+}
+
 const char *mms_socket_stage(const struct mms_socket *sock)
 {
 	return sock->tls != NULL && mms_tls_begun(sock->tls) ? "TLS handshake (is this a port for TLS?)" : "connect";

@@ -38,6 +38,8 @@ bool mms_socket_has_pending(const struct mms_socket *sock);
 
 /* While it is connecting: does it wait for room in the socket, not for bytes? */
 bool mms_socket_wants_write(const struct mms_socket *sock);
+/* It is connecting, but only the TLS handshake is under way: somebody has taken the connection. */
+bool mms_socket_in_handshake(const struct mms_socket *sock);
 /* What a connecting one is at, for messages. */
 const char *mms_socket_stage(const struct mms_socket *sock);
 

@@ -45,9 +45,9 @@ struct mms_tls *mms_tls_new(struct mms_tls_context *context, int fd, const char 
 /* Not one byte is sent (no close_notify): a forked child frees what it inherited. NULL is fine. */
 void mms_tls_free(struct mms_tls *tls);
 
-/* These are like send() and recv(), after the handshake, with which they go on before anything else: -1 with errno EAGAIN when the socket has to be waited for (for what:
- * mms_tls_wants_write()), the socket's own errors, ENOMEM, and EPROTO for what TLS itself finds wrong
- * (mms_tls_failure()). After any other than EAGAIN the session is good for nothing but reading what came before. */
+/* These are like send() and recv(), after the handshake, with which they go on before anything else: -1 with errno EAGAIN when
+ * the socket has to be waited for (for what: mms_tls_wants_write()), the socket's own errors, ENOMEM, and EPROTO for what TLS
+ * itself finds wrong (mms_tls_failure()). After any other than EAGAIN the session is good for nothing but reading what came before. */
 
 /* What is not taken must be offered again, with more behind it or not, from wherever it lies then. */
 ssize_t mms_tls_write(struct mms_tls *tls, const void *bytes, size_t len);

@@ -1,3 +1,5 @@
+/* The difficulty is that a name must be short (it goes with every write) and still no other writer's: a writer is a hash of many
+ * things, of which 36 well mixed bits are kept, and its own writes it counts. */
 #include "mms_tmp_key.h"
 
 #include <string.h>

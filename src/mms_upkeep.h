@@ -1,5 +1,5 @@
-/* All that the replicator does beside mirroring: hints, scans, closed reservations, and the word of other hosts. One object, so that an office is
- * opened and closed in one place. */
+/* All that the replicator does beside mirroring: hints, scans, closed reservations, and the word of other hosts. One object, so
+ * that an office is opened and closed in one place. */
 #ifndef MMS_UPKEEP_H
 #define MMS_UPKEEP_H
 

@@ -126,7 +126,7 @@ def test_a_node_that_is_not_what_it_should_be_is_refused(cluster, certificates, 
     assert_secret("F39", [wire], ["unmistakable", "mms:", "SCRIPT", *sessions])
 
 
-def test_a_stalled_handshake_is_a_connect_that_takes_too_long(cluster, certificates, tap, new_id):
+def test_a_stalled_handshake_is_an_answer_that_does_not_come(cluster, certificates, tap, new_id):
     shop = cluster(2, 0)
     wire = tap(("127.0.0.1", speak_tls(shop.nodes[1], certificates)))
     wire.hold()

@@ -1,5 +1,6 @@
 /* Connections against a scripted peer: opening, handshake, slices, the output queue. test_conn_loss.c has lost connections
- * and wrong replies, test_conn_server.c real servers. */
+ * and wrong replies, test_conn_server.c real servers.
+ * TEST WRAP: free realloc */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* accept4 */
 #endif
@@ -12,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 
+#include "freed.h"
 #include "peer.h"
 
 static void sockets_are_private_to_the_process_and_never_block(void **state)
@@ -360,6 +362,43 @@ static void a_dropped_error_ends_the_connection_as_idle(void **state)
 	teardown_peer();
 }
 
+/* The first command waits behind the handshake, as it always does with TLS, and the buffer grows for it. */
+static void no_memory_that_is_freed_has_the_password_in_it(void **state)
+{
+	static char payload[300000];
+	unsigned char header[MMS_RECORD_HEADER_SIZE];
+	struct mms_record_header record = {.version = {.hlc = 5}};
+	struct mms_conn_options secret = options;
+	struct mms_command command;
+
+	(void) state;
+	secret.password = S(FREED_WORD);
+	mms_record_describe(&record, (struct mms_slice) {payload, sizeof(payload)});
+	mms_record_encode(&record, S("key"), header);
+	for (int way = 0; way < 3; way++) {
+		listen_now(false, 8);
+		conn = mms_conn_new(&secret);
+		assert_non_null(conn);
+		assert_int_equal(mms_conn_open(conn, &peer.address.any, peer.address_len, &error), MMS_OK);
+		freed = freed_with_word = 0;
+		mms_command_init(&command);
+		mms_command_put(&command, S("key"), S("tmp"), header, (struct mms_slice) {payload, sizeof(payload)}, 60000, S(""));
+		assert_int_equal(mms_conn_queue(conn, &command, &error), MMS_OK);
+		if (way > 0) { /* a part, which the peer does not read; and what the peer has refused */
+			assert_int_equal(mms_conn_flush(conn, &error), MMS_OK);
+			assert_true(mms_conn_queued_bytes(conn) > 0);
+		}
+		if (way > 1) {
+			peer.fd = accept4(peer.listener, NULL, NULL, SOCK_CLOEXEC);
+			peer_write("-ERR invalid password\r\n", 23);
+			assert_int_equal(receive(), MMS_ERR_REFUSED);
+		}
+		teardown_peer();
+		assert_true(freed > 0);
+		assert_int_equal(freed_with_word, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +411,7 @@ int main(void)
 		cmocka_unit_test(a_full_listen_queue_is_a_connect_error),
 		cmocka_unit_test(a_process_without_descriptors_does_not_blame_the_node),
 		cmocka_unit_test(what_the_socket_does_not_take_is_queued_up_to_the_limit),
+		cmocka_unit_test(no_memory_that_is_freed_has_the_password_in_it),
 		cmocka_unit_test(queued_commands_go_out_with_one_flush),
 		cmocka_unit_test(a_command_that_did_not_fit_is_refused),
 		cmocka_unit_test(answers_that_nobody_wants_are_dropped_in_their_place),

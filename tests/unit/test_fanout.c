@@ -282,6 +282,48 @@ static void a_connect_without_answer_ends_with_the_connect_timeout(void **state)
 	close(listener);
 }
 
+/* As of a node that has many handshakes to make at once; the kernel takes the connection, nobody says a word. */
+static void a_tls_handshake_without_end_has_more_time_and_two_more_tries(void **state)
+{
+	struct sockaddr_in address = address_of_port(0);
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct mms_settings settings;
+	struct question question;
+	char text[64];
+	struct host *host;
+
+	(void) state;
+	assert_int_equal(bind(listener, (struct sockaddr *) &address, len), 0);
+	assert_int_equal(listen(listener, 8), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *) &address, &len), 0);
+	snprintf(text, sizeof(text), "tls://127.0.0.1:%d?name=busy", ntohs(address.sin_port));
+	settings_from(&settings, text, "web1");
+	settings.connect_timeout_ms = 50;
+	settings.read_timeout_ms = 100;
+	host = host_with(&settings, RIG_MAILBOX);
+	for (unsigned number = 1; number <= 3; number++) {
+		int64_t before = now_us();
+
+		assert_true(mms_client_can_read(host->client, 0));
+		assert_int_equal(fetch(&question, host, 0, "k", LONG_US), MMS_FANOUT_FAILED);
+		assert_in_range(now_us() - before, 150000, LONG_US / 2);
+		assert_int_equal(question.fanout.slots[0].status, MMS_ERR_TIMEOUT);
+		assert_non_null(strstr(question.fanout.error.text, "TLS handshake (is this a port for TLS?): no answer within 1"));
+		assert_int_equal(atomic_load(&host->cluster->nodes[0].breaker.soft_faults), number);
+		mms_fanout_end(&question.fanout);
+	}
+	assert_false(mms_client_can_read(host->client, 0));
+	/* The operation's deadline stays what it is. */
+	int64_t before = now_us();
+
+	assert_int_equal(fetch(&question, host, 0, "k", 110000), MMS_FANOUT_FAILED);
+	assert_in_range(now_us() - before, 110000, 149000);
+	mms_fanout_end(&question.fanout);
+	host_free(host);
+	close(listener);
+}
+
 static void an_idle_connection_closed_by_the_server_is_no_fault(void **state)
 {
 	struct question question;
@@ -524,6 +566,7 @@ int main(void)
 		cmocka_unit_test(a_short_wait_counts_only_once_somebody_has_answered),
 		cmocka_unit_test(nobody_is_waited_for_beyond_the_deadline),
 		cmocka_unit_test(a_connect_without_answer_ends_with_the_connect_timeout),
+		cmocka_unit_test(a_tls_handshake_without_end_has_more_time_and_two_more_tries),
 		cmocka_unit_test(an_idle_connection_closed_by_the_server_is_no_fault),
 		cmocka_unit_test(a_connection_that_is_closed_twice_is_one),
 		cmocka_unit_test(an_answer_cut_anywhere_is_no_answer),

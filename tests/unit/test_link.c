@@ -256,7 +256,8 @@ static void a_silent_node_is_given_up_and_progress_is_not(void **state)
 	desk_close(desk);
 }
 
-/* A port that answers no SYN: its listen queue is full. Returns the listener; the clients that fill it go into filling. */
+/* A port where nobody says a word. Returns the listener; the clients that fill its queue go into filling: then it answers no
+ * SYN. */
 static int silent_port(uint32_t *port, int filling[], size_t count)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -264,7 +265,7 @@ static int silent_port(uint32_t *port, int filling[], size_t count)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(bind(listener, (struct sockaddr *) &address, len), 0);
-	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(listen(listener, count > 0 ? 0 : 8), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *) &address, &len), 0);
 	*port = ntohs(address.sin_port);
 	for (size_t i = 0; i < count; i++) {
@@ -336,6 +337,46 @@ static void a_server_that_took_the_connection_and_is_late_has_two_more_tries(voi
 	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
 	assert_non_null(strstr(text, "connected: no answer in time"));
 	desk_close(desk);
+}
+
+static void a_tls_handshake_that_is_late_has_two_more_tries(void **state)
+{
+	struct desk *desk;
+	struct mms_link *link;
+	struct mms_settings settings;
+	struct mms_error error;
+	char text[MMS_BREAKER_TEXT_SIZE];
+	uint32_t port;
+	int listener = silent_port(&port, NULL, 0);
+
+	(void) state;
+	snprintf(text, sizeof(text), "tls://127.0.0.1:%u", port);
+	settings_from(&settings, text, "web1");
+	desk = desk_open(host_with(&settings, RIG_MAILBOX));
+	link = desk_link(desk, 0);
+	mms_link_fini(link);
+	assert_int_equal(mms_config_tls_context(desk->office.settings, &desk->office.tls, &error), MMS_OK);
+	assert_int_equal(mms_link_init(link, &desk->office, 0, &error), MMS_OK);
+	for (unsigned number = 1; number <= 3; number++) {
+		assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+		desk->office.now = mms_clock_mono();
+		mms_link_connect(link);
+		assert_int_equal(mms_conn_flush(link->conn, &error), MMS_OK);
+		assert_int_equal(mms_conn_state(link->conn), MMS_CONN_CONNECTING);
+		desk->office.now.us += 100000000;
+		mms_link_check_deadline(link);
+		assert_int_equal(link->state, MMS_LINK_DOWN);
+		assert_int_equal(atomic_load(&desk_breaker(desk, 0)->soft_faults), number);
+	}
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "TLS handshake (is this a port for TLS?): no answer in time"));
+	mms_link_drop(link);
+	mms_conn_free(link->conn);
+	link->conn = NULL;
+	mms_tls_context_free(desk->office.tls);
+	desk_close(desk);
+	close(listener);
 }
 
 static void dropping_blames_nobody(void **state)
@@ -445,6 +486,7 @@ int main(void)
 		cmocka_unit_test(a_silent_node_is_given_up_and_progress_is_not),
 		cmocka_unit_test(a_connect_without_an_answer_ends),
 		cmocka_unit_test(a_server_that_took_the_connection_and_is_late_has_two_more_tries),
+		cmocka_unit_test(a_tls_handshake_that_is_late_has_two_more_tries),
 		cmocka_unit_test(dropping_blames_nobody),
 		cmocka_unit_test(a_callback_may_fail_its_own_link),
 		cmocka_unit_test(answers_that_nobody_asked_for_end_the_connection),

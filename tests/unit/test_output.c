@@ -1,4 +1,5 @@
-/* The output queue: order, memory, what is dropped. */
+/* The output queue: order, memory, what is dropped.
+ * TEST WRAP: free realloc */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memmem */
 #endif
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "freed.h"
 #include "mms_output.h"
 
 static void bytes_leave_in_the_order_in_which_they_came(void **state)
@@ -93,17 +95,13 @@ static void a_length_that_no_memory_has_is_refused_and_changes_nothing(void **st
 	mms_output_fini(&output);
 }
 
-static bool holds(const char *bytes, size_t size, const char *word)
-{
-	return memmem(bytes, size, word, strlen(word)) != NULL;
-}
-
 static void nothing_of_a_password_is_left(void **state)
 {
 	static char filler[5000];
 	struct mms_output output = {0};
 
 	(void) state;
+	mms_output_expect_secret(&output, 13);
 	assert_true(mms_output_append(&output, "AUTH hunter2 ", 13));
 	assert_true(mms_output_append(&output, "later", 5));
 	assert_int_equal(mms_output_drop(&output, 13), 0);
@@ -118,6 +116,47 @@ static void nothing_of_a_password_is_left(void **state)
 	mms_output_wipe(&output);
 }
 
+/* As with TLS, where the first command waits behind the handshake. */
+static void a_password_is_in_no_buffer_that_is_freed_however_large_it_grew(void **state)
+{
+	const size_t steps[] = {10, 4096, 100000, 300000, 1 << 20};
+	char *record = calloc(1, 1 << 20);
+
+	(void) state;
+	assert_non_null(record);
+	for (int way = 0; way < 4; way++) {
+		struct mms_output output = {0};
+
+		freed = freed_with_word = 0;
+		if (way == 1) { /* at the end of one buffer, and then within another */
+			assert_true(mms_output_append(&output, record, 4090));
+			mms_output_drop(&output, 4000);
+		}
+		mms_output_expect_secret(&output, 13);
+		assert_true(mms_output_append(&output, "AUTH ", 5));
+		assert_true(mms_output_append(&output, "hunter2 ", 8));
+		for (size_t index = 0; index < sizeof(steps) / sizeof(steps[0]); index++) {
+			assert_true(mms_output_append(&output, record, steps[index]));
+		}
+		if (way == 2) {
+			mms_output_drop(&output, 20);
+			mms_output_wipe(&output);
+			assert_false(holds(output.bytes, output.capacity, "hunter2"));
+			assert_int_equal(output.secret_end, 0);
+			assert_true(mms_output_append(&output, record, 1 << 20));
+		} else if (way == 3) { /* nothing of it has gone: it is secret still */
+			mms_output_wipe(&output);
+			assert_true(mms_output_append(&output, record, 1 << 20));
+			assert_true(holds(output.bytes, output.capacity, "hunter2"));
+		}
+		mms_output_drop(&output, mms_output_waiting(&output).len);
+		mms_output_fini(&output);
+		assert_true(freed >= 4);
+		assert_int_equal(freed_with_word, 0);
+	}
+	free(record);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +164,7 @@ int main(void)
 		cmocka_unit_test(what_was_sent_beyond_the_queue_is_told),
 		cmocka_unit_test(a_large_buffer_goes_when_it_is_empty),
 		cmocka_unit_test(nothing_of_a_password_is_left),
+		cmocka_unit_test(a_password_is_in_no_buffer_that_is_freed_however_large_it_grew),
 		cmocka_unit_test(a_length_that_no_memory_has_is_refused_and_changes_nothing),
 	};
 

@@ -373,6 +373,8 @@ static void types_that_nobody_asked_for_are_protocol_errors(void **state)
 	assert_refused(TEXT("~1\r\n+a\r\n"), "");
 	assert_refused(TEXT(">1\r\n+a\r\n"), "");
 	assert_refused(TEXT("#t\r\n"), "");
+	assert_refused(TEXT("_\r\n"), "");
+	assert_refused(TEXT("*2\r\n$-1\r\n_\r\n"), "");
 	assert_refused(TEXT(",1.5\r\n"), "");
 	assert_refused(TEXT("(1234567890123456789012345678901234567890\r\n"), "");
 	assert_refused(TEXT("=5\r\ntxt:a\r\n"), "");

@@ -23,6 +23,7 @@ $wrong = [
     'repair_rate' => [['65535', '5G', 'fast'], 'from 65536 to 4294967296', '16M'],
     'lifetime' => [['-1', '99999999999'], 'from 0 to 2147483647', '0'],
     'lock' => [['2', 'maybe', '-1'], 'write 0 or 1', '0'],
+    'tls_verify' => [['2', 'maybe', '-1'], 'write 0 or 1', '1'],
     'lock_wait_ms' => [['-1', '600001'], 'from 0 to 600000', '10000'],
     'lock_ttl_ms' => [['-1', '3600001'], 'from 0 to 3600000', '0'],
     'read' => [['fastest', 'Newest ', ''], 'newest, quorum, local or session-token', 'newest'],
@@ -39,6 +40,16 @@ foreach ($wrong as $name => [$values, $range, $default]) {
         mms_is(1, preg_match_all('/^Warning: /m', $output), "$name=$value: one message: $output");
         mms_ok(strpos($output, $range) !== false, "$name=$value: it says '$range': $output");
         mms_ok(strpos($output, "<$default>") !== false, "$name=$value: the default: $output");
+    }
+}
+/* As it is written into a php.ini, where Off is an empty text. */
+foreach (['lock', 'tls_verify'] as $name) {
+    foreach (['On' => '1', 'Off' => '', 'yes' => '1', 'false' => '', '0' => '0', '1' => '1', '"off"' => 'off'] as $written => $value) {
+        $file = tempnam(sys_get_temp_dir(), 'mms');
+        file_put_contents($file, "mmsession.$name = $written\n");
+        $output = mms_php('', [], ['-c', $file, '-d', 'display_startup_errors=1', '-r', "echo '<', ini_get('mmsession.$name'), '>';"]);
+        unlink($file);
+        mms_is("<$value>", $output, "mmsession.$name = $written in a php.ini");
     }
 }
 foreach (['max_session_size' => '512m', 'mailbox_size' => '64K', 'budget_ms' => '60000', 'touch_interval' => '0',
