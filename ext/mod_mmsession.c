@@ -109,7 +109,9 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
 		return FAILURE;
 	}
-	php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_WRITTEN);
+	if (mms_store_is_open(handler->store, slice_of(id))) {
+		php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_WRITTEN);
+	}
 	remember(handler, id, data);
 	return SUCCESS;
 }
@@ -202,7 +204,9 @@ PS_DESTROY_FUNC(mmsession)
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
-	remember(handler, NULL, NULL);
+	if (handler->read_id != NULL && zend_string_equals(handler->read_id, key)) {
+		remember(handler, NULL, NULL);
+	}
 	php_mmsession_token_before_write(handler->store);
 	if (mms_store_destroy(handler->store, slice_of(key), lifetime, &error) != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not destroyed: %s", error.text);
