@@ -17,7 +17,7 @@
 struct handler {
 	struct mms_store *store;
 	struct mms_client *client;
-	zend_string *read_id;   /* what read_data belongs to */
+	zend_string *read_id;   /* what read_data belongs to: the open session */
 	zend_string *read_data; /* as stored on the nodes now, NULL = unknown */
 };
 
@@ -30,8 +30,12 @@ static struct mms_slice slice_of(const zend_string *text)
 	return (struct mms_slice){ ZSTR_VAL(text), ZSTR_LEN(text) };
 }
 
+/* What is read or written beside the open session says nothing about that. */
 static void remember(struct handler *handler, zend_string *id, zend_string *data)
 {
+	if (id != NULL && !mms_store_is_open(handler->store, slice_of(id))) {
+		return;
+	}
 	if (id != NULL) {
 		zend_string_addref(id);
 	}
@@ -105,7 +109,7 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 		status = mms_store_write(handler->store, slice_of(id), slice_of(data), lifetime, &error);
 	}
 	if (status != MMS_OK) {
-		remember(handler, NULL, NULL); /* it may be stored yet, from the mailbox: nothing is unchanged beside that */
+		remember(handler, id, NULL); /* it may be stored yet, from the mailbox: nothing is unchanged beside that */
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
 		return FAILURE;
 	}
@@ -165,14 +169,16 @@ PS_READ_FUNC(mmsession)
 	struct handler *handler = current(mod_data);
 	struct mms_error error = { "" };
 	struct mms_slice payload;
+	enum mms_status status;
 	bool exists;
 
 	(void)maxlifetime;
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
-	remember(handler, NULL, NULL);
-	if (mms_store_read(handler->store, slice_of(key), &payload, &exists, &error) != MMS_OK) {
+	status = mms_store_read(handler->store, slice_of(key), &payload, &exists, &error);
+	remember(handler, key, NULL);
+	if (status != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not read: %s", error.text);
 		return FAILURE;
 	}
@@ -204,9 +210,7 @@ PS_DESTROY_FUNC(mmsession)
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
-	if (handler->read_id != NULL && zend_string_equals(handler->read_id, key)) {
-		remember(handler, NULL, NULL);
-	}
+	remember(handler, key, NULL);
 	php_mmsession_token_before_write(handler->store);
 	if (mms_store_destroy(handler->store, slice_of(key), lifetime, &error) != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not destroyed: %s", error.text);

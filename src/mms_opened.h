@@ -18,7 +18,7 @@
 #include "mms_visit.h"
 
 struct mms_opened {
-	bool valid;                  /* else it is empty */
+	bool valid;                  /* else it is empty, and lease and answer mean nothing */
 	bool given;                  /* PHP has this content: it was read for it, or written by it */
 	bool changed;                /* PHP was given another version of it before, in this request */
 	bool created_here;           /* the id was made here a moment ago */
@@ -31,7 +31,7 @@ struct mms_opened {
 	struct mms_answer answer;
 };
 
-/* Makes storage that holds anything an empty one. */
+/* Makes storage that holds anything an empty one; answer is to be looked at after mms_opened_fill(). */
 void mms_opened_init(struct mms_opened *opened);
 
 bool mms_opened_is_for(const struct mms_client *client, const struct mms_opened *opened, struct mms_slice id);

@@ -316,6 +316,23 @@ static void a_write_of_what_was_read_some_ids_ago_is_counted_if_it_changed(void 
 	}
 }
 
+/* The record follows a touch to where it is lacking: its payload is the header's, not what somebody takes it for. */
+static void a_touch_of_what_was_not_read_carries_what_stands(void **state)
+{
+	struct request request;
+	struct sample sample;
+
+	(void) state;
+	setting();
+	sample_aged(&sample, "b", 100, "of b");
+	node_put(1, "b", &sample);
+	begin(&request, one);
+	assert_int_equal(request_touch(&request, "b", "not it"), MMS_OK);
+	assert_true(node_has(0, "b", "of b", NULL));
+	request_end(&request);
+	done();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +349,7 @@ int main(void)
 		cmocka_unit_test(a_blind_record_that_was_read_is_an_ancestor),
 		cmocka_unit_test(two_blind_beginnings_are_one),
 		cmocka_unit_test(a_session_keeps_its_base_beside_other_ids),
+		cmocka_unit_test(a_touch_of_what_was_not_read_carries_what_stands),
 		cmocka_unit_test(a_write_of_what_was_read_some_ids_ago_is_counted_if_it_changed),
 	};
 

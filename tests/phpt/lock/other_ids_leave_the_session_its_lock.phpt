@@ -48,6 +48,22 @@ foreach (['1', '0'] as $lock) {
     }
 }
 
+/* What has not changed is not written, whatever was done beside it. */
+foreach ($calls as $what => $call) {
+    $before = mms_counter('conflicts');
+    $sid = mms_sid();
+    $other = mms_sid('other');
+    mms_put($sid, ['cart' => 'apple']);
+    mms_put($other, ['cart' => 'pear']);
+    session_id($sid);
+    session_start();
+    mms_ok($call($other), "unchanged: $what of another id");
+    mms_is('', mms_php("session_id('$sid'); session_start(); \$_SESSION['b'] = 1;", ['mmsession.host_id' => 'second']), 'the second request');
+    mms_ok(session_write_close(), "unchanged: $what: session_write_close()");
+    mms_is(['cart' => 'apple', 'b' => 1], mms_request($sid), "unchanged: $what: the session");
+    mms_is($before, mms_counter('conflicts'), "unchanged: $what: conflicts");
+}
+
 /* Another session in the same request is locked as the first one was. */
 ini_set('mmsession.lock', '1');
 $sids = [mms_sid(), mms_sid()];
