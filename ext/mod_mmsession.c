@@ -30,12 +30,8 @@ static struct mms_slice slice_of(const zend_string *text)
 	return (struct mms_slice){ ZSTR_VAL(text), ZSTR_LEN(text) };
 }
 
-/* What is read or written beside the open session says nothing about that. */
 static void remember(struct handler *handler, zend_string *id, zend_string *data)
 {
-	if (id != NULL && !mms_store_is_open(handler->store, slice_of(id))) {
-		return;
-	}
 	if (id != NULL) {
 		zend_string_addref(id);
 	}
@@ -59,6 +55,12 @@ static struct handler *current(void **mod_data)
 		php_mmsession_notice_fork();
 	}
 	return *mod_data;
+}
+
+/* What is read or written beside the open session says nothing about that. */
+static bool is_open(const struct handler *handler, const zend_string *id)
+{
+	return mms_store_is_open(handler->store, slice_of(id));
 }
 
 static bool is_unchanged(const struct handler *handler, zend_string *id, zend_string *data)
@@ -109,14 +111,16 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 		status = mms_store_write(handler->store, slice_of(id), slice_of(data), lifetime, &error);
 	}
 	if (status != MMS_OK) {
-		remember(handler, id, NULL); /* it may be stored yet, from the mailbox: nothing is unchanged beside that */
+		if (is_open(handler, id)) {
+			remember(handler, NULL, NULL); /* it may be stored yet, from the mailbox: nothing is unchanged beside that */
+		}
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
 		return FAILURE;
 	}
-	if (mms_store_is_open(handler->store, slice_of(id))) {
+	if (is_open(handler, id)) {
 		php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_WRITTEN);
+		remember(handler, id, data);
 	}
-	remember(handler, id, data);
 	return SUCCESS;
 }
 
@@ -170,20 +174,23 @@ PS_READ_FUNC(mmsession)
 	struct mms_error error = { "" };
 	struct mms_slice payload;
 	enum mms_status status;
-	bool exists;
+	bool exists, open;
 
 	(void)maxlifetime;
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
 	status = mms_store_read(handler->store, slice_of(key), &payload, &exists, &error);
-	remember(handler, key, NULL);
+	open = is_open(handler, key);
+	if (open) {
+		remember(handler, NULL, NULL);
+	}
 	if (status != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not read: %s", error.text);
 		return FAILURE;
 	}
 	*val = payload.len == 0 ? ZSTR_EMPTY_ALLOC() : zend_string_init(payload.ptr, payload.len, 0);
-	if (exists) {
+	if (exists && open) {
 		remember(handler, key, *val);
 	}
 	php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_READ);
@@ -210,7 +217,9 @@ PS_DESTROY_FUNC(mmsession)
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
-	remember(handler, key, NULL);
+	if (is_open(handler, key)) {
+		remember(handler, NULL, NULL);
+	}
 	php_mmsession_token_before_write(handler->store);
 	if (mms_store_destroy(handler->store, slice_of(key), lifetime, &error) != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not destroyed: %s", error.text);

@@ -15,15 +15,10 @@ void mms_opened_init(struct mms_opened *opened)
 	begin_empty(opened);
 }
 
-bool mms_opened_is_for(const struct mms_client *client, const struct mms_opened *opened, struct mms_slice id)
+bool mms_opened_is_for(const struct mms_opened *opened, struct mms_slice id)
 {
-	size_t prefix_len;
-
-	if (!opened->valid) {
-		return false;
-	}
-	prefix_len = strlen(client->settings.prefix);
-	return opened->key_len == prefix_len + id.len && memcmp(opened->key + prefix_len, id.ptr, id.len) == 0;
+	return opened->valid && opened->key_len == opened->prefix_len + id.len
+			&& memcmp(opened->key + opened->prefix_len, id.ptr, id.len) == 0;
 }
 
 struct mms_slice mms_opened_key(const struct mms_opened *opened)
@@ -34,7 +29,7 @@ struct mms_slice mms_opened_key(const struct mms_opened *opened)
 /* Empties what is to be filled for this id, but for a lock that the same session goes on with. */
 static void make_room(struct mms_client *client, struct mms_opened *opened, struct mms_slice id, bool locking)
 {
-	if (!locking || client->settings.lock == 0 || !mms_opened_is_for(client, opened, id)
+	if (!locking || client->settings.lock == 0 || !mms_opened_is_for(opened, id)
 			|| !mms_lease_holds(client, &opened->lease)) {
 		mms_opened_clear(client, opened);
 		mms_answer_init(&opened->answer);
@@ -62,6 +57,7 @@ void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struc
 	memcpy(opened->key, settings->prefix, prefix_len);
 	memcpy(opened->key + prefix_len, id.ptr, id.len);
 	opened->key_len = key.len;
+	opened->prefix_len = prefix_len;
 	opened->valid = true;
 	if (locking && settings->lock != 0 && !mms_opened_lock(client, opened)) {
 		return;

@@ -25,7 +25,7 @@ struct mms_opened {
 	bool doubtful;               /* a write failed since: nodes may hold what it carried, or get it yet */
 	bool behind_lock;            /* its read came after the session's lock was taken, or tried in vain */
 	char key[MMS_KEY_MAX];
-	size_t key_len;
+	size_t key_len, prefix_len;
 	struct mms_boot read_at;
 	struct mms_lease lease;
 	struct mms_answer answer;
@@ -34,7 +34,7 @@ struct mms_opened {
 /* Makes storage that holds anything an empty one; answer is to be looked at after mms_opened_fill(). */
 void mms_opened_init(struct mms_opened *opened);
 
-bool mms_opened_is_for(const struct mms_client *client, const struct mms_opened *opened, struct mms_slice id);
+bool mms_opened_is_for(const struct mms_opened *opened, struct mms_slice id);
 struct mms_slice mms_opened_key(const struct mms_opened *opened);
 
 /* Reads the session, after its lock if locking (and mmsession.lock) say so; replaces what was there. The same id with a lock that

@@ -135,7 +135,7 @@ enum mms_verdict_id mms_store_exists(struct mms_store *store, struct mms_slice i
 	const struct mms_answer *answer = &store->ahead.answer;
 	uint32_t no_count;
 
-	if (!mms_opened_is_for(store->client, &store->ahead, id)) {
+	if (!mms_opened_is_for(&store->ahead, id)) {
 		bool first = !store->current.valid;
 
 		mms_opened_fill(store->client, &store->ahead, id, first ? store->visit : NULL, first);
@@ -168,14 +168,14 @@ bool mms_store_created(struct mms_store *store, struct mms_slice id)
 
 bool mms_store_is_open(const struct mms_store *store, struct mms_slice id)
 {
-	return mms_opened_is_for(store->client, &store->current, id);
+	return mms_opened_is_for(&store->current, id);
 }
 
 bool mms_store_is_new(const struct mms_store *store, struct mms_slice id)
 {
-	const struct mms_opened *opened = mms_opened_is_for(store->client, &store->current, id) ? &store->current : &store->aside;
+	const struct mms_opened *opened = mms_opened_is_for(&store->current, id) ? &store->current : &store->aside;
 
-	return mms_opened_is_for(store->client, opened, id) && !opened->doubtful
+	return mms_opened_is_for(opened, id) && !opened->doubtful
 			&& (opened->answer.found == MMS_FOUND_NOTHING || opened->answer.found == MMS_FOUND_TOMBSTONE);
 }
 
@@ -275,10 +275,8 @@ enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, 
  * but an id that was made here is one that PHP goes on with. */
 static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id)
 {
-	const struct mms_client *client = store->client;
-
-	if (!store->current.valid || mms_opened_is_for(client, &store->current, id)
-			|| (store->ahead.created_here && mms_opened_is_for(client, &store->ahead, id))) {
+	if (!store->current.valid || mms_opened_is_for(&store->current, id)
+			|| (store->ahead.created_here && mms_opened_is_for(&store->ahead, id))) {
 		return &store->current;
 	}
 	return &store->aside;
@@ -286,10 +284,10 @@ static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id
 
 static struct mms_opened *find(struct mms_store *store, struct mms_slice id)
 {
-	if (mms_opened_is_for(store->client, &store->current, id)) {
+	if (mms_opened_is_for(&store->current, id)) {
 		return &store->current;
 	}
-	return mms_opened_is_for(store->client, &store->aside, id) ? &store->aside : NULL;
+	return mms_opened_is_for(&store->aside, id) ? &store->aside : NULL;
 }
 
 /* Beside an open session without a lock: two that wait for each other's would wait in vain. */
@@ -303,7 +301,7 @@ static void open_for(struct mms_store *store, struct mms_opened *opened, struct 
 		last = store->displaced;
 		displace(store);
 	}
-	if (!mms_opened_is_for(store->client, opened, id)) {
+	if (!mms_opened_is_for(opened, id)) {
 		mms_opened_clear(store->client, opened); /* its lock is not kept while another one is waited for */
 	}
 	if (use_ahead(store, id, locking)) {
@@ -327,7 +325,7 @@ static bool use_ahead(struct mms_store *store, struct mms_slice id, bool locking
 	struct mms_client *client = store->client;
 	struct mms_opened *ahead = &store->ahead;
 
-	if (!mms_opened_is_for(client, ahead, id)) {
+	if (!mms_opened_is_for(ahead, id)) {
 		return false;
 	}
 	if (client->settings.lock == 0 || ahead->behind_lock
@@ -365,9 +363,10 @@ static bool has_changed(const struct displaced *then, const struct mms_opened *n
 static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_opened **opened,
 		struct mms_error *error)
 {
-	bool read_before = find(store, id) != NULL;
+	struct mms_opened *found = find(store, id);
+	bool read_before = found != NULL;
 
-	*opened = read_before ? find(store, id) : place_for(store, id);
+	*opened = read_before ? found : place_for(store, id);
 	if (!read_before) {
 		open_for(store, *opened, id);
 	}
