@@ -127,6 +127,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_node_list.c
     src/mms_note.c
     src/mms_notes.c
+    src/mms_opened.c
     src/mms_output.c
     src/mms_overlap.c
     src/mms_pairs.c

@@ -17,7 +17,7 @@
 struct handler {
 	struct mms_store *store;
 	struct mms_client *client;
-	zend_string *read_id;   /* what read_data belongs to */
+	zend_string *read_id;   /* what read_data belongs to: the open session */
 	zend_string *read_data; /* as stored on the nodes now, NULL = unknown */
 };
 
@@ -55,6 +55,12 @@ static struct handler *current(void **mod_data)
 		php_mmsession_notice_fork();
 	}
 	return *mod_data;
+}
+
+/* What is read or written beside the open session says nothing about that. */
+static bool is_open(const struct handler *handler, const zend_string *id)
+{
+	return mms_store_is_open(handler->store, slice_of(id));
 }
 
 static bool is_unchanged(const struct handler *handler, zend_string *id, zend_string *data)
@@ -105,12 +111,16 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 		status = mms_store_write(handler->store, slice_of(id), slice_of(data), lifetime, &error);
 	}
 	if (status != MMS_OK) {
-		remember(handler, NULL, NULL); /* it may be stored yet, from the mailbox: nothing is unchanged beside that */
+		if (is_open(handler, id)) {
+			remember(handler, NULL, NULL); /* it may be stored yet, from the mailbox: nothing is unchanged beside that */
+		}
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: %s", error.text);
 		return FAILURE;
 	}
-	php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_WRITTEN);
-	remember(handler, id, data);
+	if (is_open(handler, id)) {
+		php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_WRITTEN);
+		remember(handler, id, data);
+	}
 	return SUCCESS;
 }
 
@@ -163,19 +173,24 @@ PS_READ_FUNC(mmsession)
 	struct handler *handler = current(mod_data);
 	struct mms_error error = { "" };
 	struct mms_slice payload;
-	bool exists;
+	enum mms_status status;
+	bool exists, open;
 
 	(void)maxlifetime;
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
-	remember(handler, NULL, NULL);
-	if (mms_store_read(handler->store, slice_of(key), &payload, &exists, &error) != MMS_OK) {
+	status = mms_store_read(handler->store, slice_of(key), &payload, &exists, &error);
+	open = is_open(handler, key);
+	if (open) {
+		remember(handler, NULL, NULL);
+	}
+	if (status != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not read: %s", error.text);
 		return FAILURE;
 	}
 	*val = payload.len == 0 ? ZSTR_EMPTY_ALLOC() : zend_string_init(payload.ptr, payload.len, 0);
-	if (exists) {
+	if (exists && open) {
 		remember(handler, key, *val);
 	}
 	php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_READ);
@@ -202,7 +217,9 @@ PS_DESTROY_FUNC(mmsession)
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
-	remember(handler, NULL, NULL);
+	if (is_open(handler, key)) {
+		remember(handler, NULL, NULL);
+	}
 	php_mmsession_token_before_write(handler->store);
 	if (mms_store_destroy(handler->store, slice_of(key), lifetime, &error) != MMS_OK) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not destroyed: %s", error.text);

@@ -145,6 +145,11 @@ void mms_client_await_names(struct mms_client *client, struct mms_mono deadline)
 	}
 }
 
+struct mms_mono mms_client_deadline(const struct mms_client *client)
+{
+	return (struct mms_mono){ mms_clock_mono().us + (int64_t)client->settings.budget_ms * 1000 };
+}
+
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
 		struct mms_error *error)
 {

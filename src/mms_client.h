@@ -69,6 +69,9 @@ bool mms_client_can_write(struct mms_client *client, unsigned node);
  * at most until deadline. */
 void mms_client_await_names(struct mms_client *client, struct mms_mono deadline);
 
+/* The end of an operation that begins now: mmsession.budget_ms from here. */
+struct mms_mono mms_client_deadline(const struct mms_client *client);
+
 /* Connection to the node, opening it if need be; NULL with status and error set. */
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
 		struct mms_error *error);

@@ -22,6 +22,7 @@ static void copy(struct mms_command *command, const void *bytes, size_t len);
 static void borrow(struct mms_command *command, const void *bytes, size_t len);
 static void set_record(struct mms_command *command, struct mms_slice key, const unsigned char *header,
 		struct mms_slice payload, const char *unit, uint64_t ttl, unsigned options);
+static void load_script(struct mms_command *command, enum mms_script script);
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count);
 static struct mms_slice header_slice(const unsigned char *header);
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max);
@@ -65,11 +66,7 @@ void mms_command_select(struct mms_command *command, uint32_t db)
 void mms_command_load_scripts(struct mms_command *command)
 {
 	for (int index = 0; index < MMS_SCRIPT_COUNT; index++) {
-		begin(command, "SCRIPT", 3);
-		word(command, "LOAD");
-		length_line(command, '$', mms_script((enum mms_script) index)->len);
-		borrow(command, mms_script((enum mms_script) index)->text, mms_script((enum mms_script) index)->len);
-		copy(command, "\r\n", 2);
+		load_script(command, (enum mms_script) index);
 	}
 }
 
@@ -243,6 +240,12 @@ void mms_command_delete_if(struct mms_command *command, struct mms_slice key, st
 	evalsha(command, MMS_SCRIPT_DELETE_IF, 1, 1);
 	argument(command, key);
 	argument(command, value);
+}
+
+void mms_command_release(struct mms_command *command, struct mms_slice key, struct mms_slice value)
+{
+	load_script(command, MMS_SCRIPT_DELETE_IF);
+	mms_command_delete_if(command, key, value);
 }
 
 void mms_command_field_set(struct mms_command *command, struct mms_slice key, struct mms_slice field,
@@ -485,6 +488,15 @@ static void set_record(struct mms_command *command, struct mms_slice key, const 
 	copy(command, "\r\n", 2);
 	word(command, unit);
 	number(command, ttl);
+}
+
+static void load_script(struct mms_command *command, enum mms_script script)
+{
+	begin(command, "SCRIPT", 3);
+	word(command, "LOAD");
+	length_line(command, '$', mms_script(script)->len);
+	borrow(command, mms_script(script)->text, mms_script(script)->len);
+	copy(command, "\r\n", 2);
 }
 
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count)

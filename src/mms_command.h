@@ -108,6 +108,9 @@ void mms_command_set(struct mms_command *command, struct mms_slice key, struct m
 void mms_command_set_existing(struct mms_command *command, struct mms_slice key, struct mms_slice value, uint64_t ttl_ms);
 /* Deletes key if its value is `value`. Replies: 1 integer. */
 void mms_command_delete_if(struct mms_command *command, struct mms_slice key, struct mms_slice value);
+/* The same where nobody listens who could load a script that was flushed: the script comes first, for 261 bytes and 0.7 us
+ * of the server's time. EVAL would be a permission more, and lacking it nothing that anybody notices. Replies: 2. */
+void mms_command_release(struct mms_command *command, struct mms_slice key, struct mms_slice value);
 /* One field of a hash without TTL: set, delete if it has this value. Replies: 1 integer each. */
 void mms_command_field_set(struct mms_command *command, struct mms_slice key, struct mms_slice field,
 		struct mms_slice value);

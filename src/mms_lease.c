@@ -40,8 +40,10 @@ static enum mms_status make_value(struct mms_client *client, struct mms_lease *l
 static enum attempt attempt(struct taking *taking, struct mms_mono deadline);
 static int next_home(const struct taking *taking, uint64_t tried_mask);
 static enum attempt take_on(struct taking *taking, unsigned node);
+static bool prolong(struct taking *taking, unsigned node, struct mms_boot *asked_at);
 static bool ask(struct taking *taking, unsigned node);
 static bool is_ours(const struct taking *taking, unsigned node);
+static void refused(struct taking *taking, unsigned node);
 static enum attempt judge(struct taking *taking, unsigned node);
 static void release_on(struct taking *taking, unsigned node);
 static void sleep_us(int64_t us);
@@ -64,17 +66,19 @@ enum mms_status mms_lease_take(struct mms_client *client, struct mms_lease *leas
 	int64_t pause_us = PAUSE_MIN_US;
 	enum attempt result;
 
+	if (lease->taken) {
+		lease->doubt_mask |= UINT64_C(1) << lease->node; /* it may stand there still, also if another one is home now */
+	}
 	if (make_value(client, lease) != MMS_OK) {
 		mms_error_set(error, "no random bytes for a session lock");
 		return MMS_ERR_NO_NODE;
 	}
 	lease->taken = false;
-	mms_client_await_names(client, (struct mms_mono){ now.us + (int64_t)client->settings.budget_ms * 1000 });
+	mms_client_await_names(client, mms_client_deadline(client));
 	for (;;) {
 		int64_t left_us, next_us;
 
-		now = mms_clock_mono();
-		result = attempt(taking, (struct mms_mono){ now.us + (int64_t)client->settings.budget_ms * 1000 });
+		result = attempt(taking, mms_client_deadline(client));
 		left_us = until.us - mms_clock_mono().us;
 		if (result != BUSY || left_us <= 0) {
 			break;
@@ -205,27 +209,31 @@ static uint64_t hash_bytes(struct mms_slice bytes)
 }
 
 /* Rendezvous hashing (Thaler and Ravishankar, 1998): the node whose id goes highest with this key. -1 = nobody is left.
- * What other hosts' behind markers say is left aside: they also stand for what a healthy node has not been given yet,
- * and come and go. */
+ * A node that did not say its id yet is taken when no other is left: hosts may call it by different addresses. What other
+ * hosts' behind markers say is left aside: they also stand for what a healthy node has not been given yet, and come and
+ * go. */
 static int next_home(const struct taking *taking, uint64_t tried_mask)
 {
 	struct mms_client *client = taking->client;
 	uint64_t key_hash = hash_bytes(taking->key), best = 0;
+	bool best_has_id = false;
 	int home = -1;
 
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		uint64_t id = atomic_load(&client->cluster->nodes[i].node_id), score;
+		bool has_id = id != 0;
 
 		if ((tried_mask >> i & 1) != 0 || !mms_client_can_write(client, i)) {
 			continue;
 		}
-		if (id == 0) {
+		if (!has_id) {
 			id = hash_bytes(mms_slice_of(client->settings.nodes[i].address));
 		}
 		score = mix(key_hash ^ mix(id));
-		if (home < 0 || score > best) {
+		if (home < 0 || (has_id == best_has_id ? score > best : has_id)) {
 			home = (int)i;
 			best = score;
+			best_has_id = has_id;
 		}
 	}
 	return home;
@@ -270,10 +278,7 @@ static enum attempt take_on(struct taking *taking, unsigned node)
 
 			return result == TAKEN ? took(taking, node, asked_at) : result;
 		}
-		asked_at = mms_clock_boot();
-		mms_command_init(&taking->command);
-		mms_command_replace_if(&taking->command, taking->key, value, value, ttl_ms(taking));
-		if (!ask(taking, node)) {
+		if (!prolong(taking, node, &asked_at)) {
 			return NO_NODE;
 		}
 		if (mms_reply_integer(taking->fanout.slots[node].replies[0]) == 1) {
@@ -281,6 +286,34 @@ static enum attempt take_on(struct taking *taking, unsigned node)
 		}
 	}
 	return BUSY;
+}
+
+/* True when the node said whether it still was ours. Its scripts may have been flushed: a new connection loads them. */
+static bool prolong(struct taking *taking, unsigned node, struct mms_boot *asked_at)
+{
+	struct mms_slice value = { taking->lease->value, taking->lease->value_len };
+
+	for (unsigned turn = 0; turn < 2; turn++) {
+		const struct mms_reply *reply;
+
+		*asked_at = mms_clock_boot();
+		mms_command_init(&taking->command);
+		mms_command_replace_if(&taking->command, taking->key, value, value, ttl_ms(taking));
+		if (!ask(taking, node)) {
+			return false;
+		}
+		reply = taking->fanout.slots[node].replies[0];
+		if (mms_reply_type(reply) != MMS_REPLY_ERROR) {
+			return true;
+		}
+		if (mms_reply_classify(reply) != MMS_CLASS_NOSCRIPT || turn > 0) {
+			break;
+		}
+		mms_client_count(taking->client, MMS_METRIC_noscripts);
+		mms_conn_close(taking->client->conns[node]);
+	}
+	refused(taking, node);
+	return false;
 }
 
 /* Sends the command; true when it was answered. */
@@ -316,17 +349,24 @@ static void note_holder(struct taking *taking, struct mms_slice value)
 	}
 }
 
+/* The first reply is an error of the server's. */
+static void refused(struct taking *taking, unsigned node)
+{
+	const struct mms_reply *reply = taking->fanout.slots[node].replies[0];
+	struct mms_error text;
+
+	mms_text_copy(text.text, sizeof text.text, mms_reply_text(reply));
+	mms_client_refused(taking->client, node, mms_reply_classify(reply), text.text);
+	mms_fanout_blame(&taking->fanout, node, &text);
+}
+
 static enum attempt judge(struct taking *taking, unsigned node)
 {
 	const struct mms_fanout_slot *slot = &taking->fanout.slots[node];
 	enum mms_reply_type set = mms_reply_type(slot->replies[0]), got = mms_reply_type(slot->replies[1]);
 
 	if (set == MMS_REPLY_ERROR) {
-		struct mms_error text;
-
-		mms_text_copy(text.text, sizeof text.text, mms_reply_text(slot->replies[0]));
-		mms_client_refused(taking->client, node, mms_reply_classify(slot->replies[0]), text.text);
-		mms_fanout_blame(&taking->fanout, node, &text);
+		refused(taking, node);
 		return NO_NODE;
 	}
 	if (set == MMS_REPLY_STATUS) {
@@ -345,7 +385,7 @@ static void release_on(struct taking *taking, unsigned node)
 	struct mms_error error;
 
 	mms_command_init(&taking->command);
-	mms_command_delete_if(&taking->command, taking->key, value);
+	mms_command_release(&taking->command, taking->key, value);
 	/* Looked at first: what is sent to a server that has closed the connection meanwhile is lost without a word. */
 	if (mms_conn_state(conn) == MMS_CONN_OPEN && mms_conn_outstanding(conn) == 0
 			&& mms_conn_receive(conn, &error) == MMS_OK) {

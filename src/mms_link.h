@@ -47,7 +47,6 @@ enum mms_link_state {
 struct mms_hinted {
 	bool any;
 	uint64_t next;         /* how far the first of them reaches */
-	uint64_t missing_mask; /* nodes that lack one or another of them: the others have all */
 	uint64_t holding_mask; /* nodes that have one or another of them */
 };
 

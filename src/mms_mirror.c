@@ -372,7 +372,6 @@ static void hint_entry(struct mms_link *link, const struct mms_mailbox_item *ite
 		office->hinted.next = item->next;
 	}
 	office->hinted.any = true;
-	office->hinted.missing_mask |= UINT64_C(1) << link->index;
 	office->hinted.holding_mask |= holders_beside(link, item);
 	if (mms_hints_add(&office->cluster->hints, item->key, (const unsigned char *)item->record.ptr,
 			UINT64_C(1) << link->index, until, office->now)) {
@@ -403,9 +402,8 @@ static bool markers_seen(struct mms_office *office)
 			office->markers_held_up = office->markers_held_up || !mms_link_ready(link);
 			return false;
 		}
-		/* Who has been given what hints said he missed has it all. */
-		if ((office->hinted_asked.missing_mask & bit) == 0 || (mms_hints_count(&office->cluster->hints, i) == 0
-				&& !mms_hints_overflowed(&office->cluster->hints, i))) {
+		/* Who has been given what hints said he missed has it all; who has not may miss this, by whichever hint. */
+		if (mms_hints_count(&office->cluster->hints, i) == 0 && !mms_hints_overflowed(&office->cluster->hints, i)) {
 			holders |= bit;
 		}
 		seen |= mms_link_ready(link) ? bit : 0;

@@ -17,7 +17,7 @@ static bool is_newer(const struct mms_answer *now, const struct mms_answer *then
 }
 
 bool mms_overlap_stops(struct mms_client *client, struct mms_slice key, struct mms_lease *lease, struct mms_answer *answer,
-		struct mms_mono deadline, enum mms_status *status, struct mms_error *error)
+		enum mms_status *status, struct mms_error *error)
 {
 	struct mms_answer now;
 	bool stops = true;
@@ -34,7 +34,8 @@ bool mms_overlap_stops(struct mms_client *client, struct mms_slice key, struct m
 		return true;
 	}
 	mms_answer_init(&now);
-	mms_read_record(client, key, deadline, &now);
+	/* A budget of its own: silent nodes may have used up the lock's. */
+	mms_read_record(client, key, mms_client_deadline(client), &now);
 	if (now.found == MMS_FOUND_UNREADABLE) {
 		mms_client_count(client, MMS_METRIC_failed_writes);
 		*error = now.error;

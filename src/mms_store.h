@@ -31,7 +31,9 @@ struct mms_visit *mms_store_visit(struct mms_store *store);
 /* True for ids that may become a key: 1..MMS_SESSION_ID_MAX of [A-Za-z0-9,-]. */
 bool mms_store_id_valid(struct mms_slice id);
 
-/* Reads a session. MMS_OK: *payload (borrowed until the next call on this store) is its data, empty for a session that
+/* Reads a session. The first one is the session that is open here until mms_store_end(): it keeps its lock and what its writes build
+ * on, whatever is read, written or destroyed beside it. Of other ids one is held at a time, without a lock; with session-token
+ * their writes go to all nodes. An id that mms_store_created() was asked about takes the open session's place. MMS_OK: *payload (borrowed until the next call on this store) is its data, empty for a session that
  * does not exist or was destroyed; *exists tells. MMS_ERR_NO_NODE: could not be read, and can't be written until a read
  * succeeds. MMS_ERR_FOREIGN: the key holds something that is not ours. An answer that exists() or created() fetched for
  * this id is used up instead of a second round trip. */
@@ -62,6 +64,9 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
  * asked for in vain). */
 enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, int64_t lifetime_s,
 		struct mms_error *error);
+
+/* This is the session that mms_store_read() was called for first: the one that PHP has open, of which the visitor is told. */
+bool mms_store_is_open(const struct mms_store *store, struct mms_slice id);
 
 /* True when this session was read here and there is none (no node has it, or it was destroyed): it needs no key as long as
  * it is empty. */

@@ -313,6 +313,122 @@ static void a_child_has_none_of_its_parents_locks(void **state)
 	done();
 }
 
+static void flush_scripts(void)
+{
+	for (unsigned node = 0; node < 3; node++) {
+		node_do(node, "SCRIPT", "FLUSH");
+	}
+}
+
+/* Nobody hears what a release is answered. */
+static void a_release_does_not_need_the_scripts_that_were_loaded(void **state)
+{
+	struct mms_lease mine;
+
+	(void) state;
+	setting();
+	mms_lease_init(&mine);
+	assert_int_equal(take(one, &mine, "s", 0), MMS_OK);
+	flush_scripts();
+	release(one, &mine, "s");
+	await(locked_on("s") == 0);
+	/* Both its answers were dropped: the next ones fit their questions. */
+	assert_int_equal(take(one, &mine, "s", 0), MMS_OK);
+	release(one, &mine, "s");
+	await(locked_on("s") == 0);
+	done();
+}
+
+static void a_lock_of_ones_own_is_prolonged_without_the_scripts_too(void **state)
+{
+	struct mms_lease mine;
+	char key[128];
+
+	(void) state;
+	setting();
+	lock_key("s", key, sizeof(key));
+	mms_lease_init(&mine);
+	assert_int_equal(take(one, &mine, "s", 0), MMS_OK);
+	node_do(mine.node, "PEXPIRE", key, "3000");
+	flush_scripts();
+	assert_int_equal(take(one, &mine, "s", 0), MMS_OK);
+	assert_true(mms_lease_holds(one->client, &mine));
+	assert_in_range(node_number(mine.node, "PTTL", key), MMS_LEASE_TTL_MS - 3000, MMS_LEASE_TTL_MS);
+	assert_int_equal(__builtin_popcountll(locked_on("s")), 1);
+	assert_int_equal(host_metric(one, MMS_METRIC_noscripts), 1);
+	release(one, &mine, "s");
+	await(locked_on("s") == 0);
+	done();
+}
+
+/* A node that can't prolong it is no reason to think that somebody else has it; what stands there is given back in the end. */
+static void a_lock_that_a_node_refuses_to_prolong_is_taken_on_another(void **state)
+{
+	struct mms_lease mine;
+	struct mms_reply *reply;
+	unsigned home;
+
+	(void) state;
+	setting();
+	mms_lease_init(&mine);
+	assert_int_equal(take(one, &mine, "s", 0), MMS_OK);
+	home = mine.node;
+	reply = node_ask(home, "ACL", "SETUSER", "default", "-evalsha");
+	if (mms_reply_type(reply) == MMS_REPLY_ERROR) {
+		mms_reply_free(reply);
+		done();
+		skip();
+	}
+	mms_reply_free(reply);
+	assert_int_equal(take(one, &mine, "s", 0), MMS_OK);
+	assert_int_not_equal(mine.node, home);
+	assert_int_equal(mine.doubt_mask, bit(home));
+	node_do(home, "ACL", "SETUSER", "default", "+evalsha");
+	atomic_store(&one->cluster->nodes[home].breaker.state, MMS_BREAKER_CLOSED);
+	release(one, &mine, "s");
+	await(locked_on("s") == 0);
+	done();
+}
+
+/* By their addresses each host would take another node for the home. */
+static void a_node_without_id_is_home_when_no_other_is_left(void **state)
+{
+	struct mms_settings settings;
+	struct mms_lease mine;
+	char text[1024], id[32];
+
+	(void) state;
+	setting();
+	host_free(two);
+	snprintf(text, sizeof(text), "unix://%s unix://%s unix:///%s", rig_servers[0].socket_path, rig_servers[1].socket_path,
+			rig_servers[2].socket_path);
+	settings_from(&settings, text, "web2");
+	two = host_with(&settings, RIG_MAILBOX);
+	meet_all(two);
+	assert_string_not_equal(one->settings.nodes[2].address, two->settings.nodes[2].address);
+	atomic_store(&one->cluster->nodes[2].node_id, 0);
+	atomic_store(&two->cluster->nodes[2].node_id, 0);
+	for (unsigned number = 0; number < 60; number++) {
+		struct mms_lease others;
+
+		mms_lease_init(&mine);
+		mms_lease_init(&others);
+		snprintf(id, sizeof(id), "s%u", number);
+		assert_int_equal(take(one, &mine, id, 0), MMS_OK);
+		assert_int_equal(take(two, &others, id, 0), MMS_ERR_TIMEOUT);
+		assert_int_not_equal(mine.node, 2);
+		release(one, &mine, id);
+	}
+	node_kill(0);
+	node_kill(1);
+	mms_lease_init(&mine);
+	assert_int_equal(take(one, &mine, "s", 0), MMS_OK);
+	assert_int_equal(mine.node, 2);
+	release(one, &mine, "s");
+	await(locked_on("s") == 0);
+	done();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +444,10 @@ int main(void)
 		cmocka_unit_test(a_release_waits_for_nobody),
 		cmocka_unit_test(a_connection_that_was_closed_meanwhile_is_made_again_for_the_release),
 		cmocka_unit_test(a_child_has_none_of_its_parents_locks),
+		cmocka_unit_test(a_release_does_not_need_the_scripts_that_were_loaded),
+		cmocka_unit_test(a_lock_of_ones_own_is_prolonged_without_the_scripts_too),
+		cmocka_unit_test(a_lock_that_a_node_refuses_to_prolong_is_taken_on_another),
+		cmocka_unit_test(a_node_without_id_is_home_when_no_other_is_left),
 	};
 
 	return rig_run(tests);

@@ -273,6 +273,66 @@ static void two_blind_beginnings_are_one(void **state)
 	done();
 }
 
+/* What is done to other ids in between changes nothing about what the session's write builds on. */
+static void a_session_keeps_its_base_beside_other_ids(void **state)
+{
+	struct request early, late;
+
+	(void) state;
+	setting();
+	begin(&early, one);
+	begin(&late, two);
+	end(&late, "of the other host");
+	assert_int_equal(request_destroy(&early, "device"), MMS_OK);
+	assert_int_equal(request_read(&early, "another"), MMS_OK);
+	end_later(&early, "of this host");
+	assert_conflicts(1, 0);
+	done();
+}
+
+/* Of the other ids one at a time is remembered; of the one before, which version PHP has. */
+static void a_write_of_what_was_read_some_ids_ago_is_counted_if_it_changed(void **state)
+{
+	struct request request;
+
+	(void) state;
+	for (unsigned changed = 0; changed < 2; changed++) {
+		setting();
+		visit(one, "b", "of b");
+		visit(one, "c", "of c");
+		begin(&request, one);
+		assert_int_equal(request_read(&request, "b"), MMS_OK);
+		assert_int_equal(request_read(&request, "c"), MMS_OK);
+		if (changed) {
+			visit(two, "b", "newer");
+		}
+		assert_int_equal(request_write(&request, "b", "of the first read"), MMS_OK);
+		assert_conflicts(changed, 0);
+		assert_true(node_has(0, "b", "of the first read", NULL));
+		assert_int_equal(request_write(&request, "b", "again"), MMS_OK);
+		assert_conflicts(changed, 0);
+		request_end(&request);
+		done();
+	}
+}
+
+/* The record follows a touch to where it is lacking: its payload is the header's, not what somebody takes it for. */
+static void a_touch_of_what_was_not_read_carries_what_stands(void **state)
+{
+	struct request request;
+	struct sample sample;
+
+	(void) state;
+	setting();
+	sample_aged(&sample, "b", 100, "of b");
+	node_put(1, "b", &sample);
+	begin(&request, one);
+	assert_int_equal(request_touch(&request, "b", "not it"), MMS_OK);
+	assert_true(node_has(0, "b", "of b", NULL));
+	request_end(&request);
+	done();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +348,9 @@ int main(void)
 		cmocka_unit_test(two_that_open_an_incarnation_are_one),
 		cmocka_unit_test(a_blind_record_that_was_read_is_an_ancestor),
 		cmocka_unit_test(two_blind_beginnings_are_one),
+		cmocka_unit_test(a_session_keeps_its_base_beside_other_ids),
+		cmocka_unit_test(a_touch_of_what_was_not_read_carries_what_stands),
+		cmocka_unit_test(a_write_of_what_was_read_some_ids_ago_is_counted_if_it_changed),
 	};
 
 	return rig_run(tests);

@@ -121,18 +121,96 @@ static void every_end_of_a_request_gives_it_back(void **state)
 	done();
 }
 
-static void another_session_in_the_same_request_gives_back_the_first(void **state)
+static void the_next_session_in_the_same_request_has_the_lock_of_its_own(void **state)
 {
 	struct request request;
 
 	(void) state;
 	setting();
 	begin(&request, one);
+	mms_store_end(request.store); /* session_write_close() */
 	assert_int_equal(request_read(&request, "other"), MMS_OK);
 	await(locked_on(session) == 0);
 	assert_int_not_equal(locked_on("other"), 0);
-	request_end(&request);
+	/* And a new id in place of the one that was read: no close between them when a handler looks at ids by reading. */
+	assert_true(mms_store_created(request.store, slice("made")));
+	assert_int_equal(request_read(&request, "made"), MMS_OK);
 	await(locked_on("other") == 0);
+	assert_int_not_equal(locked_on("made"), 0);
+	request_end(&request);
+	await(locked_on("made") == 0);
+	done();
+}
+
+/* "Log out my other devices": SessionHandler's methods with another id than the open session's. */
+static void what_is_done_to_other_ids_leaves_the_session_its_lock_and_its_base(void **state)
+{
+	struct request request, other;
+
+	(void) state;
+	for (unsigned turn = 0; turn < 4; turn++) {
+		setting();
+		visit(two, "device", "of the device");
+		begin(&request, one);
+		switch (turn) {
+		case 0:
+			assert_int_equal(request_destroy(&request, "device"), MMS_OK);
+			assert_true(node_header(0, "device").version.tombstone);
+			break;
+		case 1:
+			assert_int_equal(request_read(&request, "device"), MMS_OK);
+			assert_true(request_got(&request, "of the device"));
+			break;
+		case 2:
+			assert_int_equal(request_write(&request, "device", "by another"), MMS_OK);
+			assert_true(node_has(0, "device", "by another", NULL));
+			break;
+		default:
+			assert_int_equal(request_touch(&request, "device", "not what stands there"), MMS_OK);
+			assert_true(node_has(0, "device", "of the device", NULL));
+			break;
+		}
+		assert_int_equal(locked_on("device"), 0);
+		nap_us(20000);
+		assert_int_not_equal(locked_on(session), 0);
+		request_begin(&other, two);
+		assert_int_equal(request_read(&other, session), MMS_ERR_NO_NODE); /* waits in vain */
+		request_end(&other);
+		assert_int_equal(request_write(&request, session, "second"), MMS_OK);
+		request_end(&request);
+		await(locked_on(session) == 0);
+		assert_true(node_has(0, session, "second", NULL));
+		assert_int_equal(host_metric(one, MMS_METRIC_conflicts) + host_metric(one, MMS_METRIC_lock_overlaps), 0);
+		done();
+	}
+}
+
+static void a_session_that_is_read_again_keeps_its_lock(void **state)
+{
+	struct request request;
+	char key[128];
+	int64_t left = 0;
+
+	(void) state;
+	setting();
+	begin(&request, one);
+	lock_key(session, key, sizeof(key));
+	for (unsigned node = 0; node < 3; node++) {
+		struct mms_reply *reply = node_ask(node, "PEXPIRE", key, "30000");
+
+		mms_reply_free(reply);
+	}
+	forget_calls();
+	assert_int_equal(request_read(&request, session), MMS_OK);
+	assert_true(request_got(&request, "first"));
+	assert_int_equal(calls("del"), 0);
+	for (unsigned node = 0; node < 3; node++) {
+		left += (locked_on(session) & bit(node)) != 0 ? node_number(node, "PTTL", key) : 0;
+	}
+	assert_in_range(left, 50000, 60000); /* and it is prolonged */
+	assert_int_equal(request_write(&request, session, "second"), MMS_OK);
+	request_end(&request);
+	await(locked_on(session) == 0);
 	done();
 }
 
@@ -281,6 +359,31 @@ static void a_write_after_the_lock_ran_out_gives_way_to_who_has_it_now(void **st
 	done();
 }
 
+static void a_write_whose_own_lock_still_stands_goes_on_without_the_scripts(void **state)
+{
+	struct request request;
+	char key[128];
+
+	(void) state;
+	setting();
+	lock_key(session, key, sizeof(key));
+	one->client->settings.lock_ttl_ms = 300;
+	begin(&request, one);
+	one->client->settings.lock_ttl_ms = 60000;
+	for (unsigned node = 0; node < 3; node++) {
+		mms_reply_free(node_ask(node, "PEXPIRE", key, "60000"));
+		node_do(node, "SCRIPT", "FLUSH");
+	}
+	assert_int_not_equal(locked_on(session), 0);
+	nap_us(310000); /* by the holder's own clock it has run out */
+	assert_int_equal(request_write(&request, session, "late"), MMS_OK);
+	assert_true(node_has(0, session, "late", NULL));
+	request_end(&request);
+	await(locked_on(session) == 0);
+	assert_int_equal(host_metric(one, MMS_METRIC_lock_overlaps), 0);
+	done();
+}
+
 static void a_logout_after_the_lock_ran_out_stays(void **state)
 {
 	struct request slow, quick;
@@ -313,6 +416,43 @@ static void a_logout_does_not_ask_for_its_lock(void **state)
 	request_end(&slow);
 	request_end(&quick);
 	assert_true(node_header(0, session).version.tombstone);
+	done();
+}
+
+/* The home is silent: that takes a whole budget, and the read after it has one of its own. */
+static void a_write_after_the_lock_ran_out_has_time_for_lock_and_read(void **state)
+{
+	struct request request;
+	char id[32];
+	unsigned home = 0;
+
+	(void) state;
+	setting();
+	for (unsigned number = 0; home == 0; number++) {
+		uint64_t mask;
+
+		snprintf(id, sizeof(id), "s%u", number);
+		visit(one, id, "first");
+		request_begin(&request, one);
+		assert_int_equal(request_read(&request, id), MMS_OK);
+		mask = locked_on(id);
+		home = mask == bit(1) ? 1 : mask == bit(2) ? 2 : 0;
+		if (home == 0) {
+			request_end(&request);
+		}
+	}
+	one->client->settings.lock_ttl_ms = 20;
+	assert_int_equal(request_read(&request, id), MMS_OK);
+	one->client->settings.lock_ttl_ms = 60000;
+	await(locked_on(id) == 0);
+	one->client->settings.budget_ms = 400;
+	one->client->settings.read_timeout_ms = 400;
+	mms_spin_init(&one->client->spin, 0, 1); /* an answer takes its time: none is there the moment it is asked for */
+	node_stop(home);
+	assert_int_equal(request_write(&request, id, "late"), MMS_OK);
+	node_continue(home);
+	request_end(&request);
+	assert_true(node_has(0, id, "late", NULL));
 	done();
 }
 
@@ -405,7 +545,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_second_request_waits_for_the_first_and_reads_what_it_wrote),
 		cmocka_unit_test(every_end_of_a_request_gives_it_back),
-		cmocka_unit_test(another_session_in_the_same_request_gives_back_the_first),
+		cmocka_unit_test(the_next_session_in_the_same_request_has_the_lock_of_its_own),
+		cmocka_unit_test(what_is_done_to_other_ids_leaves_the_session_its_lock_and_its_base),
+		cmocka_unit_test(a_session_that_is_read_again_keeps_its_lock),
 		cmocka_unit_test(strict_mode_takes_one_lock_and_reads_once),
 		cmocka_unit_test(strict_mode_waits_in_vain_but_once),
 		cmocka_unit_test(an_id_that_is_refused_is_not_kept_locked),
@@ -413,6 +555,8 @@ int main(void)
 		cmocka_unit_test(a_write_after_the_lock_ran_out_goes_on_if_nobody_came),
 		cmocka_unit_test(a_write_after_the_lock_ran_out_gives_way_to_a_newer_one),
 		cmocka_unit_test(a_write_after_the_lock_ran_out_gives_way_to_who_has_it_now),
+		cmocka_unit_test(a_write_after_the_lock_ran_out_has_time_for_lock_and_read),
+		cmocka_unit_test(a_write_whose_own_lock_still_stands_goes_on_without_the_scripts),
 		cmocka_unit_test(a_logout_after_the_lock_ran_out_stays),
 		cmocka_unit_test(a_logout_does_not_ask_for_its_lock),
 		cmocka_unit_test(a_lock_that_is_lost_with_its_node_is_noticed_by_the_versions),

@@ -355,6 +355,36 @@ static void stamps_are_above_authentic_tokens_alone(void **state)
 	host_free(host);
 }
 
+/* "Log out my other devices", and a look into another session: neither is what this visitor is told of. */
+static void other_ids_leave_the_visitor_what_he_was_told(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_version reserved;
+	struct request request;
+	struct mms_token left;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	begin(&request, host, NULL);
+	reserved = token_of(&request, false).reserved;
+	announce(&request);
+	assert_int_equal(request_destroy(&request, "device"), MMS_OK);
+	assert_int_equal(request_read(&request, "another"), MMS_OK);
+	assert_int_equal(request_write(&request, "another", "other"), MMS_OK);
+	for (unsigned node = 0; node < 3; node++) {
+		assert_true(node_has(node, "another", "other", NULL)); /* its own visitor is told nothing */
+	}
+	left = token_of(&request, false);
+	assert_true(left.pending);
+	assert_int_equal(mms_version_compare(&left.reserved, &reserved), 0);
+	assert_int_equal(request_write(&request, ID, "two"), MMS_OK);
+	assert_false(node_has(1, ID, "two", NULL));
+	left = token_of(&request, true);
+	assert_int_equal(mms_version_compare(&left.read, &reserved), 0);
+	request_end(&request);
+	host_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +400,7 @@ int main(void)
 		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
 		cmocka_unit_test(a_forked_child_has_nothing_reserved),
 		cmocka_unit_test(stamps_are_above_authentic_tokens_alone),
+		cmocka_unit_test(other_ids_leave_the_visitor_what_he_was_told),
 	};
 
 	return rig_run(tests);

@@ -1,0 +1,129 @@
+/* Reading a session behind its lock. The lock comes first, in a round trip of its own: what is read beside it may be older
+ * than what its last holder wrote. */
+#include "mms_opened.h"
+
+#include <string.h>
+
+#include "mms_quorum.h"
+#include "mms_read.h"
+
+static void begin_empty(struct mms_opened *opened);
+
+/* The flags alone: every page view pays for three of these and fills one. */
+void mms_opened_init(struct mms_opened *opened)
+{
+	begin_empty(opened);
+}
+
+bool mms_opened_is_for(const struct mms_opened *opened, struct mms_slice id)
+{
+	return opened->valid && opened->key_len == opened->prefix_len + id.len
+			&& memcmp(opened->key + opened->prefix_len, id.ptr, id.len) == 0;
+}
+
+struct mms_slice mms_opened_key(const struct mms_opened *opened)
+{
+	return (struct mms_slice){ opened->key, opened->key_len };
+}
+
+/* Empties what is to be filled for this id, but for a lock that the same session goes on with. */
+static void make_room(struct mms_client *client, struct mms_opened *opened, struct mms_slice id, bool locking)
+{
+	if (!locking || client->settings.lock == 0 || !mms_opened_is_for(opened, id)
+			|| !mms_lease_holds(client, &opened->lease)) {
+		mms_opened_clear(client, opened);
+		mms_answer_init(&opened->answer);
+		mms_lease_init(&opened->lease);
+		return;
+	}
+	mms_answer_clear(&opened->answer);
+	opened->lease.lost = false;
+	opened->lease.waited = false;
+	begin_empty(opened);
+}
+
+void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struct mms_slice id, struct mms_visit *visit,
+		bool locking)
+{
+	const struct mms_settings *settings = &client->settings;
+	size_t prefix_len = strlen(settings->prefix);
+	struct mms_slice key = { opened->key, prefix_len + id.len };
+	struct mms_mono deadline;
+
+	make_room(client, opened, id, locking);
+	if (id.len > MMS_SESSION_ID_MAX || prefix_len > MMS_PREFIX_MAX) {
+		return;
+	}
+	memcpy(opened->key, settings->prefix, prefix_len);
+	memcpy(opened->key + prefix_len, id.ptr, id.len);
+	opened->key_len = key.len;
+	opened->prefix_len = prefix_len;
+	opened->valid = true;
+	if (locking && settings->lock != 0 && !mms_opened_lock(client, opened)) {
+		return;
+	}
+	deadline = mms_client_deadline(client);
+	if (visit != NULL) {
+		mms_visit_begin(visit, key);
+		mms_read_for_visitor(client, key, deadline, settings->lock == 0 ? mms_visit_plan(visit) : NULL, &opened->answer);
+		return;
+	}
+	mms_read_record(client, key, deadline, &opened->answer);
+	if (settings->read_mode == MMS_READ_QUORUM) {
+		mms_quorum_write_back(client, key, deadline, &opened->answer);
+	}
+}
+
+/* Without a node to ask, the read goes on without. */
+bool mms_opened_lock(struct mms_client *client, struct mms_opened *opened)
+{
+	struct mms_error error;
+	enum mms_status status = mms_lease_take(client, &opened->lease, mms_opened_key(opened), client->settings.lock_wait_ms,
+			&error);
+
+	opened->behind_lock = true;
+	if (status == MMS_ERR_TIMEOUT) {
+		mms_client_count(client, MMS_METRIC_lock_timeouts);
+		mms_answer_clear(&opened->answer); /* unreadable, and so not to be written either */
+		opened->answer.error = error;
+		return false;
+	}
+	return true;
+}
+
+void mms_opened_clear(struct mms_client *client, struct mms_opened *opened)
+{
+	if (opened->valid) { /* else it is empty already */
+		mms_answer_clear(&opened->answer);
+		if (opened->behind_lock) {
+			mms_lease_release(client, &opened->lease, mms_opened_key(opened));
+		}
+	}
+	begin_empty(opened);
+}
+
+void mms_opened_become(struct mms_opened *opened, const struct mms_record_header *header, const unsigned char *header_bytes,
+		int64_t ttl_ms)
+{
+	struct mms_answer *answer = &opened->answer;
+	bool authoritative = answer->authoritative;
+
+	opened->given = true;
+	opened->doubtful = false;
+	mms_answer_clear(answer);
+	answer->found = header->version.tombstone ? MMS_FOUND_TOMBSTONE : MMS_FOUND_RECORD;
+	answer->authoritative = authoritative;
+	answer->header = *header;
+	memcpy(answer->header_bytes, header_bytes, MMS_RECORD_HEADER_SIZE);
+	answer->pttl_ms = ttl_ms;
+}
+
+static void begin_empty(struct mms_opened *opened)
+{
+	opened->valid = false;
+	opened->given = false;
+	opened->changed = false;
+	opened->created_here = false;
+	opened->doubtful = false;
+	opened->behind_lock = false;
+}
