@@ -1,5 +1,6 @@
 /* Module entry, INI and life cycle. The shared mapping is made in MINIT, before any fork; threads and sockets never are.
- * Nothing per session is freed in RSHUTDOWN: it runs before the session's last write. */
+ * Nothing per session is freed in RSHUTDOWN: it runs before the session's last write, post_deactivate after it. Nor is
+ * anything set in RINIT: with session.auto_start the session is open by then. */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
@@ -116,6 +117,12 @@ static PHP_RINIT_FUNCTION(mmsession)
 	return SUCCESS;
 }
 
+static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(mmsession)
+{
+	php_mmsession_token_end_request();
+	return SUCCESS;
+}
+
 static PHP_MINFO_FUNCTION(mmsession)
 {
 	(void)zend_module;
@@ -141,7 +148,7 @@ zend_module_entry mmsession_module_entry = {
 	PHP_MODULE_GLOBALS(mmsession),
 	PHP_GINIT(mmsession),
 	PHP_GSHUTDOWN(mmsession),
-	NULL,
+	ZEND_MODULE_POST_ZEND_DEACTIVATE_N(mmsession),
 	STANDARD_MODULE_PROPERTIES_EX
 };
 

@@ -155,7 +155,7 @@ PS_OPEN_FUNC(mmsession)
 	}
 	client->users++;
 	*mod_data = handler;
-	php_mmsession_token_open(handler->store, name);
+	php_mmsession_token_open(handler->store, client, name);
 	mms_process_tend(php_mmsession_process(), client->cluster, &client->settings, php_mmsession_cpu_allowance_ms());
 	return SUCCESS;
 }

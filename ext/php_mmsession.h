@@ -12,6 +12,7 @@
 
 #define PHP_MMSESSION_VERSION "0.1.0"
 #define PHP_MMSESSION_CLIENTS_MAX 16 /* clusters that one thread keeps connections to */
+#define PHP_MMSESSION_GIVEN_MAX (MMS_TOKEN_SLOTS * (MMS_TOKEN_TEXT_MAX + 1)) /* with dots: what is longer tells nothing */
 
 #if PHP_VERSION_ID < 80000
 #define ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(pass_by_ref, name, type_hint, allow_null, default_value) \
@@ -33,7 +34,23 @@ struct php_mmsession_token_own {
 	size_t len;                       /* 0 = none */
 	struct mms_token token;           /* what the text says */
 	bool written;                     /* it is among the headers since a write, and the last word since */
+	bool asked;                       /* mmsession_token() has returned it */
+	size_t place;                     /* of the text in its header's line; 0 = none was made */
 	double request;                   /* begin of the request that made it */
+};
+
+/* The one among the headers that has to reach the visitor: it tells of a write that is on the local node alone. */
+struct php_mmsession_token_relied {
+	char text[MMS_TOKEN_TEXT_MAX];
+	size_t len, place;                /* len: 0 = none */
+};
+
+/* The argument of mmsession_token(). */
+struct php_mmsession_token_given {
+	char text[PHP_MMSESSION_GIVEN_MAX];
+	size_t len;                       /* 0 = none */
+	bool cut;
+	double request;                   /* begin of the request that gave it */
 };
 
 ZEND_BEGIN_MODULE_GLOBALS(mmsession)
@@ -58,9 +75,11 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	char *token_key_file, *token_header; /* INI */
 	struct php_mmsession_token_key token_key;
 	struct php_mmsession_token_own token_own;
+	struct php_mmsession_token_relied token_relied;
 	char token_name[192];             /* session.name of the open session, "" = no cookies */
-	zend_string *token_given;         /* to mmsession_token(); persistent */
+	struct php_mmsession_token_given token_given;
 	struct mms_visit *token_visit;    /* of the open session, NULL = none; borrowed */
+	struct mms_client *token_client;  /* of the session opened last; may be gone */
 ZEND_END_MODULE_GLOBALS(mmsession)
 
 ZEND_EXTERN_MODULE_GLOBALS(mmsession)
@@ -100,7 +119,7 @@ uint32_t php_mmsession_lock_ttl_ms(void);
 /* Reads mmsession.token_key_file, if there is one. */
 enum mms_status php_mmsession_token_read_key(struct mms_error *error);
 /* A handler has been opened: collects what came with the request. */
-void php_mmsession_token_open(struct mms_store *store, const char *session_name);
+void php_mmsession_token_open(struct mms_store *store, struct mms_client *client, const char *session_name);
 /* At which moments a token is sent. */
 enum php_mmsession_token_moment { PHP_MMSESSION_TOKEN_READ, PHP_MMSESSION_TOKEN_WRITTEN, PHP_MMSESSION_TOKEN_CLOSED };
 /* Puts the token of the session as it is now among the headers, in place of an earlier one. */
@@ -108,7 +127,10 @@ void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_to
 void php_mmsession_token_before_write(struct mms_store *store);
 /* The handler is about to be closed. */
 void php_mmsession_token_close(struct mms_store *store);
-/* Frees and wipes what a thread has of it. */
+/* The headers are gone, all sessions closed, and nothing of PHP's is left: a write that the headers were to tell of, and do
+ * not, is waited for, at most mmsession.budget_ms. Forgets what was the request's. */
+void php_mmsession_token_end_request(void);
+/* Wipes what a thread has of it. */
 void php_mmsession_token_forget(zend_mmsession_globals *globals);
 
 /* INI handlers (settings.c) and what phpinfo() shows (status.c). */

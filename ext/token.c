@@ -22,6 +22,7 @@
 #define KEY_MIN 16          /* bytes: less is guessed */
 #define COOKIE_NAME_MAX 192
 #define HEADER_MAX 1024
+#define ATTRIBUTES_MAX 480  /* path, domain and SameSite together: with the longest of all else this fits into a header */
 #define COOKIE_NAME_END "_mms" /* behind the session's name; the slot follows, one digit */
 #define FORBIDDEN_IN_NAME "=,;.[ \t\r\n\013\014"
 
@@ -140,6 +141,11 @@ static bool has_own(void)
 	return MMSG(token_own).len > 0 && MMSG(token_own).request == sapi_get_request_time();
 }
 
+static bool is_replaced(unsigned slot)
+{
+	return has_own() && MMSG(token_own).token.slot == slot;
+}
+
 /* NULL when there is none, or it is empty. */
 static const HashTable *find_array(const char *name, size_t len)
 {
@@ -185,25 +191,60 @@ static void collect_header(struct mms_token_set *set)
 	add_text(set, find_text(find_array(ZEND_STRL("_SERVER")), name, len));
 }
 
-static void collect_cookies(struct mms_token_set *set, const char *session_name)
+/* $_COOKIE has one cookie of each name, of several with different paths that of the longest path, which may be the oldest.
+ * start: what a name of ours begins with, all but the slot. */
+static void collect_cookie_header(struct mms_token_set *set, const char *header, const struct line *start)
 {
-	const HashTable *cookies = find_array(ZEND_STRL("_COOKIE"));
-	char name[COOKIE_NAME_MAX];
-	struct line line = { name, sizeof name, 0, false };
+	const struct mms_token_signer signed_by = signer();
 
-	append(&line, session_name);
-	append(&line, COOKIE_NAME_END);
-	append(&line, "0");
-	for (unsigned slot = 0; slot < MMS_TOKEN_SLOTS && cookies != NULL; slot++) {
-		if (has_own() && MMSG(token_own).token.slot == slot) {
-			continue; /* replaced by this answer */
+	for (const char *at = header; at != NULL && !set->too_many; at = strchr(at, ';')) {
+		at += strspn(at, "; \t");
+		if (strncmp(at, start->text, start->len) == 0) {
+			const char *value = at + start->len + 2; /* a digit and '=' */
+			const unsigned slot = (unsigned char)at[start->len] - (unsigned)'0';
+
+			if (slot < MMS_TOKEN_SLOTS && value[-1] == '=' && !is_replaced(slot)) {
+				mms_token_set_add(set, (struct mms_slice){ value, strcspn(value, "; \t") }, &signed_by);
+			}
 		}
-		name[line.len - 1] = (char)('0' + slot);
-		add_text(set, find_text(cookies, name, line.len));
 	}
 }
 
-void php_mmsession_token_open(struct mms_store *store, const char *session_name)
+static void collect_cookies(struct mms_token_set *set, const char *session_name)
+{
+	char name[COOKIE_NAME_MAX];
+	struct line line = { name, sizeof name, 0, false };
+	const HashTable *cookies;
+
+	append(&line, session_name);
+	append(&line, COOKIE_NAME_END);
+	if (SG(request_info).cookie_data != NULL) {
+		collect_cookie_header(set, SG(request_info).cookie_data, &line);
+		return;
+	}
+	/* Where scripts make requests of their own, they fill in $_COOKIE. */
+	cookies = find_array(ZEND_STRL("_COOKIE"));
+	append(&line, "0");
+	for (unsigned slot = 0; slot < MMS_TOKEN_SLOTS && cookies != NULL; slot++) {
+		if (!is_replaced(slot)) {
+			name[line.len - 1] = (char)('0' + slot);
+			add_text(set, find_text(cookies, name, line.len));
+		}
+	}
+}
+
+static void collect_given(struct mms_token_set *set)
+{
+	const struct php_mmsession_token_given *given = &MMSG(token_given);
+	const struct mms_token_signer signed_by = signer();
+
+	if (given->len > 0 && given->request == sapi_get_request_time()) {
+		mms_token_set_add(set, (struct mms_slice){ given->text, given->len }, &signed_by);
+		set->too_many = set->too_many || given->cut;
+	}
+}
+
+void php_mmsession_token_open(struct mms_store *store, struct mms_client *client, const char *session_name)
 {
 	struct mms_visit *visit = mms_store_visit(store);
 	const struct mms_token_signer signed_by = signer();
@@ -214,6 +255,7 @@ void php_mmsession_token_open(struct mms_store *store, const char *session_name)
 	}
 	set = mms_visit_came(visit);
 	MMSG(token_visit) = visit;
+	MMSG(token_client) = client;
 	MMSG(token_name)[0] = '\0';
 	if (uses_header()) {
 		if (!has_own()) {
@@ -223,12 +265,10 @@ void php_mmsession_token_open(struct mms_store *store, const char *session_name)
 		snprintf(MMSG(token_name), sizeof MMSG(token_name), "%s", session_name);
 		collect_cookies(set, session_name);
 	}
-	if (MMSG(token_given) != NULL && !has_own()) {
-		mms_token_set_add(set, (struct mms_slice){ ZSTR_VAL(MMSG(token_given)), ZSTR_LEN(MMSG(token_given)) },
-				&signed_by);
-	}
 	if (has_own()) {
 		mms_token_set_add(set, (struct mms_slice){ MMSG(token_own).text, MMSG(token_own).len }, &signed_by);
+	} else {
+		collect_given(set);
 	}
 }
 
@@ -237,10 +277,66 @@ static bool can_send(void)
 	return !SG(headers_sent) && !SG(request_info).no_headers && (uses_header() || MMSG(token_name)[0] != '\0');
 }
 
+/* The parameters that the session cookie would have now. */
+struct attributes {
+	const char *path, *domain, *samesite;
+};
+
+static bool is_attribute(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == ';' || (unsigned char)*text < ' ' || *text == 0x7f) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* False when no cookie can be made of them. */
+static bool get_attributes(struct attributes *out)
+{
+	out->path = INI_TEXT("session.cookie_path");
+	out->domain = INI_TEXT("session.cookie_domain");
+	out->samesite = INI_TEXT("session.cookie_samesite");
+	if (out->path[0] == '\0') {
+		out->path = "/"; /* else each of the site's folders had one of its own */
+	}
+	return strlen(out->path) + strlen(out->domain) + strlen(out->samesite) <= ATTRIBUTES_MAX && is_attribute(out->path)
+			&& is_attribute(out->domain) && is_attribute(out->samesite);
+}
+
+/* Scripts may have removed or replaced it, unless it was sent. */
+static bool is_among_headers(const char *text, size_t len, size_t place)
+{
+	zend_llist_position at;
+
+	if (place == 0) {
+		return false;
+	}
+	for (sapi_header_struct *header = zend_llist_get_first_ex(&SG(sapi_headers).headers, &at); header != NULL;
+			header = zend_llist_get_next_ex(&SG(sapi_headers).headers, &at)) {
+		if (header->header_len >= place + len && memcmp(header->header + place, text, len) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void php_mmsession_token_before_write(struct mms_store *store)
 {
-	if (mms_store_visit(store) != NULL) {
-		mms_visit_can_announce(mms_store_visit(store), can_send());
+	const struct php_mmsession_token_own *own = &MMSG(token_own);
+	struct mms_visit *visit = mms_store_visit(store);
+	struct attributes attributes;
+	bool can;
+
+	if (visit == NULL) {
+		return;
+	}
+	can = can_send() && (uses_header() || get_attributes(&attributes));
+	mms_visit_can_announce(visit, can);
+	/* What was announced counts if it was sent, or asked for. */
+	if (!can && !own->asked && !(SG(headers_sent) && is_among_headers(own->text, own->len, own->place))) {
+		mms_visit_announced(visit, false);
 	}
 }
 
@@ -285,10 +381,9 @@ static bool send_cookie(const char *text)
 	char start[COOKIE_NAME_MAX + 32], text_of_line[HEADER_MAX];
 	const char slot[] = { (char)('0' + MMSG(token_own).token.slot), '=', '\0' };
 	struct line line = { text_of_line, sizeof text_of_line, 0, false };
-	const char *path = INI_TEXT("session.cookie_path"), *domain = INI_TEXT("session.cookie_domain");
-	const char *samesite = INI_TEXT("session.cookie_samesite");
+	struct attributes attributes;
 
-	if (strlen(path) + strlen(domain) + strlen(samesite) > HEADER_MAX / 2) {
+	if (!get_attributes(&attributes)) {
 		return false;
 	}
 	append(&line, "Set-Cookie: ");
@@ -296,15 +391,14 @@ static bool send_cookie(const char *text)
 	append(&line, COOKIE_NAME_END);
 	append(&line, slot);
 	memcpy(start, line.text, line.len + 1);
+	MMSG(token_own).place = line.len;
 	append(&line, text);
 	append_expiry(&line);
-	if (path[0] != '\0') {
-		append(&line, "; path=");
-		append(&line, path);
-	}
-	if (domain[0] != '\0') {
+	append(&line, "; path=");
+	append(&line, attributes.path);
+	if (attributes.domain[0] != '\0') {
 		append(&line, "; domain=");
-		append(&line, domain);
+		append(&line, attributes.domain);
 	}
 	if (is_on(INI_TEXT("session.cookie_secure"))) {
 		append(&line, "; secure");
@@ -313,9 +407,9 @@ static bool send_cookie(const char *text)
 		append(&line, "; Partitioned");
 	}
 	append(&line, "; HttpOnly");
-	if (samesite[0] != '\0') {
+	if (attributes.samesite[0] != '\0') {
 		append(&line, "; SameSite=");
-		append(&line, samesite);
+		append(&line, attributes.samesite);
 	}
 	if (line.cut) {
 		return false;
@@ -331,6 +425,7 @@ static bool send_header(const char *text)
 
 	append(&line, MMSG(token_header));
 	append(&line, ": ");
+	MMSG(token_own).place = line.len;
 	append(&line, text);
 	return add_header(&line, true);
 }
@@ -356,10 +451,22 @@ static bool renew_own(struct mms_visit *visit, bool last)
 		own->len = mms_token_encode(&token, &signed_by, own->text);
 		own->text[own->len] = '\0';
 		own->token = token;
-		own->written = false;
+		own->written = own->asked = false;
+		own->place = 0;
 	}
 	own->request = sapi_get_request_time();
 	return true;
+}
+
+/* The headers have it, in place of what they may have had. */
+static void rely_on_own(void)
+{
+	const struct php_mmsession_token_own *own = &MMSG(token_own);
+	struct php_mmsession_token_relied *relied = &MMSG(token_relied);
+
+	memcpy(relied->text, own->text, own->len);
+	relied->len = own->len;
+	relied->place = own->place;
 }
 
 void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_token_moment moment)
@@ -373,8 +480,11 @@ void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_to
 	}
 	own->written = false;
 	if (uses_header() ? send_header(own->text) : send_cookie(own->text)) {
-		mms_visit_announced(visit);
+		mms_visit_announced(visit, true);
 		own->written = moment == PHP_MMSESSION_TOKEN_WRITTEN;
+	}
+	if (moment == PHP_MMSESSION_TOKEN_WRITTEN ? !own->token.pending : MMSG(token_relied).len > 0) {
+		rely_on_own();
 	}
 }
 
@@ -386,13 +496,50 @@ void php_mmsession_token_close(struct mms_store *store)
 	}
 }
 
+/* Every mirror of this host, for that of the write is among them. */
+static void wait_for_mirrors(void)
+{
+	php_mmsession_notice_fork();
+	for (unsigned i = 0; i < PHP_MMSESSION_CLIENTS_MAX && MMSG(clients)[i] != NULL; i++) {
+		struct mms_client *client = MMSG(clients)[i];
+
+		if (client == MMSG(token_client)) {
+			mms_client_count(client, MMS_METRIC_token_wide_writes);
+			(void)mms_process_flush(php_mmsession_process(), client->cluster, &client->settings,
+					client->settings.budget_ms);
+			return;
+		}
+	}
+}
+
+void php_mmsession_token_end_request(void)
+{
+	const struct php_mmsession_token_relied *relied = &MMSG(token_relied);
+
+	if (relied->len > 0 && !is_among_headers(relied->text, relied->len, relied->place)) {
+		wait_for_mirrors();
+	}
+	MMSG(token_relied).len = 0;
+	MMSG(token_own).len = 0;
+	MMSG(token_given).len = 0;
+	MMSG(token_visit) = NULL;
+	MMSG(token_client) = NULL;
+}
+
 void php_mmsession_token_forget(zend_mmsession_globals *globals)
 {
-	if (globals->token_given != NULL) {
-		zend_string_release(globals->token_given);
-		globals->token_given = NULL;
-	}
 	explicit_bzero(&globals->token_key, sizeof globals->token_key);
+}
+
+static void keep_given(const zend_string *text)
+{
+	struct php_mmsession_token_given *given = &MMSG(token_given);
+
+	given->cut = ZSTR_LEN(text) > sizeof given->text;
+	given->len = given->cut ? sizeof given->text : ZSTR_LEN(text);
+	given->request = sapi_get_request_time();
+	memcpy(given->text, ZSTR_VAL(text), given->len);
+	MMSG(token_own).len = 0;
 }
 
 /* An open session's token as it is now: who asks for it brings it to the visitor. */
@@ -405,15 +552,12 @@ PHP_FUNCTION(mmsession_token)
 		Z_PARAM_STR_EX(given, 1, 0) /* PHP 7.4 has no Z_PARAM_STR_OR_NULL */
 	ZEND_PARSE_PARAMETERS_END();
 	if (given != NULL) {
-		if (MMSG(token_given) != NULL) {
-			zend_string_release(MMSG(token_given));
-		}
-		/* Outlives the request: there is no moment after the session's last write to free it. */
-		MMSG(token_given) = zend_string_init(ZSTR_VAL(given), ZSTR_LEN(given), 1);
-		MMSG(token_own).len = 0;
+		keep_given(given);
 	}
 	if (MMSG(token_visit) != NULL && renew_own(MMSG(token_visit), false)) {
-		mms_visit_announced(MMSG(token_visit));
+		mms_visit_announced(MMSG(token_visit), true);
+		MMSG(token_own).asked = true;
+		MMSG(token_relied).len = 0;
 	}
 	if (!has_own()) {
 		RETURN_EMPTY_STRING();

@@ -183,9 +183,9 @@ void mms_visit_can_announce(struct mms_visit *visit, bool can)
 	visit->can_announce = can;
 }
 
-void mms_visit_announced(struct mms_visit *visit)
+void mms_visit_announced(struct mms_visit *visit, bool is)
 {
-	visit->announced = true;
+	visit->announced = is;
 }
 
 void mms_visit_end(struct mms_visit *visit)

@@ -56,9 +56,10 @@ void mms_visit_wrote(struct mms_visit *visit, const struct mms_version *version,
  * what was reserved and not written is not pending any more. */
 bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out);
 
-/* can: what mms_visit_token() gives after a write can still be sent. announced: what it gave last is on its way. */
+/* can: what mms_visit_token() gives after a write can still be sent. is: what it gave last is on its way; false when it is no
+ * more. */
 void mms_visit_can_announce(struct mms_visit *visit, bool can);
-void mms_visit_announced(struct mms_visit *visit);
+void mms_visit_announced(struct mms_visit *visit, bool is);
 
 /* Nothing is open any more. */
 void mms_visit_end(struct mms_visit *visit);

@@ -254,6 +254,30 @@ def test_an_answer_that_replaces_the_token_of_a_write_beside_it_hides_nothing(cl
     bar("token-overlap", f"0 stale of {trials} writes beside a look on the same host", f"{len(stale)} {stale[:3]}", not stale)
 
 
+@pytest.mark.row("token-removed")
+@pytest.mark.parametrize("steps", ["start;set:n:{n};close;no_headers", "start;no_headers;early;set:n:{n};close", "start;no_headers;early;set:n:{n}"],
+                         ids=["after", "before", "at-the-end"])
+def test_a_write_whose_token_was_removed_is_on_all_nodes_when_the_answer_ends(cluster, new_id, key_file, steps):
+    shop = cluster(3, 3, proxied=True, mmsession=settings(key_file))
+    know_all_nodes(shop)
+    stale, trials = [], 8
+    for number in range(trials):
+        visitor = Visitor(new_id(), random.Random(number))
+        visitor.click(shop.hosts[0], "start;set:n:0;close")
+        assert shop.hosts[0].flush()
+        # With his token the local node is enough from now on, and mirrors take some 50 ms.
+        until(lambda: visitor.click(shop.hosts[1], "start;get:n;close")["values"]["n"] == "0", 5, "mirrored")
+        for node in (1, 2):
+            shop.link(0, node).set(command_bytes_per_second=8000)
+        visitor.click(shop.hosts[0], steps.format(n=number + 1))
+        seen = visitor.click(shop.hosts[1], "start;get:n;close")["values"]["n"]
+        if seen != str(number + 1):
+            stale.append((number, seen))
+        for node in (1, 2):
+            shop.link(0, node).clear()
+    bar("token-removed", f"0 stale of {trials} writes whose token a script removed", f"{len(stale)} {stale[:3]}", not stale)
+
+
 @pytest.mark.row("token-forged")
 def test_tokens_that_are_missing_forged_or_foreign_cost_a_full_read_and_no_more(cluster, new_id, key_file):
     shop = cluster(3, 3, mmsession=settings(key_file))

@@ -131,7 +131,7 @@ static void keep_token(struct request *request, bool last)
 				request->visitor, token.digest, token.slot, (unsigned long long)token.read.hlc,
 				(unsigned long long)token.reserved.hlc, (unsigned long long)token.reserved.sequence,
 				token.pending ? ", pending" : "", token.uncertain ? ", uncertain" : "");
-		mms_visit_announced(visit_of(request));
+		mms_visit_announced(visit_of(request), true);
 	}
 }
 

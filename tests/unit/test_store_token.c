@@ -42,7 +42,7 @@ static struct mms_token token_of(struct request *request, bool last)
 
 static void announce(struct request *request)
 {
-	mms_visit_announced(mms_store_visit(request->store));
+	mms_visit_announced(mms_store_visit(request->store), true);
 }
 
 /* A page that writes and tells of it: the token that it leaves. */
@@ -119,6 +119,13 @@ static void an_announced_write_stays_local_and_others_go_everywhere(void **state
 	begin(&request, host, NULL);
 	assert_int_equal(request_write(&request, ID, "four"), MMS_OK); /* not announced at all */
 	assert_true(node_has(2, ID, "four", NULL));
+	request_end(&request);
+	begin(&request, host, NULL);
+	announce(&request);
+	mms_visit_announced(mms_store_visit(request.store), false); /* and taken out of the headers */
+	assert_int_equal(request_write(&request, ID, "five"), MMS_OK);
+	assert_true(node_has(2, ID, "five", NULL));
+	assert_int_equal(host_metric(host, MMS_METRIC_token_wide_writes), 3);
 	request_end(&request);
 	host_free(host);
 }

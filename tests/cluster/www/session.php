@@ -69,6 +69,9 @@ function step(string $verb, array $words, array &$answer)
             echo ' ';
             flush();
             return headers_sent();
+        case 'no_headers': // takes out whatever was to be sent, cookies too
+            header_remove();
+            return true;
         case 'finish':
             return fastcgi_finish_request();
         case 'touch': // touch:path, a sign for the test that this request has come so far
