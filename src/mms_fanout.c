@@ -21,6 +21,7 @@ static void collect(struct mms_fanout *fanout, unsigned node);
 static void give_up_late(struct mms_fanout *fanout, struct mms_mono now);
 static bool spin(struct mms_fanout *fanout, uint64_t mask);
 static int poll_once(struct mms_fanout *fanout, struct mms_mono now);
+static void abandon(struct mms_fanout *fanout, uint64_t mask);
 
 void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, struct mms_mono deadline)
 {
@@ -73,9 +74,27 @@ void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask)
 
 		/* In this order: an answer that came while this thread was not scheduled is there, however late it is now. */
 		if (poll_once(fanout, now) < 0) {
+			abandon(fanout, mask);
 			return;
 		}
 		give_up_late(fanout, now);
+	}
+}
+
+/* This process can't wait now (ENOMEM). Nobody is to blame, and nothing may go on in a later wait: commands live with their
+ * askers. */
+static void abandon(struct mms_fanout *fanout, uint64_t mask)
+{
+	const struct mms_settings *settings = &fanout->client->settings;
+
+	for (unsigned i = 0; i < settings->node_count; i++) {
+		struct mms_error error;
+
+		if ((fanout->waiting_mask & mask) >> i & 1) {
+			mms_error_set(&error, "node %s (%s): this process can't wait for an answer: %s", settings->nodes[i].name,
+					settings->nodes[i].address, strerror(errno));
+			fail(fanout, i, MMS_ERR_LOCAL, &error);
+		}
 	}
 }
 
