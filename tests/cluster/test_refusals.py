@@ -4,7 +4,7 @@ import os
 import pytest
 
 from measure import Phases, no_harm, seconds, wait_closed
-from rig.process import until
+from rig.process import free_port, until
 from rig.results import bar
 
 
@@ -140,6 +140,8 @@ def test_active_replicas_are_warned_of(cluster, new_id):
 def test_a_node_in_cluster_mode_is_refused_with_the_remedy(cluster, new_id, full):
     shop = cluster(3, 0)
     shop.nodes[1].kill()
+    while shop.nodes[1].port > 55535:  # the cluster's own port is 10000 above
+        shop.nodes[1].port = free_port()
     shop.nodes[1]._settings += ["--cluster-enabled", "yes"]
     shop.nodes[1].start()
     for index in range(2):
