@@ -282,6 +282,24 @@ void mms_hosts_read_again(struct mms_hosts *hosts, unsigned node)
 	mms_pairs_keep(&hosts->lists[MMS_HOSTS_LIVES][node], NULL, hosts->office->now);
 }
 
+void mms_hosts_hurry(struct mms_hosts *hosts)
+{
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		hosts->due[i].us = 0;
+	}
+}
+
+bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment)
+{
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		if (mms_link_ready(&hosts->office->links[i]) && (hosts->lists[MMS_HOSTS_LIVES][i].read_at.us <= moment.us
+					|| hosts->lists[MMS_HOSTS_BEHIND][i].read_at.us <= moment.us)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* The watermark follows the mailbox: what was stamped before a mark was taken has been passed by the tail, or never came to
  * the mailbox within the margin. Hints that no behind marker covers hold it. */
 static void move_watermark(struct mms_hosts *hosts)

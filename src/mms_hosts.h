@@ -34,6 +34,10 @@ enum mms_hosts_hash { MMS_HOSTS_LIVES, MMS_HOSTS_BEHIND, MMS_HOSTS_HASHES };
 struct mms_pairs *mms_hosts_list(const struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node);
 /* Forgets what this node had of lives; it is asked again at once. */
 void mms_hosts_read_again(struct mms_hosts *hosts, unsigned node);
+/* Publishes and reads on all nodes at the next run, and not only when the next second is over. */
+void mms_hosts_hurry(struct mms_hosts *hosts);
+/* Has every node that answers been read after this moment? */
+bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment);
 /* Nodes may differ in what they have heard of a life, and only the latest counts: is it this, parsed from this entry? */
 bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life);
 

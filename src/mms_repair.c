@@ -1,8 +1,8 @@
-/* The scan, step by step: lease on the target; for every configured node (the target included, and last) a pass over its
- * keys (a source's against the target, the target's against everybody); then the marker, by compare-and-set. A sweep has no
- * target: it compares every node's keys with everybody, and its lease stands on the node of the lowest id. A source counts
- * only if every comparison of its pass got its answers: one lost connection, and the pass is made again. Nothing in here
- * waits. */
+/* The scan, step by step: lease on the target; a look whether whoever held it before has done it all; for every configured
+ * node (the target included, and last) a pass over its keys (a source's against the target, the target's against everybody);
+ * then the marker, by compare-and-set. A sweep has no target: it compares every node's keys with everybody, and its lease
+ * stands on the node of the lowest id. A source counts only if every comparison of its pass got its answers: one lost
+ * connection, and the pass is made again. Nothing in here waits. */
 #include "mms_repair.h"
 
 #include <inttypes.h>
@@ -20,8 +20,9 @@
 #define RETRY_US 2000000          /* after a pass that failed, or a lease that somebody else holds */
 #define SETTLE_US 2000000         /* from a node's return until it may be called complete: hosts have published by then */
 #define LOOK_US 20000             /* between two looks for something to do */
+#define CONFIRM_US 2000000        /* for the look that follows the lease; without an answer by then, what was known counts */
 
-enum step { STEP_IDLE, STEP_LEASING, STEP_SCANNING, STEP_CLOSING };
+enum step { STEP_IDLE, STEP_LEASING, STEP_CONFIRMING, STEP_SCANNING, STEP_CLOSING };
 
 struct mms_repair {
 	struct mms_office *office;
@@ -34,7 +35,7 @@ struct mms_repair {
 	unsigned target, source;      /* target: node_count = the sweep (mms_passes) */
 	unsigned lease_node;
 	char token[33];
-	struct mms_mono renew_at, look_at;
+	struct mms_mono leased_at, renew_at, look_at;
 	char closing[MMS_MARKER_VALUE_MAX]; /* the marker's value that was asked for */
 	struct mms_passes passes;
 	struct mms_keyset compared;   /* keys on which all nodes agreed in a pass for compared_target, as far as it goes */
@@ -42,6 +43,7 @@ struct mms_repair {
 };
 
 static void ask_lease(struct mms_repair *repair, bool renew);
+static void confirm(struct mms_repair *repair);
 static void choose_source(struct mms_repair *repair);
 static void scan_on(struct mms_repair *repair);
 static void close_scan(struct mms_repair *repair);
@@ -120,7 +122,9 @@ void mms_repair_run(struct mms_repair *repair)
 	if (repair->step != STEP_LEASING && office->now.us >= repair->renew_at.us) {
 		ask_lease(repair, true);
 	}
-	if (repair->step == STEP_SCANNING) {
+	if (repair->step == STEP_CONFIRMING) {
+		confirm(repair);
+	} else if (repair->step == STEP_SCANNING) {
 		scan_on(repair);
 	} else if (repair->step == STEP_CLOSING) {
 		close_scan(repair);
@@ -202,7 +206,6 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 	struct mms_repair *repair = context;
 	bool renewed = (token & 1) != 0;
 
-	(void)link;
 	if (token >> 1 != repair->generation) {
 		return;
 	}
@@ -217,7 +220,29 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 	}
 	repair->renew_at.us = repair->office->now.us + RENEW_US;
 	if (!renewed) {
+		repair->step = STEP_CONFIRMING;
+		repair->leased_at = repair->office->now;
+		link->marker_checked.us = 0;
+		mms_hosts_hurry(repair->hosts);
+	}
+}
+
+/* Whoever held the lease until now may have done what this host wants done, and what says so on the nodes is up to a second
+ * old: a scan is dear enough to look first. */
+static void confirm(struct mms_repair *repair)
+{
+	struct mms_office *office = repair->office;
+	int64_t leased_us = repair->leased_at.us;
+
+	if ((office->links[repair->lease_node].marker_seen.us < leased_us
+				|| !mms_hosts_read_since(repair->hosts, repair->leased_at))
+			&& office->now.us - leased_us < CONFIRM_US) {
+		return;
+	}
+	if (mms_passes_ready(&repair->passes, repair->target)) {
 		begin(repair);
+	} else {
+		give_up(repair, false);
 	}
 }
 

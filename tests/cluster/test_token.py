@@ -15,6 +15,7 @@ from rig.results import bar, timing
 # second time with the headers gone; only looks.
 WRITES = ("start;get:n;set:n:{n};close", "start;get:n;early;set:n:{n};close", "start;get:n;early;set:n:{n}",
           "start;get:n;set:n:0{n};close;start;set:n:{n};close", "start;get:n;set:n:0{n};close;quiet;early;start;set:n:{n};close")
+PATIENT = {"read_timeout_ms": 1000, "connect_timeout_ms": 1000, "budget_ms": 3000}
 LOOKS = ("start;get:n;close", "start;get:n;early;close", "start;get:n;early", "start;get:n", "read_and_close;get:n")
 
 
@@ -117,8 +118,7 @@ def test_hopping_visitors_see_what_they_wrote_at_full_speed(cluster, program, ne
 
 @pytest.mark.row("token-delay")
 def test_late_mirrors_show_nobody_less_than_he_wrote(cluster, new_id, full, key_file):
-    patient = {"read_timeout_ms": 1000, "connect_timeout_ms": 1000, "budget_ms": 3000}
-    shop = cluster(3, 3, proxied=True, mmsession=settings(key_file, **patient))
+    shop = cluster(3, 3, proxied=True, mmsession=settings(key_file, **PATIENT))
     for host in range(3):
         for node in range(3):
             if host != node:
@@ -252,6 +252,34 @@ def test_an_answer_that_replaces_the_token_of_a_write_beside_it_hides_nothing(cl
         for node in (1, 2):
             shop.link(0, node).clear()
     bar("token-overlap", f"0 stale of {trials} writes beside a look on the same host", f"{len(stale)} {stale[:3]}", not stale)
+
+
+@pytest.mark.row("token-late-answer")
+def test_a_look_that_is_over_but_not_answered_hides_no_write(cluster, new_id, full, key_file):
+    shop = cluster(3, 3, proxied=True, mmsession=settings(key_file, **PATIENT))
+    know_all_nodes(shop)
+    stale, trials = [], 30 if full else 6
+    for number in range(trials):
+        visitor, other = Visitor(new_id(), random.Random(number)), Visitor("", random.Random(number))
+        visitor.click(shop.hosts[0], "start;set:n:0;close")
+        assert shop.hosts[0].flush()
+        until(lambda: visitor.click(shop.hosts[1], "start;get:n;close")["values"]["n"] == "0", 5, "mirrored")
+        for node in (1, 2):
+            shop.link(0, node).set(command_bytes_per_second=2000) # a mirror takes some 0.1 s
+        other.jar = dict(visitor.jar)
+        with ThreadPoolExecutor(1) as pool:
+            # It has closed its session before the write begins, and its headers go out after those of the write.
+            looking = pool.submit(other.click, shop.hosts[0], "start;get:n;close;sleep:60")
+            time.sleep(0.02)
+            visitor.click(shop.hosts[0], f"start;early;set:n:{number + 1};close")
+            looking.result()
+        visitor.jar.update(other.jar)
+        seen = visitor.click(shop.hosts[1], "start;get:n;close")["values"]["n"]
+        if seen != str(number + 1):
+            stale.append((number, seen))
+        for node in (1, 2):
+            shop.link(0, node).clear()
+    bar("token-late-answer", f"0 stale of {trials} writes beside a look whose answer comes later", f"{len(stale)} {stale[:3]}", not stale)
 
 
 @pytest.mark.row("token-removed")

@@ -19,6 +19,7 @@ static struct mms_reconciler *reconciler;
 static struct mms_hosts *hosts;
 static struct mms_repair *repair;
 static int64_t ahead_us;
+static bool look_at_markers; /* once a second, as the replicator does; false: only when the repairer wants it */
 
 /* One round of the replicator's loop, as far as it matters here. */
 static inline void turn(void)
@@ -26,6 +27,11 @@ static inline void turn(void)
 	desk->office.now.us = now_us() + ahead_us;
 	mms_hosts_run(hosts);
 	mms_repair_run(repair);
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		if (desk_link(desk, node)->marker_checked.us == 0 || look_at_markers) {
+			mms_greeting_recheck(desk_link(desk, node));
+		}
+	}
 	for (unsigned node = 0; node < desk->office.node_count; node++) {
 		mms_link_flush(desk_link(desk, node));
 	}
@@ -72,6 +78,7 @@ static inline void begin_with(struct host *host)
 	hosts = mms_hosts_new(&desk->office);
 	repair = mms_repair_new(&desk->office, reconciler, hosts);
 	ahead_us = 0;
+	look_at_markers = false;
 	assert_non_null(repair);
 	for (unsigned node = 0; node < desk->office.node_count; node++) {
 		greet(node);

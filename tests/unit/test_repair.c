@@ -198,8 +198,9 @@ static void a_marker_that_changed_meanwhile_is_not_overwritten(void **state)
 	begin(2);
 	put_numbered(0, 0, 10);
 	empty(1);
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.running) == 1);
 	node_do(1, "SET", MARKER, "00000000000000aa 0123456789012345678901234567890123456789 0");
-	turn_for(6 * SECOND);
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.running) == 0);
 	assert_true(has_numbered(1, 0, 10));
 	assert_false(is_complete(1));
 	assert_false(marker_says_complete(1));
@@ -225,6 +226,37 @@ static void a_foreign_lease_is_respected(void **state)
 	node_do(1, "DEL", LEASE);
 	turn_until(is_complete(1));
 	assert_true(has_numbered(1, 0, 10));
+	end();
+}
+
+/* The other's word that the node is complete comes a moment before its lease goes, and this host looks at markers once a second. */
+static void what_the_last_holder_of_the_lease_has_done_is_not_done_again(void **state)
+{
+	char text[MMS_MARKER_VALUE_MAX];
+	struct mms_reply *reply;
+
+	(void) state;
+	begin(2);
+	look_at_markers = true;
+	put_numbered(0, 0, 20);
+	node_do(1, "FLUSHALL");
+	node_do(1, "SET", LEASE, "another's");
+	greet(1);
+	for (unsigned i = 0; i < 5; i++) {
+		turn_for(SECOND);
+	}
+	assert_false(is_complete(1));
+	reply = node_ask(1, "GET", MARKER);
+	mms_text_copy(text, sizeof(text), mms_reply_text(reply));
+	mms_reply_free(reply);
+	text[strlen(text) - 1] = '1';
+	node_do(1, "SET", MARKER, text);
+	node_do(1, "DEL", LEASE);
+	ahead_us += 3 * SECOND; /* both are due: the next attempt, and the look at the marker */
+	turn_for(5 * SECOND);
+	assert_true(is_complete(1));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), 0);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.started_us), 0);
 	end();
 }
 
@@ -404,6 +436,7 @@ int main(void)
 		cmocka_unit_test(a_node_that_is_emptied_in_between_is_filled_anew),
 		cmocka_unit_test(a_marker_that_changed_meanwhile_is_not_overwritten),
 		cmocka_unit_test(a_foreign_lease_is_respected),
+		cmocka_unit_test(what_the_last_holder_of_the_lease_has_done_is_not_done_again),
 		cmocka_unit_test(a_missing_source_leaves_it_incomplete_and_is_made_up_for),
 		cmocka_unit_test(an_empty_source_does_not_speak_for_a_missing_one),
 		cmocka_unit_test(a_lost_answer_makes_the_pass_again),
