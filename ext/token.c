@@ -512,12 +512,24 @@ static void wait_for_mirrors(void)
 	}
 }
 
+static void answer_all(void)
+{
+	php_mmsession_notice_fork();
+	for (unsigned i = 0; i < PHP_MMSESSION_CLIENTS_MAX && MMSG(clients)[i] != NULL; i++) {
+		mms_visit_answered(MMSG(clients)[i]);
+	}
+}
+
 void php_mmsession_token_end_request(void)
 {
 	const struct php_mmsession_token_relied *relied = &MMSG(token_relied);
 
 	if (relied->len > 0 && !is_among_headers(relied->text, relied->len, relied->place)) {
 		wait_for_mirrors();
+	}
+	/* Whatever PHP says, the server API may have kept the headers in its buffer until now. */
+	if (MMSG(token_client) != NULL) {
+		answer_all();
 	}
 	MMSG(token_relied).len = 0;
 	MMSG(token_own).len = 0;

@@ -89,6 +89,11 @@ uint64_t mms_reservation_take(struct mms_reservation_sh *place, _Atomic uint64_t
 	return sequence;
 }
 
+void mms_reservation_close(struct mms_reservation_sh *place)
+{
+	atomic_store(&place->sequence, 0);
+}
+
 void mms_reservation_end(struct mms_reservation_sh *place)
 {
 	close_place(place);

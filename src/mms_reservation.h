@@ -8,7 +8,8 @@
  *   mms_reservation_begin(table, place, session);  before the session is read
  *   sequence = mms_reservation_take(place, &shm->write_sequence);
  *   ... the write is in the mailbox or is a hint, or there is none ...
- *   mms_reservation_end(place);
+ *   mms_reservation_close(place);                  nothing more will be written
+ *   mms_reservation_end(place);                    the answer is on its way
  */
 #ifndef MMS_RESERVATION_H
 #define MMS_RESERVATION_H
@@ -25,9 +26,10 @@
 
 struct mms_reservation_sh {
 	_Atomic uint64_t owner;      /* start << 32 | process id, 0 = free; by CAS */
-	_Atomic uint64_t session;    /* 0 = no request is open; the owner, and who has just taken the place from a dead one */
+	_Atomic uint64_t session;    /* 0 = no request is open, and none unanswered; the owner, and who has just taken the place from a
+	                              * dead one */
 	_Atomic uint64_t sequence;   /* 0 = none; 1 << 63 | lower bound while it is being fetched; as session */
-	_Atomic uint64_t overlapped; /* 1: another request of this session was open here meanwhile; whoever begins */
+	_Atomic uint64_t overlapped; /* 1: another request of this session was open or unanswered here meanwhile; whoever begins */
 };
 
 struct mms_reservations_sh {
@@ -40,13 +42,16 @@ struct mms_reservation_sh *mms_reservation_claim(struct mms_reservations_sh *tab
 /* By a thread of the process that claimed it; NULL is fine. A child forked from it must forget the place instead. */
 void mms_reservation_release(struct mms_reservation_sh *place);
 
-/* A request of this session begins; all others of it that are open here are told, and so is this one. */
+/* A request of this session begins; all others of it that are open or unanswered here are told, and so is this one. */
 void mms_reservation_begin(struct mms_reservations_sh *table, struct mms_reservation_sh *place, uint64_t session);
 /* The next sequence of this mapping, reserved until the end. */
 uint64_t mms_reservation_take(struct mms_reservation_sh *place, _Atomic uint64_t *counter);
+/* The request writes nothing more. Its answer, with a token of what it has read, may still take the place of another's. */
+void mms_reservation_close(struct mms_reservation_sh *place);
+/* Its answer is on its way to the visitor, or none will come. */
 void mms_reservation_end(struct mms_reservation_sh *place);
 
-/* Was another request of this session open here since this one began? One that begins later reads what the caller has had
+/* Was another request of this session open or unanswered here since this one began? One that begins later reads what the caller has had
  * acknowledged before the call. */
 bool mms_reservation_overlapped(const struct mms_reservation_sh *place);
 

@@ -1,10 +1,16 @@
 /* A token is sent with the headers, mostly before anybody knows whether the request will write. So at session_start a version
  * is reserved and announced; the reservation stays open in shared memory until that write is in the mailbox or the request
- * is over. Everything that was not announced so goes to all nodes before PHP gets its answer. */
+ * is over. Everything that was not announced so goes to all nodes before PHP gets its answer. A page may close its session
+ * long before it sends its headers, and these then bring a token that is older than what another page has written meanwhile:
+ * so it counts as open, for others, until they are sent. */
 #include "mms_visit.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "mms_hlc.h"
+
+#define OPEN_MS 60000 /* for how long a page may go on after its headers before it writes, beside other pages */
 
 struct mms_visit {
 	struct mms_client *client;
@@ -19,6 +25,7 @@ struct mms_visit {
 	bool can_announce;
 };
 
+static void cover(struct mms_visit *visit, const struct mms_answer *answer);
 static bool has_place(const struct mms_visit *visit);
 static unsigned slot_of(const struct mms_client *client);
 static void raise_to(struct mms_version *version, const struct mms_version *other);
@@ -82,15 +89,12 @@ void mms_visit_read(struct mms_visit *visit, const struct mms_answer *answer)
 		return;
 	}
 	visit->told = true;
-	visit->token = (struct mms_token){ .session = visit->session, .slot = slot_of(client),
-			.digest_count = visit->came.count };
-	for (unsigned i = 0; i < visit->came.count; i++) {
-		visit->token.digests[i] = visit->came.tokens[i].digest;
-	}
+	visit->token = (struct mms_token){ .session = visit->session, .slot = slot_of(client) };
 	visit->token.reserved.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random;
 	if (answer->found != MMS_FOUND_NOTHING) {
 		visit->token.read = answer->header.version;
 	}
+	cover(visit, answer);
 	if (answer->enough || answer->authoritative) {
 		return;
 	}
@@ -100,6 +104,22 @@ void mms_visit_read(struct mms_visit *visit, const struct mms_answer *answer)
 		raise_to(&visit->token.read, &bound);
 	}
 	visit->token.uncertain = visit->plan.count == 0;
+}
+
+/* What came is answered by this, but for versions that other pages of the visitor may be about to write: that all nodes agree
+ * not to have them says nothing. After a minute it does, or the token of a host that died would cost full reads for good. */
+static void cover(struct mms_visit *visit, const struct mms_answer *answer)
+{
+	for (unsigned i = 0; i < visit->came.count; i++) {
+		const struct mms_token *came = &visit->came.tokens[i];
+		bool open = came->session == visit->session && came->pending && answer->authoritative && !answer->enough
+				&& (came->uncertain || mms_version_compare(&came->reserved, &visit->token.read) > 0)
+				&& (int64_t)mms_hlc_ms(came->reserved.hlc) + OPEN_MS > mms_clock_wall().ms;
+
+		if (!open) {
+			visit->token.digests[visit->token.digest_count++] = came->digest;
+		}
+	}
 }
 
 uint64_t mms_visit_above(const struct mms_visit *visit)
@@ -119,7 +139,9 @@ bool mms_visit_reserve(struct mms_visit *visit, struct mms_version *version)
 		return false;
 	}
 	if (visit->token.uncertain || !has_place(visit)) {
+		visit->token.reserved = *version;
 		visit->token.reserved.sequence = mms_shm_next_sequence(client->shm); /* names the token, no more */
+		visit->token.pending = visit->token.uncertain;
 		return false;
 	}
 	version->sequence = mms_reservation_take(visit->place, &client->shm->write_sequence);
@@ -170,7 +192,7 @@ bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out)
 	if (!visit->told) {
 		return false;
 	}
-	if (last && visit->reserved) {
+	if (last) {
 		visit->token.pending = false;
 		visit->reserved = false;
 	}
@@ -191,12 +213,19 @@ void mms_visit_announced(struct mms_visit *visit, bool is)
 void mms_visit_end(struct mms_visit *visit)
 {
 	if (visit->session != 0 && has_place(visit)) {
-		mms_reservation_end(visit->place);
+		mms_reservation_close(visit->place);
 	}
 	visit->session = 0;
 	visit->place = NULL;
 	visit->plan.count = 0;
 	visit->told = visit->reserved = visit->announced = false;
+}
+
+void mms_visit_answered(struct mms_client *client)
+{
+	if (client->reservation != NULL) {
+		mms_reservation_end(client->reservation);
+	}
 }
 
 /* A child that was forked with an open session has lost it: the place is its parent's, and so is what was reserved. */

@@ -5,7 +5,8 @@
  *   mms_visit_begin(visit, key);     the read, with mms_visit_plan(visit)
  *   mms_visit_read(visit, &answer);  mms_visit_reserve(visit, &version);
  *   each write: mms_visit_take(), mms_visit_reaches_all(), and when it was acknowledged mms_visit_wrote()
- *   mms_visit_end(visit);
+ *   mms_visit_end(visit);            nothing more is written
+ *   mms_visit_answered(client);      the headers are on their way
  */
 #ifndef MMS_VISIT_H
 #define MMS_VISIT_H
@@ -44,7 +45,7 @@ bool mms_visit_reserve(struct mms_visit *visit, struct mms_version *version);
 bool mms_visit_take(struct mms_visit *visit, struct mms_version *version);
 
 /* Must a write be on all usable nodes before it returns? Yes if the visitor can't be told of it, and if another request of
- * this session is open on this host, whose answer may replace this one's token. taken: mms_visit_take() gave its version. */
+ * this session is open or unanswered on this host, whose answer may replace this one's token. taken: mms_visit_take() gave its version. */
 bool mms_visit_reaches_all(struct mms_visit *visit, bool taken);
 /* The same question once more, right after the local node has acknowledged: who begins later reads what was written. */
 bool mms_visit_overlaps(const struct mms_visit *visit);
@@ -61,7 +62,11 @@ bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out);
 void mms_visit_can_announce(struct mms_visit *visit, bool can);
 void mms_visit_announced(struct mms_visit *visit, bool is);
 
-/* Nothing is open any more. */
+/* Nothing is open any more. What was read or written last counts as unanswered until mms_visit_answered(). */
 void mms_visit_end(struct mms_visit *visit);
+
+/* The headers are on their way: the visitor has the tokens of all that this thread has ended, or will have them before those
+ * of what begins now. Also when the visit is gone. */
+void mms_visit_answered(struct mms_client *client);
 
 #endif

@@ -265,7 +265,10 @@ def test_a_look_that_is_over_but_not_answered_hides_no_write(cluster, new_id, fu
         assert shop.hosts[0].flush()
         until(lambda: visitor.click(shop.hosts[1], "start;get:n;close")["values"]["n"] == "0", 5, "mirrored")
         for node in (1, 2):
-            shop.link(0, node).set(command_bytes_per_second=2000) # a mirror takes some 0.1 s
+            shop.link(0, node).set(command_bytes_per_second=2000)
+        # Mirrors behind this one wait for some 0.6 s; a request has connections of its own.
+        Visitor(new_id(), random.Random(number)).click(shop.hosts[0], "start;fill:x:1000;close")
+        time.sleep(0.03)
         other.jar = dict(visitor.jar)
         with ThreadPoolExecutor(1) as pool:
             # It has closed its session before the write begins, and its headers go out after those of the write.

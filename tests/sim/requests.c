@@ -422,6 +422,7 @@ static void *run(void *argument)
 	struct mms_error error = { "" };
 	enum mms_status status;
 	bool exists = false;
+	int64_t late_us;
 	char id[8];
 	struct mms_slice id_slice = { id, (size_t)snprintf(id, sizeof id, "s%u", request->session) };
 
@@ -456,8 +457,12 @@ static void *run(void *argument)
 			act(request, id_slice, payload, exists);
 		}
 	}
-	tokens_answer(request);
+	late_us = tokens_close(request);
 	mms_store_end(worker->store);
+	if (late_us > 0) {
+		(void)sched_block(sched_now() + late_us);
+	}
+	tokens_answer(request);
 	worker->request = NULL;
 	return NULL;
 }

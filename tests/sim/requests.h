@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "check.h"
+#include "mms_token.h"
 #include "world.h"
 
 enum request_kind {
@@ -17,6 +18,12 @@ enum request_kind {
 	REQUEST_STRICT,    /* exists, read, write */
 	REQUEST_WRITE_TWICE,
 	REQUEST_KINDS
+};
+
+/* What a visitor knows of a session. */
+struct told {
+	bool known;
+	struct reference_version version;
 };
 
 struct request {
@@ -35,6 +42,12 @@ struct request {
 	uint32_t root, lifetime_s;
 	/* tokens.c: what the visitor will know of it */
 	bool was_shown, has_told, token_sent;
+	bool beside;                         /* another one of its visitor and session was unanswered on this host meanwhile */
+	bool shares_slot;                    /* with another host, maybe */
+	struct told told_before;             /* when it began */
+	char token[MMS_TOKEN_TEXT_MAX];
+	size_t token_len;
+	unsigned token_slot;
 	int64_t locked_until; /* its session lock, by the nodes' clock; 0 = none */
 	bool looking_again;   /* its lock ran out: the next read shows nobody anything */
 	struct reference_version shown, told;

@@ -1,6 +1,6 @@
-/* Visitors with cookies. A page is one of three kinds, by its number: its headers go out as soon as the session was read, at
- * its end, or never. A visitor's jar has a place for each slot, as a browser has. The table of reservations asks the
- * system who lives; here the simulator knows. */
+/* Visitors with cookies. A page is one of four kinds, by its number: its headers go out as soon as the session was read, when it
+ * is closed, some time later, or never. A visitor's jar has a place for each slot, as a browser has. The table of reservations
+ * asks the system who lives; here the simulator knows. */
 #include "tokens.h"
 
 #include <string.h>
@@ -15,14 +15,12 @@
 
 #define OWNERS_MAX 256
 
-enum manner { HEADERS_EARLY, HEADERS_AT_THE_END, HEADERS_NEVER, MANNERS };
+enum manner { HEADERS_EARLY, HEADERS_AT_THE_END, HEADERS_LATE, HEADERS_NEVER, MANNERS };
 
 struct jar {
 	char texts[MMS_TOKEN_SLOTS][MMS_TOKEN_TEXT_MAX];
 	size_t lens[MMS_TOKEN_SLOTS];
-	unsigned under_way;
-	bool parallel; /* had two requests at once: their answers promise less */
-	struct { bool known; struct reference_version version; } told[SESSIONS_MAX];
+	struct told told[SESSIONS_MAX];
 };
 
 static struct jar jars[VISITORS_MAX];
@@ -120,18 +118,79 @@ static struct mms_visit *visit_of(const struct request *request)
 	return mms_store_visit(request->worker->store);
 }
 
+/* Do its headers go out after the session was closed? */
+static bool is_last_word(const struct request *request)
+{
+	return manner_of(request) == HEADERS_AT_THE_END || manner_of(request) == HEADERS_LATE;
+}
+
 static void keep_token(struct request *request, bool last)
 {
-	struct jar *jar = &jars[request->visitor];
 	struct mms_token token;
 
 	if (mms_visit_token(visit_of(request), last, &token)) {
-		jar->lens[token.slot] = mms_token_encode(&token, &signer, jar->texts[token.slot]);
+		request->token_slot = token.slot;
+		request->token_len = mms_token_encode(&token, &signer, request->token);
 		trace("request %u gives visitor %u token %08x in slot %u: read %llx, reserved %llx seq %llu%s%s", request->number,
 				request->visitor, token.digest, token.slot, (unsigned long long)token.read.hlc,
 				(unsigned long long)token.reserved.hlc, (unsigned long long)token.reserved.sequence,
 				token.pending ? ", pending" : "", token.uncertain ? ", uncertain" : "");
 		mms_visit_announced(visit_of(request), true);
+	}
+}
+
+static void give_token(struct request *request)
+{
+	struct jar *jar = &jars[request->visitor];
+
+	if (request->token_len > 0) {
+		memcpy(jar->texts[request->token_slot], request->token, request->token_len);
+		jar->lens[request->token_slot] = request->token_len;
+	}
+}
+
+static struct request *request_of(unsigned host, unsigned index)
+{
+	const struct worker *worker = &world.hosts[host].workers[index];
+
+	return worker->process != NULL && worker->process->alive ? worker->request : NULL;
+}
+
+/* A slot is the local node's rank among the ids of all. */
+static bool hosts_have_own_slots(void)
+{
+	uint64_t ids[NODES_MAX] = { 0 };
+
+	if (world.host_count > world.node_count) {
+		return false;
+	}
+	for (unsigned i = 0; i < world.host_count; i++) {
+		for (unsigned k = 0; k < world.node_count; k++) {
+			uint64_t id = world.hosts[i].cluster == NULL ? 0 : atomic_load(&world.hosts[i].cluster->nodes[k].node_id);
+			uint64_t *known = &ids[(i + k) % world.node_count];
+
+			if (id == 0 || (*known != 0 && *known != id)) {
+				return false;
+			}
+			*known = id;
+		}
+	}
+	return true;
+}
+
+/* Answers of the same host, or of hosts with the same slot, take each other's place in the jar. */
+static void find_those_beside(struct request *request)
+{
+	request->shares_slot = request->shares_slot || !hosts_have_own_slots();
+	for (unsigned i = 0; i < world.host_count; i++) {
+		for (unsigned k = 0; k < WORKERS_MAX; k++) {
+			struct request *other = request_of(i, k);
+
+			if (other != NULL && other != request && other->visitor == request->visitor && other->session == request->session
+					&& (i == request->worker->process->host || request->shares_slot || other->shares_slot)) {
+				other->beside = request->beside = true;
+			}
+		}
 	}
 }
 
@@ -143,8 +202,8 @@ void tokens_bring(struct request *request)
 	if (visit == NULL) {
 		return;
 	}
-	jar->parallel = jar->parallel || jar->under_way > 0;
-	jar->under_way++;
+	find_those_beside(request);
+	request->told_before = jar->told[request->session];
 	memset(mms_visit_came(visit), 0, sizeof *mms_visit_came(visit));
 	for (unsigned i = 0; i < MMS_TOKEN_SLOTS; i++) {
 		mms_token_set_add(mms_visit_came(visit), (struct mms_slice){ jar->texts[i], jar->lens[i] }, &signer);
@@ -155,7 +214,7 @@ void tokens_bring(struct request *request)
  * way, has taken its place. */
 static bool was_damaged(const struct request *request, const struct mms_answer *answer)
 {
-	const struct reference_version *told = &jars[request->visitor].told[request->session].version;
+	const struct reference_version *told = &request->told_before.version;
 
 	for (unsigned k = 0; k < world.node_count; k++) {
 		unsigned node = (request->worker->process->host + k) % world.node_count;
@@ -170,14 +229,22 @@ static bool was_damaged(const struct request *request, const struct mms_answer *
 
 void tokens_read(struct request *request, const struct mms_answer *answer)
 {
-	const struct jar *jar = &jars[request->visitor];
+	struct told *now = &jars[request->visitor].told[request->session];
+	const struct told *told = &request->told_before;
 	char shown[2][100];
 
-	if (answer->enough && !jar->parallel && jar->told[request->session].known
-			&& reference_compare(&request->read, &jar->told[request->session].version) < 0
-			&& !was_damaged(request, answer)) {
+	/* The nodes agree that they don't have it: he was shown what they all refused, from a mailbox. (That a full read shows the newest
+	 * that there is, is looked at elsewhere.) */
+	if (!answer->enough && answer->authoritative && now->known && reference_compare(&request->read, &now->version) < 0) {
+		now->known = false;
+		trace("what visitor %u was told of s%u is on no node", request->visitor, request->session);
+	}
+
+	/* Now, too: every copy of it may be gone since. */
+	if (answer->enough && told->known && now->known
+			&& reference_compare(&request->read, &told->version) < 0 && !was_damaged(request, answer)) {
 		reference_format(&request->read, shown[0]);
-		reference_format(&jar->told[request->session].version, shown[1]);
+		reference_format(&told->version, shown[1]);
 		world_fail("token: request %u: visitor %u was shown {%s} of s%u by one node, and has been told of {%s}", request->number,
 				request->visitor, shown[0], request->session, shown[1]);
 	}
@@ -186,17 +253,18 @@ void tokens_read(struct request *request, const struct mms_answer *answer)
 void tokens_before_write(struct request *request)
 {
 	if (visit_of(request) != NULL) {
-		mms_visit_can_announce(visit_of(request), manner_of(request) == HEADERS_AT_THE_END);
+		mms_visit_can_announce(visit_of(request), is_last_word(request));
 	}
 }
 
-/* What no token tells of is only told if it is everywhere. A token that went out early tells of a write, not of a logout. */
+/* What no token tells of, or one that another answer may replace, is only told if it is everywhere, as it must be where all nodes
+ * are in order. A token that went out early tells of a write, not of a logout. */
 void tokens_acknowledged(struct request *request, const struct mms_write_result *result)
 {
 	bool first = !request->has_told;
-	bool announced = manner_of(request) == HEADERS_AT_THE_END || (request->token_sent && first && !request->stamped.tombstone);
+	bool announced = is_last_word(request) || (request->token_sent && first && !request->stamped.tombstone);
 
-	if (announced || result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
+	if ((announced && !request->beside) || world.calm || result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
 		request->told = request->stamped;
 		request->has_told = true;
 	}
@@ -210,12 +278,14 @@ void tokens_answer(struct request *request)
 	if (visit_of(request) == NULL) {
 		return;
 	}
-	jar->under_way--;
-	if (manner_of(request) == HEADERS_AT_THE_END) {
-		keep_token(request, true);
+	find_those_beside(request);
+	if (is_last_word(request)) {
+		give_token(request);
 	}
-	/* What a page without headers shows, nobody can carry on; what it writes is everywhere. */
-	if ((request->has_told || (request->was_shown && (request->token_sent || manner_of(request) == HEADERS_AT_THE_END)))
+	mms_visit_answered(request->worker->client);
+	/* What a page without headers shows, nobody can carry on, nor what one shows whose token is replaced; what they write is
+	 * everywhere. */
+	if ((request->has_told || (request->was_shown && !request->beside && (request->token_sent || is_last_word(request))))
 			&& (!jar->told[request->session].known || reference_compare(&told, &jar->told[request->session].version) > 0)
 			&& promises_kept(request->session, &told)) {
 		jar->told[request->session].known = true;
@@ -228,5 +298,15 @@ void tokens_early(struct request *request)
 	if (visit_of(request) != NULL && manner_of(request) == HEADERS_EARLY) {
 		request->token_sent = true;
 		keep_token(request, false);
+		give_token(request);
 	}
+}
+
+int64_t tokens_close(struct request *request)
+{
+	if (visit_of(request) == NULL || !is_last_word(request)) {
+		return 0;
+	}
+	keep_token(request, true);
+	return manner_of(request) == HEADERS_LATE ? (int64_t)random_below(&sched_random, 20000) : 0;
 }

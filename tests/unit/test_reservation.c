@@ -13,6 +13,7 @@ static void at_point(const char *name);
 #define mms_reservation_release hooked_release
 #define mms_reservation_begin hooked_begin
 #define mms_reservation_take hooked_take
+#define mms_reservation_close hooked_close
 #define mms_reservation_end hooked_end
 #define mms_reservation_overlapped hooked_overlapped
 #define mms_reservation_snapshot hooked_snapshot
@@ -101,6 +102,9 @@ static void both_hear_of_another_request_of_the_session(void **state)
 	mms_reservation_begin(&arena->table, two, 11);
 	assert_true(mms_reservation_overlapped(one));
 	assert_true(mms_reservation_overlapped(two));
+	mms_reservation_close(two);
+	mms_reservation_begin(&arena->table, one, 11);
+	assert_true(mms_reservation_overlapped(one)); /* it writes no more, but its answer is still to come */
 	mms_reservation_end(two);
 	assert_true(mms_reservation_overlapped(one)); /* it was open at some time while this one was */
 	mms_reservation_end(one);
