@@ -37,7 +37,7 @@ MUTANTS = [
            ("mms_identity.c", "\treturn (old_run != 0 && old_run != identity->run_hash)\n\t\t\t|| (old_id", "\treturn ((old_id"),
            ("mms_identity.c", "old_id != identity->node_id);", "old_id != identity->node_id) || old_run == 1);")),
     Mutant("old-acknowledgements-count", "f", "empty",
-           ("mms_greeting.c", "if (atomic_exchange(&node->greeted, 1) == 0 || mms_identity_changed(node, identity)) {",
+           ("mms_greeting.c", "if (atomic_exchange(&node->greeted, 1) == 0 || mms_identity_changed(node, identity) || (lost && !link->lost)) {",
             "if (atomic_exchange(&node->greeted, 1) == 0) {"),
            ("mms_repair.c", "#define SETTLE_US 2000000 ", "#define SETTLE_US 0 ")),
     Mutant("hint-dropped-at-first-try", "g", None,
@@ -151,6 +151,14 @@ MUTANTS = [
            ("mms_lease.c", "&& mms_clock_boot().ms < lease->until.ms", "&& lease->until.ms > 0")),
     Mutant("lock-of-others-is-given-back", "lock", "calm,locks",
            ("mms_script.c", '"if v~=ARGV[1] then return 0 end\\n"', '"if not v then return 0 end\\n"')),
+    Mutant("unanswered-is-over", "token", "far,tokens",
+           ("mms_visit.c", "\t\tmms_reservation_close(visit->place);", "\t\tmms_reservation_end(visit->place);")),
+    Mutant("full-read-covers-what-may-be-written", "token", ",tokens",
+           ("mms_visit.c", "\t\tif (!open) {", "\t\tif (!open || came->pending) {")),
+    Mutant("full-read-covers-what-is-uncertain", "token", ",tokens",
+           ("mms_visit.c", "\t\tvisit->token.pending = visit->token.uncertain;\n", "")),
+    Mutant("unannounced-writes-stay-local", "token", "calm,tokens",
+           ("mms_visit.c", "\tbool all = !told || !has_place(visit) || mms_visit_overlaps(visit);", "\tbool all = (!told || !has_place(visit)) && false;")),
 ]
 
 # Played by name alone: not found in 5000 schedules of their profile (the first three: nor in 40000 of another), nor by a kept
@@ -177,8 +185,6 @@ NOT_SHOWN = [
            ("mms_closing.c", "place->run_hash != 0 && mms_mailbox_distance(link->ack_position, place->head) <= 0\n", "place->run_hash != 0\n")),
     Mutant("closed-beside-hints", "token", "cut,tokens",
            ("mms_closing.c", "\n\t\t\t&& mms_hints_count(&cluster->hints, link->index) == 0\n", "\n")),
-    Mutant("unannounced-writes-stay-local", "token", ",tokens",
-           ("mms_visit.c", "\tbool all = !told || !has_place(visit) || mms_visit_overlaps(visit);", "\tbool all = (!told || !has_place(visit)) && false;")),
     Mutant("incomplete-node-is-enough", "token", "empty,tokens",
            ("mms_enough.c", "\n\t\t\t|| atomic_load_explicit(&shared->complete, memory_order_relaxed) == 0) {", "\n\t\t\t|| shared == NULL) {")),
     Mutant("blind-copy-is-enough", "token", "empty-cut,tokens",

@@ -168,6 +168,7 @@ static void begin(const struct schedule *schedule, bool tracing)
 	world.read_mode = play_with_tokens ? MMS_READ_TOKEN : MMS_READ_NEWEST;
 	world.lock = play_with_locks;
 	world.calm = strcmp(schedule->profile, "calm") == 0;
+	world.sound = world.calm || strcmp(schedule->profile, "far") == 0;
 	memory_begin();
 	sched_reset(schedule->seed ^ UINT64_C(0x5851f42d4c957f2d));
 	sched_yield_one_in = schedule->yield_one_in;

@@ -11,7 +11,7 @@
 enum fault {
 	FAULT_CUT = 1, FAULT_RESET = 2, FAULT_SLOW = 4, FAULT_STOP = 8, FAULT_KILL = 16, FAULT_EMPTY = 32, FAULT_FLUSH = 64,
 	FAULT_RESTORE = 128, FAULT_FULL = 256, FAULT_FORGET = 512, FAULT_WORKER = 1024, FAULT_FREEZE = 2048,
-	FAULT_PHP = 4096, FAULT_CLOCK = 8192, FAULT_DAMAGE = 16384, FAULT_LIFE = 32768
+	FAULT_PHP = 4096, FAULT_CLOCK = 8192, FAULT_DAMAGE = 16384, FAULT_LIFE = 32768, FAULT_FAR = 65536
 };
 
 struct profile {
@@ -22,6 +22,7 @@ struct profile {
 
 static const struct profile profiles[] = {
 	{ "calm", 0, 2 },
+	{ "far", FAULT_FAR, 1 },
 	{ "cut", FAULT_CUT | FAULT_RESET, 3 },
 	{ "network", FAULT_CUT | FAULT_RESET | FAULT_SLOW, 2 },
 	{ "hiccup", FAULT_STOP | FAULT_RESET, 2 },
@@ -118,7 +119,7 @@ static void add_fault(struct schedule *schedule, struct random *random, unsigned
 		enum action_kind kind;
 	} choices[] = {
 		{ FAULT_CUT, ACTION_CUT }, { FAULT_CUT, ACTION_CUT }, { FAULT_CUT, ACTION_MEND }, { FAULT_CUT, ACTION_MEND },
-		{ FAULT_RESET, ACTION_RESET }, { FAULT_SLOW, ACTION_SLOW }, { FAULT_STOP, ACTION_STOP },
+		{ FAULT_RESET, ACTION_RESET }, { FAULT_SLOW, ACTION_SLOW }, { FAULT_FAR, ACTION_SLOW }, { FAULT_STOP, ACTION_STOP },
 		{ FAULT_STOP, ACTION_CONTINUE }, { FAULT_KILL, ACTION_KILL }, { FAULT_KILL, ACTION_RESTART },
 		{ FAULT_EMPTY, ACTION_EMPTY }, { FAULT_FLUSH, ACTION_FLUSH }, { FAULT_RESTORE, ACTION_DUMP },
 		{ FAULT_RESTORE, ACTION_RESTORE }, { FAULT_FULL, ACTION_FULL }, { FAULT_FULL, ACTION_NOT_FULL },
@@ -143,8 +144,9 @@ static void add_fault(struct schedule *schedule, struct random *random, unsigned
 	case ACTION_CUT: case ACTION_MEND: case ACTION_RESET: case ACTION_SLOW:
 		action->a = random_below(random, schedule->host_count);
 		action->b = random_below(random, schedule->node_count);
-		action->c = action->kind == ACTION_SLOW ? random_between(random, 0, 1) * random_between(random, 1000, 150000)
-				: random_below(random, 4);
+		/* far: a wide area, and no node too slow for anybody */
+		action->c = action->kind != ACTION_SLOW ? random_below(random, 4)
+				: random_between(random, 0, 1) * random_between(random, 1000, (faults & FAULT_FAR) != 0 ? 12000 : 150000);
 		break;
 	case ACTION_KILL_WORKER:
 		action->a = random_below(random, schedule->host_count);

@@ -264,7 +264,7 @@ void tokens_acknowledged(struct request *request, const struct mms_write_result 
 	bool first = !request->has_told;
 	bool announced = is_last_word(request) || (request->token_sent && first && !request->stamped.tombstone);
 
-	if ((announced && !request->beside) || world.calm || result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
+	if ((announced && !request->beside) || world.sound || result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
 		request->told = request->stamped;
 		request->has_told = true;
 	}

@@ -326,6 +326,72 @@ static void a_write_beside_another_request_goes_everywhere(void **state)
 	host_free(host);
 }
 
+/* Closed long ago, but its headers have not gone: its token will take the place of whatever is given until then. */
+static void a_page_that_is_closed_and_not_answered_counts_as_open(void **state)
+{
+	struct host *host = fresh_host(), second = *host;
+	struct request one, two;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	second.client = mms_client_new(host->shm, &host->settings, host->client->fingerprint, NULL);
+	assert_non_null(second.client);
+	second.client->settings.read_mode = MMS_READ_TOKEN;
+	for (unsigned round = 0; round < 2; round++) {
+		begin(&two, &second, NULL);
+		request_end(&two);
+		if (round == 1) {
+			mms_visit_answered(second.client);
+		}
+		begin(&one, host, NULL);
+		announce(&one);
+		assert_int_equal(request_write(&one, ID, round == 0 ? "two" : "three"), MMS_OK);
+		assert_int_equal(node_has(1, ID, round == 0 ? "two" : "three", NULL), round == 0);
+		request_end(&one);
+	}
+	mms_client_free(second.client);
+	host_free(host);
+}
+
+/* That all nodes agree not to have it says nothing while the other page may still write it. */
+static void a_full_read_covers_no_version_that_may_be_written_yet(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token pending, uncertain, left;
+	struct request request;
+	struct sample old;
+
+	(void)state;
+	sample_aged(&old, ID, 180000, "one");
+	for (unsigned node = 0; node < 3; node++) {
+		node_put(node, ID, &old);
+	}
+	begin(&request, host, NULL);
+	pending = token_of(&request, false);
+	request_end(&request);
+	left = page(host, &pending, NULL);
+	assert_false(left.uncertain);
+	assert_int_equal(left.digest_count, 0);
+	uncertain = pending;
+	uncertain.uncertain = true;
+	left = page(host, &uncertain, NULL);
+	assert_int_equal(left.digest_count, 0);
+	/* What could be written in a minute has been. */
+	pending.reserved.hlc = stamp_ago(61000);
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 1);
+	pending.reserved.hlc = stamp_ago(50000);
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 0);
+	/* A look that was closed has nothing to write. */
+	pending = page(host, NULL, NULL);
+	assert_false(pending.pending);
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 1);
+	assert_int_equal(local_reads(host), 1);
+	host_free(host);
+}
+
 static void a_forked_child_has_nothing_reserved(void **state)
 {
 	struct host *host = fresh_host();
@@ -405,6 +471,8 @@ int main(void)
 		cmocka_unit_test(a_new_connection_asks_once_who_the_server_is),
 		cmocka_unit_test(what_could_not_be_seen_stays_the_least),
 		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
+		cmocka_unit_test(a_page_that_is_closed_and_not_answered_counts_as_open),
+		cmocka_unit_test(a_full_read_covers_no_version_that_may_be_written_yet),
 		cmocka_unit_test(a_forked_child_has_nothing_reserved),
 		cmocka_unit_test(stamps_are_above_authentic_tokens_alone),
 		cmocka_unit_test(other_ids_leave_the_visitor_what_he_was_told),
