@@ -35,7 +35,8 @@ class Visitor:
             if header.lower() == "set-cookie":
                 name, _, value = text.split(";")[0].partition("=")
                 self.jar[name] = value
-        self.answered = time.monotonic()
+            elif header.lower() == "x-answered":
+                self.answered = int(text)
         answer = reply.json
         self.warnings += answer["warnings"]
         return answer
