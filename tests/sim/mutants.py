@@ -159,6 +159,17 @@ MUTANTS = [
            ("mms_visit.c", "\t\tvisit->token.pending = visit->token.uncertain;\n", "")),
     Mutant("unannounced-writes-stay-local", "token", "calm,tokens",
            ("mms_visit.c", "\tbool all = !told || !has_place(visit) || mms_visit_overlaps(visit);", "\tbool all = (!told || !has_place(visit)) && false;")),
+    Mutant("what-differed-is-not-compared-again", "i", "all",
+           ("mms_scan.c", "\tlacking = result->found && stage != STAGE_YOUNG",
+            "\t(void)(scan->order.compared != NULL && mms_keyset_add(scan->order.compared, result->key));\n"
+            "\tlacking = result->found && stage != STAGE_YOUNG")),
+    Mutant("closed-beside-hints", "token", "cut,tokens",
+           ("mms_closing.c", "\n\t\t\t&& mms_hints_count(&cluster->hints, link->index) == 0\n", "\n")),
+    Mutant("token-of-another-session-is-ignored", "token", ",tokens",
+           ("mms_token.c", "\t\tif (token->session != session || token->uncertain) {\n\t\t\tplan->count = 0;\n\t\t\treturn;\n",
+            "\t\tif (token->session != session || token->uncertain) {\n\t\t\tcontinue;\n")),
+    Mutant("any-token-covers-all", "token", ",tokens",
+           ("mms_token.c", "if (token->digests[k] == digest && token->digest != digest) {", "if (token->digest != digest) {")),
 ]
 
 # Played by name alone: not found in 5000 schedules of their profile (the first three: nor in 40000 of another), nor by a kept
@@ -166,10 +177,6 @@ MUTANTS = [
 NOT_SHOWN = [
     Mutant("scan-takes-what-came-meanwhile-for-its-own", "i", "all",
            ("mms_reconcile.c", "\tif (type == MMS_REPLY_STATUS) {", "\tif (type == MMS_REPLY_STATUS || type == MMS_REPLY_NIL) {")),
-    Mutant("what-differed-is-not-compared-again", "i", "all",
-           ("mms_scan.c", "\tlacking = result->found && stage != STAGE_YOUNG",
-            "\t(void)(scan->order.compared != NULL && mms_keyset_add(scan->order.compared, result->key));\n"
-            "\tlacking = result->found && stage != STAGE_YOUNG")),
     Mutant("complete-while-others-owe", "i", "all",
            ("mms_repair.c", "office->now.us - target->ready_since.us < SETTLE_US\n\t\t\t|| !mms_hosts_settled(repair->hosts, repair->target)",
             "office->now.us - target->ready_since.us < 1")),
@@ -183,17 +190,10 @@ NOT_SHOWN = [
             "\t\treturn MMS_OK;\n\t\tmms_error_set(error, \"this session")),
     Mutant("closed-though-not-delivered", "token", ",tokens",
            ("mms_closing.c", "place->run_hash != 0 && mms_mailbox_distance(link->ack_position, place->head) <= 0\n", "place->run_hash != 0\n")),
-    Mutant("closed-beside-hints", "token", "cut,tokens",
-           ("mms_closing.c", "\n\t\t\t&& mms_hints_count(&cluster->hints, link->index) == 0\n", "\n")),
     Mutant("incomplete-node-is-enough", "token", "empty,tokens",
            ("mms_enough.c", "\n\t\t\t|| atomic_load_explicit(&shared->complete, memory_order_relaxed) == 0) {", "\n\t\t\t|| shared == NULL) {")),
     Mutant("blind-copy-is-enough", "token", "empty-cut,tokens",
            ("mms_token.c", "if (token->uncertain || local->tombstone || local->blind) {", "if (token->uncertain || local->tombstone) {")),
-    Mutant("token-of-another-session-is-ignored", "token", ",tokens",
-           ("mms_token.c", "\t\tif (token->session != session || token->uncertain) {\n\t\t\tplan->count = 0;\n\t\t\treturn;\n",
-            "\t\tif (token->session != session || token->uncertain) {\n\t\t\tcontinue;\n")),
-    Mutant("any-token-covers-all", "token", ",tokens",
-           ("mms_token.c", "if (token->digests[k] == digest && token->digest != digest) {", "if (token->digest != digest) {")),
     Mutant("closed-by-another-server", "token", "flush,tokens",
            ("mms_closing.c", "if (place->run_hash == 0 || place->run_hash != atomic_load(&node->run_hash)) {", "if (place->run_hash == 0) {"),
            ("mms_closing.c", "\t\tmms_command_set_existing(&command, name, text, TTL_MS);", "\t\tmms_command_set(&command, name, text, TTL_MS);")),

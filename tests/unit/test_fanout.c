@@ -1,10 +1,32 @@
-/* One question to several nodes: waits, deadlines, lost connections, and answers that come late or twice. */
+/* One question to several nodes: waits, deadlines, lost connections, and answers that come late or twice.
+ * TEST WRAP: ppoll */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* ppoll */
+#endif
 #include "fake.h"
+
+#include <errno.h>
+#include <poll.h>
 
 #include "mms_fanout.h"
 
 #define LONG_US 5000000
 #define SHORT_US 30000
+
+static unsigned polls_refused; /* still to be */
+
+int __real_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *wait, const sigset_t *mask);
+int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *wait, const sigset_t *mask);
+
+int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *wait, const sigset_t *mask)
+{
+	if (polls_refused > 0) {
+		polls_refused--;
+		errno = ENOMEM;
+		return -1;
+	}
+	return __real_ppoll(fds, count, wait, mask);
+}
 
 struct question {
 	struct mms_fanout fanout;
@@ -554,6 +576,34 @@ static void others_go_on_while_one_is_waited_for(void **state)
 	fake_free(fake);
 }
 
+/* The command lives with its asker: of one that is given up nothing may be sent or read in a later wait. */
+static void a_poll_that_is_refused_ends_the_question_and_blames_no_node(void **state)
+{
+	struct question question, later;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	node_put_bytes(0, "a", "first", 5);
+	node_put_bytes(0, "b", "second", 6);
+	host = host_new(2, "web1");
+	host->client->spin.limit_us = 0;
+	for (unsigned round = 0; round < 2; round++) { /* while it connects, and on a connection that stands */
+		polls_refused = 1;
+		assert_int_equal(fetch(&question, host, 0, "a", LONG_US), MMS_FANOUT_FAILED);
+		assert_int_equal(polls_refused, 0);
+		assert_true(question.fanout.waiting_mask == 0);
+		assert_non_null(strstr(question.fanout.error.text, "can't wait"));
+		memset(&question.command, 0x5a, sizeof(question.command));
+		assert_int_equal(fetch(&later, host, 0, "b", LONG_US), MMS_FANOUT_ANSWERED);
+		assert_true(answer_is(&later, 0, "second"));
+		mms_fanout_end(&later.fanout);
+		mms_fanout_end(&question.fanout);
+		assert_true(mms_breaker_allows_read(&host->cluster->nodes[0].breaker));
+	}
+	host_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +627,7 @@ int main(void)
 		cmocka_unit_test(an_error_of_the_server_is_an_answer),
 		cmocka_unit_test(a_refused_handshake_is_the_nodes_fault),
 		cmocka_unit_test(others_go_on_while_one_is_waited_for),
+		cmocka_unit_test(a_poll_that_is_refused_ends_the_question_and_blames_no_node),
 	};
 
 	return rig_run(tests);
