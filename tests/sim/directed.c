@@ -93,6 +93,7 @@ void directed_make(unsigned index, uint64_t seed, struct schedule *schedule)
 
 	random_seed(&random, seed);
 	memset(schedule, 0, offsetof(struct schedule, actions));
+	schedule->action_count = 0;
 	schedule->seed = seed;
 	schedule->profile = directed->name;
 	schedule->node_count = directed->nodes;

@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#ifdef SIM_REAL_MALLOC
+#include <sanitizer/asan_interface.h>
+#define STACK_BYTES (1024 * 1024)
+#else
 #define STACK_BYTES (256 * 1024)
+#endif
 #define GUARD_BYTES 4096
 #define POOL_MAX 256
 
@@ -73,6 +78,10 @@ void fiber_prepare(struct fiber *fiber, void (*entry)(void *argument), void *arg
 			abort();
 		}
 	}
+#ifdef SIM_REAL_MALLOC
+	/* Whoever had it last may have been killed amid its functions. */
+	ASAN_UNPOISON_MEMORY_REGION((char *)fiber->stack + GUARD_BYTES, STACK_BYTES - GUARD_BYTES);
+#endif
 	top = ((uintptr_t)fiber->stack + STACK_BYTES) & ~(uintptr_t)15;
 #if defined(__x86_64__)
 	frame = (uintptr_t *)top - 9; /* so that the stack is aligned where fiber_first calls */

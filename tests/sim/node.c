@@ -120,8 +120,8 @@ void node_damage(struct node *node)
 	for (unsigned i = 0; i < node->content.count; i++) {
 		struct entry *entry = &node->content.entries[i];
 
-		if (!is_damaged_elsewhere(entry) && entry->key_len > 5 && memcmp(entry->key, PREFIX "s", 5) == 0 && entry->value_len >= REFERENCE_HEADER
-				&& random_one_in(&sched_random, ++seen)) {
+		if (entry->key_len > 5 && memcmp(entry->key, PREFIX "s", 5) == 0 && entry->value_len >= REFERENCE_HEADER
+				&& entry->expires_at > sched_now() && !is_damaged_elsewhere(entry) && random_one_in(&sched_random, ++seen)) {
 			chosen = entry;
 		}
 	}
