@@ -145,6 +145,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_reservation.c
     src/mms_resolver.c
     src/mms_scan.c
+    src/mms_scanned.c
     src/mms_script.c
     src/mms_shm.c
     src/mms_spin.c

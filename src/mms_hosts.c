@@ -22,6 +22,12 @@ struct sighting {
 	struct mms_mono changed_at;
 };
 
+/* The count of overflows as a beat found it, and the first beat that did. */
+struct missed {
+	uint64_t beat;
+	uint32_t overflows;
+};
+
 struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
@@ -30,6 +36,7 @@ struct mms_hosts {
 	struct sighting *sightings;
 	uint32_t sighting_count;
 	struct mms_mono since;           /* when this replicator began to look */
+	struct missed *missed;           /* per node */
 	struct mms_mono *unknown_since;  /* per node: others don't list it; 0 = they do */
 	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
 	bool marked, leaving;
@@ -56,12 +63,14 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	hosts->since = office->now;
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
 	hosts->unknown_since = calloc(office->node_count, sizeof *hosts->unknown_since);
+	hosts->missed = calloc(office->node_count, sizeof *hosts->missed);
 	hosts->sightings = calloc(MMS_PAIRS_MAX, sizeof *hosts->sightings);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!complete || hosts->due == NULL || hosts->unknown_since == NULL || hosts->sightings == NULL) {
+	if (!complete || hosts->due == NULL || hosts->unknown_since == NULL || hosts->missed == NULL
+			|| hosts->sightings == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -82,6 +91,7 @@ void mms_hosts_free(struct mms_hosts *hosts)
 	}
 	free(hosts->due);
 	free(hosts->unknown_since);
+	free(hosts->missed);
 	free(hosts->sightings);
 	free(hosts);
 }
@@ -142,6 +152,18 @@ static bool has_settled(const struct mms_link *link)
 			&& (mms_hints_count(&cluster->hints, link->index) == 0 || link->hint_rounds > 1);
 }
 
+/* Before the beat is sent: who hears of it hears of all that was missed by now. */
+static void note_missed(struct mms_hosts *hosts, uint64_t beat)
+{
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		uint32_t overflows = mms_hints_overflow_count(&hosts->office->cluster->hints, i);
+
+		if (hosts->missed[i].beat == 0 || hosts->missed[i].overflows != overflows) {
+			hosts->missed[i] = (struct missed){ .beat = beat, .overflows = overflows };
+		}
+	}
+}
+
 static void publish(struct mms_hosts *hosts, struct mms_link *link)
 {
 	struct mms_office *office = hosts->office;
@@ -150,6 +172,7 @@ static void publish(struct mms_hosts *hosts, struct mms_link *link)
 	char key[MMS_MARKER_KEY_MAX], text[MMS_LIFE_TEXT_MAX];
 	struct mms_command command;
 
+	note_missed(hosts, life.beat);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		const struct mms_node_sh *node = mms_link_node(&office->links[i]);
 
@@ -250,6 +273,29 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice name)
 {
 	return mms_pairs_same(name, mms_slice_of(hosts->name));
+}
+
+struct mms_slice mms_hosts_own(const struct mms_hosts *hosts)
+{
+	return mms_slice_of(hosts->name);
+}
+
+uint32_t mms_hosts_sighted_count(const struct mms_hosts *hosts)
+{
+	return hosts->sighting_count;
+}
+
+const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uint64_t *beat)
+{
+	*beat = hosts->sightings[index].beat;
+	return hosts->sightings[index].name;
+}
+
+bool mms_hosts_missed_by(const struct mms_hosts *hosts, unsigned node, uint64_t *beat, uint32_t *overflows)
+{
+	*beat = hosts->missed[node].beat;
+	*overflows = hosts->missed[node].overflows;
+	return *beat != 0 && *overflows == mms_hints_overflow_count(&hosts->office->cluster->hints, node);
 }
 
 /* It has looked for long enough. */

@@ -26,6 +26,13 @@ int64_t mms_hosts_next_us(const struct mms_hosts *hosts);
 
 /* Is this the name of this very life? */
 bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice life);
+struct mms_slice mms_hosts_own(const struct mms_hosts *hosts);
+/* Other lives that have been seen, and the highest beat of each. The name is valid until the next run. */
+uint32_t mms_hosts_sighted_count(const struct mms_hosts *hosts);
+const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uint64_t *beat);
+/* What this life has missed for a node beyond its hints, it had missed by this beat, at this count of overflows. False when there
+ * has been more since the last beat. */
+bool mms_hosts_missed_by(const struct mms_hosts *hosts, unsigned node, uint64_t *beat, uint32_t *overflows);
 /* Has another life died, as far as this replicator can know? */
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice life);
 

@@ -28,6 +28,11 @@ size_t mms_identity_behind_key(const struct mms_settings *settings, char *out, s
 	return (size_t)snprintf(out, size, "%s:behind", settings->prefix);
 }
 
+size_t mms_identity_scanned_key(const struct mms_settings *settings, char *out, size_t size)
+{
+	return (size_t)snprintf(out, size, "%s:scanned", settings->prefix);
+}
+
 /* The first part of a behind marker's field, with the blank that ends it. */
 static size_t behind_node(const struct mms_settings *settings, unsigned index, uint64_t node_id, char *out, size_t size)
 {

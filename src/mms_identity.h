@@ -38,10 +38,11 @@ enum mms_founding { MMS_FOUNDED_NOT = 0, MMS_FOUNDED = 1, MMS_FOUNDED_SURE = 2 }
 
 enum mms_marker_flag { MMS_MARKER_INCOMPLETE = 0, MMS_MARKER_COMPLETE = 1, MMS_MARKER_FOUNDED = 2 };
 
-/* Keys of ours that are no sessions: `<prefix>:node`, `<prefix>:lives`, `<prefix>:behind`. Return the length. */
+/* Keys of ours that are no sessions: `<prefix>:node`, `<prefix>:lives`, `<prefix>:behind`, `<prefix>:scanned`. Return the length. */
 size_t mms_identity_marker_key(const struct mms_settings *settings, char *out, size_t size);
 size_t mms_identity_lives_key(const struct mms_settings *settings, char *out, size_t size);
 size_t mms_identity_behind_key(const struct mms_settings *settings, char *out, size_t size);
+size_t mms_identity_scanned_key(const struct mms_settings *settings, char *out, size_t size);
 
 /* Field of a behind marker: "<node> <life's name>" for the node at index; its address stands for an id that is not known
  * yet. Returns the length. */

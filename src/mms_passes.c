@@ -2,7 +2,10 @@
  * to miss more, is compared with everybody again. */
 #include "mms_passes.h"
 
+#include <stdlib.h>
+
 #include "mms_aftermath.h"
+#include "mms_scanned.h"
 
 #define SHARE_US 60000000         /* between scans of a node that not all hosts know */
 
@@ -15,6 +18,7 @@ void mms_passes_fini(struct mms_passes *passes)
 {
 	for (unsigned i = 0; i <= MMS_NODES_MAX; i++) {
 		mms_notes_free(&passes->each[i].notes);
+		free(passes->each[i].roll);
 	}
 }
 
@@ -145,7 +149,9 @@ bool mms_passes_begin(struct mms_passes *passes, unsigned target)
 		return false;
 	}
 	mms_notes_free(&pass->notes);
+	free(pass->roll);
 	*pass = fresh_pass(passes, target);
+	pass->roll = is_sweep(passes, target) ? NULL : mms_scanned_roll(passes->hosts);
 	mms_aftermath_note(passes->hosts, target, &pass->notes);
 	return true;
 }

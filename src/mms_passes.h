@@ -16,6 +16,7 @@ struct mms_pass {
 	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
 	uint32_t wanted;              /* scans asked for by then */
 	struct mms_notes notes;       /* what was known by then to be cleared by it */
+	char *roll;                   /* lives that were known by then (mms_scanned); NULL = none, or no memory */
 	struct mms_mono retry_at;     /* no attempt before */
 };
 

@@ -1,8 +1,9 @@
-/* The scan, step by step: lease on the target; a look whether whoever held it before has done it all; for every configured
- * node (the target included, and last) a pass over its keys (a source's against the target, the target's against everybody);
- * then the marker, by compare-and-set. A sweep has no target: it compares every node's keys with everybody, and its lease
- * stands on the node of the lowest id. A source counts only if every comparison of its pass got its answers: one lost
- * connection, and the pass is made again. Nothing in here waits. */
+/* The scan, step by step: lease on the target; a look whether whoever held it before has done it all, by the node's marker, by what
+ * the dead left, and by what that scan has told (mms_scanned); for every configured node (the target included, and last) a pass
+ * over its keys (a source's against the target, the target's against everybody); then the marker, by compare-and-set. A sweep
+ * has no target: it compares every node's keys with everybody, and its lease stands on the node of the lowest id. A source
+ * counts only if every comparison of its pass got its answers: one lost connection, and the pass is made again. Nothing in here
+ * waits. */
 #include "mms_repair.h"
 
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include "mms_identity.h"
 #include "mms_passes.h"
 #include "mms_scan.h"
+#include "mms_scanned.h"
 
 #define LEASE_MS 5000
 #define RENEW_US 1500000
@@ -29,7 +31,8 @@ struct mms_repair {
 	struct mms_hosts *hosts;
 	struct mms_scan *scan;
 	enum step step;
-	bool asked;                   /* the lease or the closing is asked for */
+	bool asked;                   /* the lease, what the last scan left or the closing is asked for */
+	bool confirmed;               /* what the last scan left has been read */
 	bool renewing;
 	uint32_t generation;          /* counts attempts: answers to an earlier one are not for this one */
 	unsigned target, source;      /* target: node_count = the sweep (mms_passes) */
@@ -44,6 +47,8 @@ struct mms_repair {
 
 static void ask_lease(struct mms_repair *repair, bool renew);
 static void confirm(struct mms_repair *repair);
+static void ask_scanned(struct mms_repair *repair);
+static void leave_scanned(const struct mms_repair *repair, struct mms_link *target);
 static void choose_source(struct mms_repair *repair);
 static void scan_on(struct mms_repair *repair);
 static void close_scan(struct mms_repair *repair);
@@ -221,10 +226,64 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 	repair->renew_at.us = repair->office->now.us + RENEW_US;
 	if (!renewed) {
 		repair->step = STEP_CONFIRMING;
+		repair->confirmed = is_sweep(repair);
 		repair->leased_at = repair->office->now;
 		link->marker_checked.us = 0;
 		mms_hosts_hurry(repair->hosts);
 	}
+}
+
+/* What this host has missed may be on the node by another's scan. */
+static void on_scanned(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	struct mms_repair *repair = context;
+	struct mms_office *office = repair->office;
+	uint64_t beat;
+	uint32_t overflows;
+
+	if (token != repair->generation || repair->step != STEP_CONFIRMING) {
+		return;
+	}
+	repair->asked = false;
+	repair->confirmed = true;
+	if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_STRING
+			&& mms_hosts_missed_by(repair->hosts, repair->target, &beat, &overflows)
+			&& mms_scanned_covers(mms_reply_text(replies[0]), mms_slice_of(link->marker), mms_hosts_own(repair->hosts), beat)) {
+		(void)mms_hints_end_overflow(&office->cluster->hints, repair->target, overflows);
+	}
+}
+
+static void ask_scanned(struct mms_repair *repair)
+{
+	struct mms_command command;
+	char key[MMS_MARKER_KEY_MAX];
+
+	if (repair->asked) {
+		return;
+	}
+	mms_command_init(&command);
+	mms_command_get(&command, (struct mms_slice){ key, mms_identity_scanned_key(repair->office->settings, key, sizeof key) });
+	repair->asked = mms_link_request(&repair->office->links[repair->lease_node], &command, on_scanned, repair,
+			repair->generation);
+	repair->confirmed = !repair->asked;
+}
+
+/* For other hosts. Before the lease goes, on the same connection: who has it next finds this. */
+static void leave_scanned(const struct mms_repair *repair, struct mms_link *target)
+{
+	const char *roll = repair->passes.each[repair->target].roll;
+	bool anybody = roll != NULL && roll[0] != '\0';
+	char key[MMS_MARKER_KEY_MAX], *text = anybody ? mms_scanned_text(repair->closing, roll) : NULL;
+	struct mms_command command;
+
+	if (text == NULL) {
+		return;
+	}
+	mms_command_init(&command);
+	mms_command_set(&command, (struct mms_slice){ key, mms_identity_scanned_key(repair->office->settings, key, sizeof key) },
+			mms_slice_of(text), MMS_SCANNED_TTL_MS);
+	(void)mms_link_request(target, &command, on_released, NULL, 0);
+	free(text);
 }
 
 /* Whoever held the lease until now may have done what this host wants done, and what says so on the nodes is up to a second
@@ -234,11 +293,17 @@ static void confirm(struct mms_repair *repair)
 	struct mms_office *office = repair->office;
 	int64_t leased_us = repair->leased_at.us;
 
-	if ((office->links[repair->lease_node].marker_seen.us < leased_us
-				|| !mms_hosts_read_since(repair->hosts, repair->leased_at))
-			&& office->now.us - leased_us < CONFIRM_US) {
-		return;
+	if (office->now.us - leased_us < CONFIRM_US) {
+		if (office->links[repair->lease_node].marker_seen.us < leased_us
+				|| !mms_hosts_read_since(repair->hosts, repair->leased_at)) {
+			return;
+		}
+		if (!repair->confirmed) {
+			ask_scanned(repair);
+			return;
+		}
 	}
+	repair->asked = false;
 	if (mms_passes_ready(&repair->passes, repair->target)) {
 		begin(repair);
 	} else {
@@ -360,6 +425,7 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 		atomic_store(&shared->complete, 1);
 		mms_link_count(office, MMS_METRIC_repairs);
 		mms_passes_end(&repair->passes, repair->target);
+		leave_scanned(repair, link);
 		mms_keyset_clear(&repair->compared);
 	}
 	give_up(repair, set); /* unless it is set, what was compared stays known: the next attempt only closes */

@@ -2,6 +2,7 @@
 #include "repairs.h"
 
 #include "mms_marker.h"
+#include "mms_scanned.h"
 
 #define HOSTS RIG_PREFIX ":lives"
 #define BEHIND RIG_PREFIX ":behind"
@@ -369,6 +370,83 @@ static void a_node_that_others_do_not_know_is_scanned_now_and_then(void **state)
 	end();
 }
 
+static uint64_t own_beat(void)
+{
+	struct mms_life life;
+	char name[MMS_LIFE_NAME_MAX];
+	struct mms_reply *reply;
+
+	mms_life_name("web1", mms_shm_life(desk->office.shm, desk->office.cluster), name);
+	reply = node_ask(1, "HGET", HOSTS, name);
+	assert_true(mms_life_parse(mms_reply_text(reply), &life));
+	mms_reply_free(reply);
+	return life.beat;
+}
+
+/* Another host has scanned the node, and had heard of us by this beat when it began. */
+static void other_has_scanned(uint64_t beat)
+{
+	char text[MMS_LIFE_NAME_MAX + MMS_MARKER_VALUE_MAX + 64], name[MMS_LIFE_NAME_MAX];
+
+	mms_life_name("web1", mms_shm_life(desk->office.shm, desk->office.cluster), name);
+	snprintf(text, sizeof(text), "%s\n%s\n%s %llu\n", desk_link(desk, 1)->marker, OTHER " 5", name, (unsigned long long) beat);
+	node_do(1, "SET", RIG_PREFIX ":scanned", text);
+}
+
+/* A node that was away for long is compared once, not once by every host that has missed more than hints hold. */
+static void what_another_hosts_scan_has_brought_is_not_scanned_for_again(void **state)
+{
+	struct mms_hints_sh *hints;
+	uint64_t before;
+
+	(void) state;
+	begin(2);
+	look_at_markers = true;
+	put_numbered(0, 0, 20);
+	hints = &desk->host->cluster->hints;
+	node_do(1, "SET", LEASE, "another's");
+	turn_for(2 * SECOND);
+	before = own_beat();
+	mms_hints_overflow(hints, bit(1));
+	turn_for(3 * SECOND);
+	assert_true(own_beat() > before + 1);
+	other_has_scanned(own_beat());
+	node_do(1, "DEL", LEASE);
+	turn_until(!mms_hints_overflowed(hints, 1));
+	turn_for(3 * SECOND);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), 0);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 0);
+	/* One that began before this was missed says nothing, and nor does one of another incarnation. */
+	node_do(1, "SET", LEASE, "another's");
+	before = own_beat();
+	mms_hints_overflow(hints, bit(1));
+	turn_for(3 * SECOND);
+	other_has_scanned(before);
+	node_do(1, "DEL", LEASE);
+	turn_until(!mms_hints_overflowed(hints, 1));
+	assert_true(has_numbered(1, 0, 20));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 1);
+	end();
+}
+
+static void a_scan_tells_other_hosts_how_far_it_had_heard_of_them(void **state)
+{
+	struct mms_reply *reply;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 20);
+	other_says(17, 1, true);
+	empty(1);
+	turn_until(is_complete(1));
+	turn_for(SECOND);
+	reply = node_ask(1, "GET", RIG_PREFIX ":scanned");
+	assert_true(mms_scanned_covers(mms_reply_text(reply), mms_slice_of(desk_link(desk, 1)->marker), slice(OTHER), 17));
+	assert_false(mms_scanned_covers(mms_reply_text(reply), mms_slice_of(desk_link(desk, 1)->marker), slice(OTHER), 18));
+	mms_reply_free(reply);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +465,8 @@ int main(void)
 		cmocka_unit_test(everything_is_compared_now_and_then),
 		cmocka_unit_test(where_no_sweep_was_noted_everything_is_compared),
 		cmocka_unit_test(a_node_that_others_do_not_know_is_scanned_now_and_then),
+		cmocka_unit_test(what_another_hosts_scan_has_brought_is_not_scanned_for_again),
+		cmocka_unit_test(a_scan_tells_other_hosts_how_far_it_had_heard_of_them),
 	};
 
 	return rig_run(tests);
