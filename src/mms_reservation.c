@@ -16,6 +16,7 @@
 #include "mms_lock.h"
 
 #define BOUND (UINT64_C(1) << 63) /* marks a lower bound */
+#define ANY_SESSION UINT64_MAX
 #define STAT_START_FIELD 22       /* of /proc/<pid>/stat, see proc(5) */
 
 struct life {
@@ -62,15 +63,35 @@ void mms_reservation_release(struct mms_reservation_sh *place)
 	}
 }
 
+/* Of a request with several sessions, all are unanswered until its headers go: one is kept, more count as any. */
+static void keep_earlier(struct mms_reservation_sh *place, uint64_t session)
+{
+	const uint64_t last = atomic_load(&place->session), earlier = atomic_load(&place->earlier);
+
+	if (last != 0 && last != session && last != earlier) {
+		atomic_store(&place->earlier, earlier == 0 ? last : ANY_SESSION);
+	}
+}
+
+static bool is_at(const struct mms_reservation_sh *place, uint64_t session)
+{
+	const uint64_t earlier = atomic_load(&place->earlier);
+
+	return atomic_load(&place->session) == session || earlier == session || earlier == ANY_SESSION;
+}
+
 /* Two that begin at the same time: each says so before it looks, so at least one of them sees the other. */
 void mms_reservation_begin(struct mms_reservations_sh *table, struct mms_reservation_sh *place, uint64_t session)
 {
-	const uint32_t used = used_places(table);
+	uint32_t used;
 
 	atomic_store_explicit(&place->overlapped, 0, memory_order_relaxed);
+	keep_earlier(place, session);
+	MMS_TEST_POINT("beginning");
 	atomic_store(&place->session, session);
+	used = used_places(table); /* read after that: who claims a place from here on sees this session */
 	for (uint32_t i = 0; i < used; i++) {
-		if (atomic_load(&table->places[i].session) == session && &table->places[i] != place) {
+		if (&table->places[i] != place && is_at(&table->places[i], session)) {
 			atomic_store(&table->places[i].overlapped, 1);
 			atomic_store(&place->overlapped, 1);
 		}
@@ -158,6 +179,7 @@ static uint32_t used_places(const struct mms_reservations_sh *table)
 static void close_place(struct mms_reservation_sh *place)
 {
 	atomic_store(&place->sequence, 0);
+	atomic_store(&place->earlier, 0);
 	atomic_store(&place->session, 0);
 }
 

@@ -28,6 +28,7 @@ struct mms_reservation_sh {
 	_Atomic uint64_t owner;      /* start << 32 | process id, 0 = free; by CAS */
 	_Atomic uint64_t session;    /* 0 = no request is open, and none unanswered; the owner, and who has just taken the place from a
 	                              * dead one */
+	_Atomic uint64_t earlier;    /* one that the same request had before; all bits: several; 0 = none; as session */
 	_Atomic uint64_t sequence;   /* 0 = none; 1 << 63 | lower bound while it is being fetched; as session */
 	_Atomic uint64_t overlapped; /* 1: another request of this session was open or unanswered here meanwhile; whoever begins */
 };

@@ -54,17 +54,24 @@ void mms_tally_count(struct mms_tally *tally, const struct mms_fanout *fanout, c
 	}
 }
 
+/* Does a majority need the word of a node that has not got what the read goes by? It may have been emptied, or restarted from an
+ * old dump, a moment ago. */
+static bool needs_doubtful(const struct mms_tally *tally, const struct mms_settings *settings, const struct mms_answer *answer)
+{
+	return settings->read_mode == MMS_READ_QUORUM && (tally->complete_mask & ~answer->holders_mask) != 0;
+}
+
 /* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was
- * found: what is written then may win over everything, or be refused), the nodes are asked once more. Not for an id that was
- * made here; and a node alone is complete again at once. */
+ * found: what is written then may win over everything, or be refused; or a majority is asked for), the nodes are asked once
+ * more. Not for an id that was made here; and a node alone is complete again at once. */
 void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const struct mms_version *newest,
 		struct mms_answer *answer)
 {
 	const struct mms_client *client = fanout->client;
 
 	if (tally->complete_mask == 0 || client->reads_new_id || client->settings.node_count == 1
-			|| (newest != NULL && !(mms_tally_is_authoritative(tally, &client->settings)
-				&& (newest->tombstone || newest->blind)))) {
+			|| (newest != NULL && !needs_doubtful(tally, &client->settings, answer)
+				&& !(mms_tally_is_authoritative(tally, &client->settings) && (newest->tombstone || newest->blind)))) {
 		return;
 	}
 	tally->complete_mask = mms_meeting_confirm(fanout, tally->complete_mask);

@@ -22,14 +22,21 @@ static void at_point(const char *name);
 
 #define SEQUENCES (1u << 24)
 
-/* Where this process kills itself, or dawdles. */
+/* Where this process kills itself, dawdles, or somebody else comes in between. */
 static struct {
 	const char *name;
 	uint64_t dawdle;
+	void (*beginning)(void); /* called once, by who is about to say that it begins */
 } hook;
 
 static void at_point(const char *name)
 {
+	if (hook.beginning != NULL && strcmp(name, "beginning") == 0) {
+		void (*beginning)(void) = hook.beginning;
+
+		hook.beginning = NULL;
+		beginning();
+	}
 	if (hook.name != NULL && strcmp(hook.name, name) == 0) {
 		raise(SIGKILL);
 	}
@@ -110,6 +117,29 @@ static void both_hear_of_another_request_of_the_session(void **state)
 	mms_reservation_end(one);
 	mms_reservation_begin(&arena->table, one, 11);
 	assert_false(mms_reservation_overlapped(one));
+}
+
+static struct arena *between;
+static struct mms_reservation_sh *newcomer;
+
+static void another_claims_and_begins(void)
+{
+	newcomer = hooked_claim(&between->table);
+	hooked_begin(&between->table, newcomer, 11);
+}
+
+/* It claims the next place while the first is about to say that it is there, and looks before that. */
+static void one_of_two_that_begin_at_once_sees_the_other(void **state)
+{
+	struct mms_reservation_sh *one;
+
+	(void)state;
+	between = new_arena();
+	one = hooked_claim(&between->table);
+	hook.beginning = another_claims_and_begins;
+	hooked_begin(&between->table, one, 11);
+	assert_true(hooked_overlapped(one));
+	assert_true(hooked_overlapped(newcomer));
 }
 
 static void a_full_table_has_no_place(void **state)
@@ -378,6 +408,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_what_is_open_and_nothing_else),
 		cmocka_unit_test(both_hear_of_another_request_of_the_session),
+		cmocka_unit_test(one_of_two_that_begin_at_once_sees_the_other),
 		cmocka_unit_test(a_full_table_has_no_place),
 		cmocka_unit_test(a_damaged_table_is_no_trap),
 		cmocka_unit_test(a_killed_process_leaves_its_reservation_until_it_is_reaped),

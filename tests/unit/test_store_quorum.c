@@ -88,6 +88,31 @@ static void what_one_was_shown_the_next_is_shown_too(void **state)
 	host_free(second);
 }
 
+/* The replicator has not looked yet. Two of three have lost the newer copy: a majority can't be had, and nothing older is one. */
+static void a_node_emptied_a_moment_ago_makes_no_majority(void **state)
+{
+	struct sample older, newer;
+	struct host *reader;
+	struct request request;
+
+	(void) state;
+	rig_fresh();
+	reader = strict_host("web2");
+	sample_aged(&older, "s", OLD_MS, "older");
+	sample_aged(&newer, "s", 3000, "newer");
+	node_put(0, "s", &newer);
+	node_put(1, "s", &newer);
+	node_put(2, "s", &older);
+	node_do(1, "FLUSHALL");
+	cut_off(reader, 0);
+	request_begin(&request, reader);
+	assert_int_equal(request_read(&request, "s"), MMS_ERR_NO_NODE);
+	assert_non_null(strstr(request.error.text, "1 of 3 nodes count"));
+	assert_false(node_has(1, "s", "older", NULL));
+	request_end(&request);
+	host_free(reader);
+}
+
 static void an_acknowledged_logout_is_seen_through_every_majority(void **state)
 {
 	struct host *writer, *reader;
@@ -236,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_acknowledged_write_is_read_through_every_majority),
 		cmocka_unit_test(what_one_was_shown_the_next_is_shown_too),
+		cmocka_unit_test(a_node_emptied_a_moment_ago_makes_no_majority),
 		cmocka_unit_test(an_acknowledged_logout_is_seen_through_every_majority),
 		cmocka_unit_test(without_a_majority_nothing_is_acknowledged),
 		cmocka_unit_test(a_touch_is_acknowledged_by_as_many_as_a_write),

@@ -353,6 +353,43 @@ static void a_page_that_is_closed_and_not_answered_counts_as_open(void **state)
 	host_free(host);
 }
 
+/* All of its sessions are unanswered, whichever it opened last. */
+static void a_page_with_another_session_has_its_first_one_open_too(void **state)
+{
+	struct host *host = fresh_host(), second = *host;
+	struct mms_error error;
+	struct mms_slice payload;
+	struct request one, two;
+	bool exists;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	second.client = mms_client_new(host->shm, &host->settings, host->client->fingerprint, NULL);
+	assert_non_null(second.client);
+	second.client->settings.read_mode = MMS_READ_TOKEN;
+	begin(&two, &second, NULL);
+	request_end(&two);
+	for (unsigned round = 0; round < 2; round++) { /* one more, and two more */
+		request_begin(&two, &second);
+		assert_int_equal(mms_store_read(two.store, slice(round == 0 ? "admin" : "shop"), &payload, &exists, &error), MMS_OK);
+		request_end(&two);
+		begin(&one, host, NULL);
+		announce(&one);
+		assert_int_equal(request_write(&one, ID, round == 0 ? "two" : "three"), MMS_OK);
+		assert_true(node_has(1, ID, round == 0 ? "two" : "three", NULL));
+		request_end(&one);
+		mms_visit_answered(host->client);
+	}
+	mms_visit_answered(second.client);
+	begin(&one, host, NULL);
+	announce(&one);
+	assert_int_equal(request_write(&one, ID, "four"), MMS_OK);
+	assert_false(node_has(1, ID, "four", NULL));
+	request_end(&one);
+	mms_client_free(second.client);
+	host_free(host);
+}
+
 /* That all nodes agree not to have it says nothing while the other page may still write it. */
 static void a_full_read_covers_no_version_that_may_be_written_yet(void **state)
 {
@@ -473,6 +510,7 @@ int main(void)
 		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
 		cmocka_unit_test(a_page_that_is_closed_and_not_answered_counts_as_open),
 		cmocka_unit_test(a_full_read_covers_no_version_that_may_be_written_yet),
+		cmocka_unit_test(a_page_with_another_session_has_its_first_one_open_too),
 		cmocka_unit_test(a_forked_child_has_nothing_reserved),
 		cmocka_unit_test(stamps_are_above_authentic_tokens_alone),
 		cmocka_unit_test(other_ids_leave_the_visitor_what_he_was_told),
