@@ -142,7 +142,7 @@ def close_nodes(nodes):
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
-def memcached_settings(ports):
+def memcached_settings(ports, connect_timeout_ms=1000):
     folder = subprocess.run([php_program(), "-n", "-r", "echo ini_get('extension_dir');"], capture_output=True, text=True,
                             check=True).stdout
     names = [name for name in ("igbinary", "msgpack", "memcached") if os.path.exists(f"{folder}/{name}.so")]
@@ -150,7 +150,7 @@ def memcached_settings(ports):
         "session.save_handler": "memcached", "session.save_path": ",".join(f"127.0.0.1:{port}" for port in ports),
         "memcached.sess_number_of_replicas": "2", "memcached.sess_consistent_hash": "On",
         "memcached.sess_binary_protocol": "On", "memcached.sess_persistent": "On", "memcached.sess_locking": "Off",
-        "memcached.sess_connect_timeout": "1000", "memcached.sess_server_failure_limit": "1",
+        "memcached.sess_connect_timeout": str(connect_timeout_ms), "memcached.sess_server_failure_limit": "1",
         "memcached.sess_remove_failed_servers": "On",
     }
 

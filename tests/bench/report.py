@@ -76,6 +76,12 @@ class Section:
         lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
         self._markdown.append("\n".join(lines))
 
+    def file(self, name, head, rows):
+        """<out>/<name>.csv: what is too long for a table. rows: of text and numbers without commas."""
+        with open(os.path.join(self.out, name + ".csv"), "w", encoding="utf-8") as file:
+            file.writelines(",".join(str(cell) for cell in row) + "\n" for row in (head, *rows))
+        self._markdown.append(f"Row by row: [{name}.csv]({name}.csv)")
+
     # Marks
 
     def mark(self, key, measured, met):
@@ -83,10 +89,11 @@ class Section:
 
     # Pictures
 
-    def picture(self, name, title, x, y, lines, logx=False, logy=False, xtics=None, slanted=False, bars=False):
+    def picture(self, name, title, x, y, lines, logx=False, logy=False, xtics=None, events=(), bars=False):
         """lines: {label: [(x, y), ...] or [(x, y, least, most), ...]}; an SVG by gnuplot.
 
-        xtics: gnuplot's, as '"label" x'; slanted: long ones. bars: one cluster of boxes for each x, which are then labels.
+        xtics: gnuplot's, as '"label" x'. events: (x, text) of what happened there, as lines from bottom to top. bars: one
+        cluster of boxes for each x, which are then labels.
         """
         data, plots = [], []
         for index, (label, points) in enumerate(lines.items()):
@@ -102,7 +109,10 @@ class Section:
             f"set output '{os.path.join(self.out, name + '.svg')}'", f'set title "{title}"', f'set xlabel "{x}"', f'set ylabel "{y}"',
             "set key below", "set grid ytics back lc rgb '#dddddd' lw 0.5", "set yrange [0:*]" if not logy else "set logscale y",
             *(["set logscale x"] if logx else []),
-            *([f"set xtics {'rotate by -30 ' if slanted else ''}({', '.join(xtics)})"] if xtics else []),
+            *([f"set xtics ({', '.join(xtics)})"] if xtics else []),
+            *(f"set arrow from {at}, graph 0 to {at}, graph 1 nohead lc rgb '#999999' dt 3" for at, _ in events),
+            *(f'set label "{text}" at {at}, graph 0.98 right rotate by 90 offset 0.7,0 font "sans,10" textcolor rgb "#666666"'
+              for at, text in events),
             *(["set style data histogram", "set style histogram clustered gap 1", "set style fill solid 0.8 noborder"] if bars else []),
             *data, "plot " + ", ".join(plots),
         ]
