@@ -204,6 +204,25 @@ def cpu_us(pid):
     return total / 1000
 
 
+class Cores:
+    """The time of all cores of this machine, from when it is made."""
+
+    def __init__(self):
+        self._before = self._times()
+
+    @staticmethod
+    def _times():
+        """(idle or waiting for a disk, all); guests are in the time of their users."""
+        with open("/proc/stat") as stat:
+            times = [int(word) for word in stat.readline().split()[1:9]]
+        return times[3] + times[4], sum(times)
+
+    def idle(self):
+        """Share that nobody used since then; it has steps of 10 ms."""
+        now = self._times()
+        return (now[0] - self._before[0]) / max(1, now[1] - self._before[1])
+
+
 class Handlers:
     """php.ini files by the handler's name, with the servers' pids whose CPU counts for it."""
 
