@@ -47,14 +47,14 @@ def main(arguments):
     out = os.environ["MMS_BENCH_OUT"]
     os.makedirs(out, exist_ok=True)
     runs, full = int(os.environ.get("MMS_BENCH_RUNS", "5")), os.environ.get("MMS_FULL") == "1"
-    marks_only = arguments == ["marks"]
+    marks_only, publish = arguments == ["marks"], bool(os.environ.get("MMS_BENCH_PUBLISH"))
     marks = Marks(out, os.path.join(HERE, "marks.txt"))
     here = machine()
     print(here)
     failed = []
     for name in FOR_MARKS if marks_only else arguments or SECTIONS:
         module, began = importlib.import_module(f"section_{name}"), time.monotonic()
-        section = Section(name, module.TITLE, out, runs, full, marks_only, marks)
+        section = Section(name, module.TITLE, out, runs, full, marks_only, full or publish, marks)
         print(f"\n== {name}: {module.TITLE}", flush=True)
         try:
             module.run(section)
@@ -68,7 +68,7 @@ def main(arguments):
             section.write(here)
         print(f"\n{name} took {time.monotonic() - began:.0f} s", flush=True)
     marks.show(here)
-    if os.environ.get("MMS_BENCH_PUBLISH"):
+    if publish:
         write_overview(out, marks, here)
     print(f"\nTables and pictures: {out}")
     if failed:

@@ -1,9 +1,10 @@
 """As many new sessions of 8 KiB as one process can write (flood.php), until all nodes hold the same."""
+import collections
 import hashlib
 import time
 
 from handlers import MESH, our_settings
-from report import number
+from report import span, whole
 from rig.host import phpredis_settings
 
 
@@ -22,40 +23,28 @@ def digest(node, prefix):
                 return count, total
 
 
-def floods(section, stage):
-    count = 200000 if section.runs >= 5 else 20000
-    stage.handlers.add("flood", our_settings(stage.nodes[:3], prefix="f:"))
-    for node in stage.nodes[:3]:
+def one_flood(stage, count):
+    """Figures of flood.php; equal: all nodes hold the same then; resyncs: counters of what was not simply mirrored."""
+    nodes = stage.nodes[:3]
+    for node in nodes:
         node.call("FLUSHALL")
-    ours = stage.handlers.run("flood", "flood.php", "flood", 8192, count)
-    section.dot()
-    contents = [digest(node, "f:") for node in stage.nodes[:3]]
-    equal = len(set(contents)) == 1 and contents[0][0] == count
-    counters = ours["counters"]
-    resyncs = {name: counters[name] for name in ("repairs", "hints_made", "hint_overflows", "mirror_failures") if counters[name]}
-    rows = [("newest", number(count / ours["seconds"]), f"{ours['behind']:.2f}", "yes" if equal else f"no: {contents}",
-             f"{ours['peak_kib'] / 1024:.0f}", str(resyncs or "none"))]
-    for node in stage.nodes[:3]:
+    figures = stage.handlers.run("flood", "flood.php", "flood", 8192, count)
+    contents = [digest(node, "f:") for node in nodes]
+    counters = figures["counters"]
+    for node in nodes:
         node.call("FLUSHALL")
-    if stage.mesh:
-        rows.append(flood_mesh(stage, count))
-        section.dot()
-    section.table(f"{count} new sessions of 8 KiB at full speed to 3 nodes; memory: the most that the writing process had",
-                  ["handler", "sessions/s", "s until all nodes have them", "equal", "MiB", "resyncs, hints"], rows)
-    what = "" if count == 200000 else f" (with {count} sessions only)"
-    section.mark("flood-equal", f"{ours['behind']:.2f} s, {'equal' if equal else 'not equal'}{what}",
-                 equal and ours["flushed"] and ours["behind"] <= 1)
-    section.mark("flood-resync", f"{resyncs or 'none'}{what}", not resyncs)
-    section.mark("flood-memory", f"{ours['peak_kib'] / 1024:.0f} MiB with mailbox_size = 32 MiB{what}", ours["peak_kib"] < (32 + 24) * 1024)
+    return {**figures, "rate": count / figures["seconds"], "equal": len(set(contents)) == 1 and contents[0][0] == count,
+            "mib": figures["peak_kib"] / 1024,
+            "resyncs": {name: counters[name] for name in ("repairs", "hints_made", "hint_overflows", "mirror_failures") if counters[name]}}
 
 
-def flood_mesh(stage, count):
+def one_flood_of_mesh(stage, count, limit=30):
+    """The same; behind is infinite where the nodes were not equal within limit seconds."""
     nodes = stage.mesh.nodes
     for node in nodes:
         node.call("FLUSHALL")
-    stage.handlers.add("flood mesh", phpredis_settings(f"unix://{nodes[0].socket}?persistent=1"))
-    before, limit = stage.mesh.full_syncs(), 30
-    theirs = stage.handlers.run("flood mesh", "flood.php", "flood", 8192, count)
+    before = stage.mesh.full_syncs()
+    figures = stage.handlers.run("flood mesh", "flood.php", "flood", 8192, count)
 
     def equal():
         return len({digest(node, "PHPREDIS_SESSION:") for node in nodes}) == 1
@@ -66,7 +55,42 @@ def flood_mesh(stage, count):
         except Exception:  # it does not answer while it loads
             same = False
         time.sleep(0.2)
-    took = time.monotonic() - began
-    sizes = ", ".join(str(node.call("DBSIZE")) for node in nodes)
-    return (MESH, number(count / theirs["seconds"]), f"{took:.1f}" if same else f"not within {limit}: {sizes}", "yes" if same else "no",
-            f"{theirs['peak_kib'] / 1024:.0f}", f"{stage.mesh.full_syncs() - before} full syncs")
+    return {"rate": count / figures["seconds"], "behind": time.monotonic() - began if same else float("inf"), "equal": same,
+            "mib": figures["peak_kib"] / 1024, "resyncs": {"full syncs": syncs} if (syncs := stage.mesh.full_syncs() - before) else {}}
+
+
+def summed(turns):
+    """Counters of all turns as text."""
+    total = collections.Counter()
+    for turn in turns:
+        total.update(turn["resyncs"])
+    return ", ".join(f"{count} {name}" for name, count in total.items()) or "none"
+
+
+def floods(section, stage):
+    count, runs = 200000 if section.runs >= 5 else 20000, section.few_runs()
+    stage.handlers.add("flood", our_settings(stage.nodes[:3], prefix="f:"))
+    kinds = {"newest": one_flood}
+    if stage.mesh:
+        stage.handlers.add("flood mesh", phpredis_settings(f"unix://{stage.mesh.nodes[0].socket}?persistent=1"))
+        kinds[MESH] = one_flood_of_mesh
+    turns = {name: [] for name in kinds}
+    for _ in range(runs):
+        for name, one in kinds.items():
+            turns[name].append(one(stage, count))
+            section.dot()
+    rows = [(name, span([turn["rate"] for turn in each]), span([turn["behind"] for turn in each]),
+             f"{sum(turn['equal'] for turn in each)} of {runs}", span([turn["mib"] for turn in each], whole), summed(each))
+            for name, each in turns.items()]
+    section.table(f"{count} new sessions of 8 KiB at full speed to 3 nodes, {runs} turns; memory: the most that the writing process had",
+                  ["handler", "sessions/s", "s until all nodes have them", "equal", "MiB", "resyncs, hints"], rows)
+    marks(section, turns["newest"], "" if count == 200000 else f" (with {count} sessions only)")
+
+
+def marks(section, turns, what):
+    behind, mib = [turn["behind"] for turn in turns], [turn["mib"] for turn in turns]
+    equal = all(turn["equal"] for turn in turns)
+    section.mark("flood-equal", f"{span(behind)} s, {'equal' if equal else 'not equal'}{what}",
+                 equal and all(turn["flushed"] for turn in turns) and max(behind) <= 1)
+    section.mark("flood-resync", f"{summed(turns)}{what}", not any(turn["resyncs"] for turn in turns))
+    section.mark("flood-memory", f"{span(mib, whole)} MiB with mailbox_size = 32 MiB{what}", max(mib) < 32 + 24)

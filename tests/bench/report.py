@@ -38,6 +38,17 @@ def spread(values, form="{:.1f}"):
     return f"{form.format(middle)} ({form.format(min(values))}..{form.format(max(values))})"
 
 
+def span(values, form=None):
+    """Median, and the spread where the turns differ as far as is shown."""
+    form = form or number
+    least, middle, most = (form(value) for value in (min(values), statistics.median(values), max(values)))
+    return middle if least == most else f"{middle} ({least}..{most})"
+
+
+def whole(value):
+    return f"{value:.0f}"
+
+
 def number(value):
     if value >= 100:
         return f"{value:.0f}"
@@ -47,13 +58,18 @@ def number(value):
 class Section:
     """What one section prints, and writes to <out>/<name>.md with its pictures.
 
-    runs: turns per figure. full: longer turns. marks_only: leave out what no mark needs.
+    runs: turns per figure. full: longer turns. marks_only: leave out what no mark needs. largest: with the most data that
+    the machine bears.
     """
 
-    def __init__(self, name, title, out, runs, full, marks_only, marks):
+    def __init__(self, name, title, out, runs, full, marks_only, largest, marks):
         self.name, self.title, self.out = name, title, out
-        self.runs, self.full, self.marks_only, self._marks = runs, full, marks_only, marks
+        self.runs, self.full, self.marks_only, self.largest, self._marks = runs, full, marks_only, largest, marks
         self._markdown = []
+
+    def few_runs(self):
+        """Turns of what takes long."""
+        return min(self.runs, 3)
 
     # Text
 
@@ -131,7 +147,7 @@ class Section:
 
     def write(self, machine):
         with open(os.path.join(self.out, f"{self.name}.md"), "w", encoding="utf-8") as file:
-            file.write(f"# {self.title}\n\nBy `tests/bench/run {self.name}`, {self.runs} turns per figure. {machine}\n\n")
+            file.write(f"# {self.title}\n\nBy `tests/bench/run {self.name}`, {self.runs} turns per figure unless it says otherwise. {machine}\n\n")
             file.write("\n\n".join(self._markdown) + "\n")
 
 
