@@ -91,6 +91,14 @@ def marks(section, turns, what):
     behind, mib = [turn["behind"] for turn in turns], [turn["mib"] for turn in turns]
     equal = all(turn["equal"] for turn in turns)
     section.mark("flood-equal", f"{span(behind)} s, {'equal' if equal else 'not equal'}{what}",
-                 equal and all(turn["flushed"] for turn in turns) and max(behind) <= 1)
-    section.mark("flood-resync", f"{summed(turns)}{what}", not any(turn["resyncs"] for turn in turns))
-    section.mark("flood-memory", f"{span(mib, whole)} MiB with mailbox_size = 32 MiB{what}", max(mib) < 32 + 24)
+                 equal and all(turn["flushed"] for turn in turns) and max(behind) <= 1, lambda: by_turn(turns))
+    section.mark("flood-resync", f"{summed(turns)}{what}", not any(turn["resyncs"] for turn in turns), lambda: by_turn(turns))
+    section.mark("flood-memory", f"{span(mib, whole)} MiB with mailbox_size = 32 MiB{what}", max(mib) < 32 + 24, lambda: by_turn(turns))
+
+
+def by_turn(turns):
+    """The reason, as far as it was counted: each turn's figures and what its mailbox did."""
+    return "; ".join(f"turn {1 + index}: {turn['behind']:.2f} s behind, all nodes equal: {'yes' if turn['equal'] else 'no'}, mailbox full "
+                     f"{turn['counters']['mailbox_full']} times, {turn['mailbox_entries']} entries in it at the end of writing, memory at its end "
+                     f"{turn['anon_kib'] / 1024:.0f} MiB of its own and {turn['shared_kib'] / 1024:.0f} MiB shared, {summed([turn])}"
+                     for index, turn in enumerate(turns))

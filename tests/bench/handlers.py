@@ -263,8 +263,8 @@ class Handlers:
         return json.loads(result.stdout)
 
     def loop(self, name, session_id, size, views, kind, busy_us):
-        """One turn of page views, by loop.php or floor; with the CPU of each server per view."""
-        before = [cpu_us(pid) for pid in self._pids[name]]
+        """One turn of page views, by loop.php or floor; with the CPU of all its servers per view, and the cores' idle share."""
+        before, cores = [cpu_us(pid) for pid in self._pids[name]], Cores()
         file = self._files[name]
         if isinstance(file, tuple):
             figures = self._json(name, [floor_program(), file[0], str(size), str(views), kind, str(busy_us), str(file[1])], 600)
@@ -273,6 +273,7 @@ class Handlers:
         if not figures["kept"]:
             raise RuntimeError(f"{name}: the session does not hold what was written last")
         figures["servers"] = sum(cpu_us(pid) - then for pid, then in zip(self._pids[name], before)) / views
+        figures["idle"] = cores.idle()
         return figures
 
 

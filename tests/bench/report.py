@@ -100,8 +100,16 @@ class Section:
 
     # Marks
 
-    def mark(self, key, measured, met):
-        self._marks.note(key, measured, met)
+    def mark(self, key, measured, met, why):
+        """met: True, False or None (could not be measured). why: function that gives the reason as text; called when missed."""
+        self._marks.note(key, measured, met, "" if met is not False else self._reason(why))
+
+    @staticmethod
+    def _reason(why):
+        try:
+            return why()
+        except Exception as error:  # the mark itself was measured all the same
+            return f"the reason could not be measured: {type(error).__name__}: {error}"[:300]
 
     # Pictures
 
@@ -166,7 +174,7 @@ def curve(turns):
 
 
 class Marks:
-    """The marks of the benchmark, and what was measured against them, kept in <out>/marks.json between runs."""
+    """The marks of the benchmark, what was measured against them and why one was missed, kept in <out>/marks.json between runs."""
 
     def __init__(self, out, path):
         self._file, self._table = os.path.join(out, "marks.json"), os.path.join(out, "marks.md")
@@ -178,33 +186,41 @@ class Marks:
 
     @staticmethod
     def _read(path):
-        """(key, what, bar, reason) of each line "key | what | bar | reason"."""
+        """(key, what, bar) of each line "key | what | bar"."""
         with open(path, encoding="utf-8") as file:
             for line in file:
                 if line.strip() and not line.startswith("#"):
-                    yield tuple(cell.strip() for cell in (line.split("|") + [""] * 4)[:4])
+                    yield tuple(cell.strip() for cell in line.split("|"))
 
-    def note(self, key, measured, met):
-        """met: True, False or None (could not be measured)."""
+    def note(self, key, measured, met, reason):
         if key not in [mark[0] for mark in self._marks]:
             raise KeyError(f"no mark {key}")
-        self._noted[key] = {"measured": measured, "met": met}
+        self._noted[key] = {"measured": measured, "met": met, "reason": reason}
         with open(self._file, "w", encoding="utf-8") as file:
             json.dump(self._noted, file, indent=1)
 
     def _rows(self):
         words = {True: "met", False: "MISSED", None: "open"}
-        for key, what, bar, reason in self._marks:
+        for key, what, bar in self._marks:
             noted = self._noted.get(key, {"measured": "not measured", "met": None})
-            yield what, bar, noted["measured"], words[noted["met"]], "" if noted["met"] else reason
+            reason = noted.get("reason", "nothing was counted of it in that run") if noted["met"] is False else ""
+            yield what, bar, noted["measured"], words[noted["met"]], reason
 
     def show(self, machine):
         print("\nMarks: mark, measured, met or missed")
-        for what, bar, measured, verdict, _ in self._rows():
-            print(f"  {verdict:<7} {what}: {bar}: {measured}")
+        for what, bar, measured, verdict, reason in self._rows():
+            print(f"  {verdict:<7} {what}: {bar}: {measured}" + (f"\n          {reason}" if reason else ""))
         with open(self._table, "w", encoding="utf-8") as file:
             file.write(f"# Marks\n\n{machine}\n\n{self.markdown()}")
 
     def markdown(self):
-        return ("| what | mark | measured | | reason |\n|---|---|---|---|---|\n"
-                + "".join("| " + " | ".join(row) + " |\n" for row in self._rows()))
+        rows = list(self._rows())
+        table = "| what | mark | measured | |\n|---|---|---|---|\n" + "".join("| " + " | ".join(row[:4]) + " |\n" for row in rows)
+        missed = "".join(f"- {self._full(row, rows)}: {bar}: {reason}.\n" for row in rows for _, bar, _, _, reason in [row] if reason)
+        return table + (f"\nWhat was counted of those that were missed, in the same run:\n\n{missed}" if missed else "")
+
+    @staticmethod
+    def _full(row, rows):
+        """Its subject, where it only says "the same" in the table."""
+        above = [each[0] for each in rows[:rows.index(row) + 1] if not each[0].startswith("the same")]
+        return row[0].replace("the same", above[-1], 1) if row[0].startswith("the same") else row[0]

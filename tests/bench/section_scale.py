@@ -8,6 +8,7 @@ import time
 
 import costs
 from handlers import Stage, cpu_us, our_settings
+from reasons import trace_of_idle
 from report import span, whole
 from rig.host import Host, files_settings, phpredis_settings
 from rig.process import memory_kib, open_files
@@ -102,28 +103,47 @@ def by_sessions(section, stage):
                   ["sessions", "anonymous", "shared", "node 1", "node 2", "node 3"], [(count, *spans(each)) for count, each in turns.items()])
 
 
-def replicator_wakeups(stage):
-    """Voluntary context switches per second of each thread but the first, with nothing to do; also CPU in us/s."""
-    process = stage.handlers.start("idle", "flood.php", "idle", 1024, 100, "stay")
-    try:
-        assert process.stdout.readline().startswith("{")
+class Idle:
+    """A process that has written and has nothing to do any more; use as context manager."""
+
+    def __init__(self, stage):
+        self._process = stage.handlers.start("idle", "flood.php", "idle", 1024, 100, "stay")
+        assert self._process.stdout.readline().startswith("{")
         time.sleep(13)  # what is hot goes cold, and the first sweep, 10 s after the start, is over
 
-        def switches():
-            found = {}
-            for task in os.listdir(f"/proc/{process.pid}/task"):
-                if int(task) != process.pid:
-                    with open(f"/proc/{process.pid}/task/{task}/status") as status:
-                        found[task] = int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status.read()).group(1))
-            return found
-        before, cpu = switches(), cpu_us(process.pid)
+    def switches(self):
+        """{thread: its voluntary context switches}; not of the first one."""
+        found = {}
+        for task in os.listdir(f"/proc/{self._process.pid}/task"):
+            if int(task) != self._process.pid:
+                with open(f"/proc/{self._process.pid}/task/{task}/status") as status:
+                    found[int(task)] = int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status.read()).group(1))
+        return found
+
+    def cpu(self):
+        return cpu_us(self._process.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self._process.stdin.close()
+        self._process.wait(20)
+
+
+def replicator_wakeups(stage):
+    """Voluntary context switches per second of each thread but the first, with nothing to do; also CPU in us/s."""
+    with Idle(stage) as idle:
+        before, cpu = idle.switches(), idle.cpu()
         time.sleep(IDLE_SECONDS)
-        after = switches()
-        return ([(after[task] - before.get(task, 0)) / IDLE_SECONDS for task in sorted(after)],
-                (cpu_us(process.pid) - cpu) / IDLE_SECONDS)
-    finally:
-        process.stdin.close()
-        process.wait(20)
+        after = idle.switches()
+        return [(after[task] - before.get(task, 0)) / IDLE_SECONDS for task in sorted(after)], (idle.cpu() - cpu) / IDLE_SECONDS
+
+
+def traced(stage):
+    """The reason for too many wake-ups: what each thread does when it is idle."""
+    with Idle(stage) as idle:
+        return "; ".join(f"thread {1 + index}, {trace_of_idle(thread)}" for index, thread in enumerate(sorted(idle.switches())))
 
 
 def replicator_idle(section, stage):
@@ -137,7 +157,7 @@ def replicator_idle(section, stage):
     section.table(f"Idle replicator, 3 nodes, {len(turns)} processes for {IDLE_SECONDS} s each", ["thread", "wake-ups per second"],
                   [(str(1 + index), span(each)) for index, each in enumerate(threads)] + [("CPU of all, us per second", span(cpu, whole))])
     most = [max(turn[0]) for turn in turns]
-    section.mark("idle", f"{span(most)}/s, {span(cpu, whole)} us of CPU per second", statistics.median(most) <= 1.05)
+    section.mark("idle", f"{span(most)}/s, {span(cpu, whole)} us of CPU per second", statistics.median(most) <= 1.05, lambda: traced(stage))
 
 
 def count_requests(section, stage):
@@ -169,7 +189,8 @@ def of_a_request(section, stage):
         each = turns.get(f"session-token {case}")
         value = span([turn[field] for turn in each or turns[f"local {case}"]], whole) + unit
         section.mark(key, value if each else f"no session-token in this build; local {value}",
-                     statistics.median(turn[field] for turn in each) <= bar if each else None)
+                     statistics.median(turn[field] for turn in each) <= bar if each else None,
+                     lambda each=each: "; ".join(f"a typical view of turn {1 + index}: {turn['names']}" for index, turn in enumerate(each)))
 
 
 def spinning(section, stage):
