@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from report import Marks, Section
+from report import Marks, Section, overview_of
 from rig.host import php_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,9 +34,10 @@ def write_overview(out, marks, here):
         text = file.read()
     there = [name for name in SECTIONS if os.path.exists(os.path.join(out, f"{name}.md"))]
     titles = {name: importlib.import_module(f"section_{name}").TITLE for name in there}
+    tables = [f"### {titles[name]}\n\n{table}" for name in there for table in overview_of(os.path.join(out, f"{name}.md"))]
     links = "\n".join(f"- [{titles[name]}](performance/{name}.md)" for name in there)
     with open(os.path.join(out, os.pardir, "performance.md"), "w", encoding="utf-8") as file:
-        file.write(text.replace("@figures@", f"{here}\n\n{links}\n\n### Marks\n\n{marks.markdown()}"))
+        file.write(text.replace("@figures@", "\n\n".join([here, links, *tables, "### Marks", marks.markdown()])))
 
 
 def main(arguments):

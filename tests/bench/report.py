@@ -7,6 +7,16 @@ import subprocess
 import sys
 
 
+OVERVIEW = "<!-- overview -->\n\n{}\n\n<!-- end of overview -->"
+
+
+def overview_of(path):
+    """The tables of a section's page that are for the page above, too."""
+    with open(path, encoding="utf-8") as file:
+        before, after = map(re.escape, OVERVIEW.split("{}"))
+        return re.findall(f"{before}(.*?){after}", file.read(), re.S)
+
+
 def median(turns, field):
     return statistics.median(turn[field] for turn in turns)
 
@@ -80,8 +90,8 @@ class Section:
         print(f"\n{text}", flush=True)
         self._markdown.append(text)
 
-    def table(self, title, head, rows):
-        """Rows of text; printed with columns aligned, written as Markdown."""
+    def table(self, title, head, rows, overview=False):
+        """Rows of text; printed with columns aligned, written as Markdown. overview: also for the page above the section's."""
         rows = [[str(cell) for cell in row] for row in rows]
         widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
         print(f"\n{title}", flush=True)
@@ -90,7 +100,8 @@ class Section:
             print("  " + "  ".join(cells), flush=True)
         lines = [f"**{title}**", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
         lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
-        self._markdown.append("\n".join(lines))
+        text = "\n".join(lines)
+        self._markdown.append(OVERVIEW.format(text) if overview else text)
 
     def file(self, name, head, rows):
         """<out>/<name>.csv: what is too long for a table. rows: of text and numbers without commas."""

@@ -213,18 +213,26 @@ def run(section):
         show(section, {name: by_second(visitors.lines[name], begins) for name in shops.names})
 
 
-def of_phase(name, phase, seconds, turns):
-    """A row: of the slowest second of each turn its slowest and its mean request."""
-    worst, failed, count = [], 0, 0
-    for turn in turns:
-        here = [turn[second] for second in seconds if second in turn]
-        if here:
-            worst.append(max(here, key=lambda second: second.slowest))
-        failed, count = failed + sum(second.failed for second in here), count + sum(second.count for second in here)
-    if not worst:
-        return name, phase, "-", "-", "-", failed, count
-    return (name, phase, number(statistics.median(second.slowest for second in worst)), number(max(second.slowest for second in worst)),
-            number(statistics.median(second.mean for second in worst)), failed, count)
+class Phase:
+    """One phase of one handler. worst: the second with the slowest request, of each turn that has any."""
+
+    def __init__(self, seconds, turns):
+        there = [[turn[second] for second in seconds if second in turn] for turn in turns]
+        self.worst = [max(here, key=lambda second: second.slowest) for here in there if here]
+        self.failed = sum(second.failed for here in there for second in here)
+        self.count = sum(second.count for here in there for second in here)
+
+    def row(self):
+        """Of the slowest second its slowest request and its mean one; failed ones, all."""
+        if not self.worst:
+            return "-", "-", "-", self.failed, self.count
+        slowest = [second.slowest for second in self.worst]
+        return (number(statistics.median(slowest)), number(max(slowest)), number(statistics.median(second.mean for second in self.worst)),
+                self.failed, self.count)
+
+    def brief(self):
+        slowest, _, mean, failed, _ = self.row()
+        return f"{slowest} / {mean}" + (f", {failed / self.count:.0%} failed" if failed else "")
 
 
 def every_second(figures):
@@ -249,7 +257,11 @@ def line_of(turns, field):
 
 
 def show(section, figures):
-    rows = [of_phase(name, phase, seconds, turns) for name, turns in figures.items() for phase, seconds in phases()]
+    found = {(name, phase): Phase(seconds, turns) for name, turns in figures.items() for phase, seconds in phases()}
+    section.table("ms of the slowest request / of the mean one, in the slowest second of each phase, median of turns",
+                  ["handler", *(phase for phase, _, _ in PHASES)],
+                  [(name, *(found[name, phase].brief() for phase, _, _ in PHASES)) for name in figures], overview=True)
+    rows = [(*case, *phase.row()) for case, phase in found.items()]
     section.table(f"Session cost in ms while a server has a fault, {PROCESSES} processes with {RATE} requests/s each. Of the slowest second of "
                   "a phase: the slowest request (median of turns, and of all turns) and the mean; of the phase: failed ones, all",
                   ["handler", "phase", "slowest", "of all turns", "mean", "failed", "requests"], rows)
