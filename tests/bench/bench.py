@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from report import Marks, Section
+from report import Marks, Section, overview_of
 from rig.host import php_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,9 +34,10 @@ def write_overview(out, marks, here):
         text = file.read()
     there = [name for name in SECTIONS if os.path.exists(os.path.join(out, f"{name}.md"))]
     titles = {name: importlib.import_module(f"section_{name}").TITLE for name in there}
+    tables = [f"### {titles[name]}\n\n{table}" for name in there for table in overview_of(os.path.join(out, f"{name}.md"))]
     links = "\n".join(f"- [{titles[name]}](performance/{name}.md)" for name in there)
     with open(os.path.join(out, os.pardir, "performance.md"), "w", encoding="utf-8") as file:
-        file.write(text.replace("@figures@", f"{here}\n\n{links}\n\n### Marks\n\n{marks.markdown()}"))
+        file.write(text.replace("@figures@", "\n\n".join([here, links, *tables, "### Marks", marks.markdown()])))
 
 
 def main(arguments):
@@ -47,14 +48,14 @@ def main(arguments):
     out = os.environ["MMS_BENCH_OUT"]
     os.makedirs(out, exist_ok=True)
     runs, full = int(os.environ.get("MMS_BENCH_RUNS", "5")), os.environ.get("MMS_FULL") == "1"
-    marks_only = arguments == ["marks"]
+    marks_only, publish = arguments == ["marks"], bool(os.environ.get("MMS_BENCH_PUBLISH"))
     marks = Marks(out, os.path.join(HERE, "marks.txt"))
     here = machine()
     print(here)
     failed = []
     for name in FOR_MARKS if marks_only else arguments or SECTIONS:
         module, began = importlib.import_module(f"section_{name}"), time.monotonic()
-        section = Section(name, module.TITLE, out, runs, full, marks_only, marks)
+        section = Section(name, module.TITLE, out, runs, full, marks_only, full or publish, marks)
         print(f"\n== {name}: {module.TITLE}", flush=True)
         try:
             module.run(section)
@@ -68,7 +69,7 @@ def main(arguments):
             section.write(here)
         print(f"\n{name} took {time.monotonic() - began:.0f} s", flush=True)
     marks.show(here)
-    if os.environ.get("MMS_BENCH_PUBLISH"):
+    if publish:
         write_overview(out, marks, here)
     print(f"\nTables and pictures: {out}")
     if failed:

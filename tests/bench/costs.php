@@ -1,15 +1,21 @@
 <?php
 /*
- * php costs.php <id> <bytes> <views> <changed|unchanged>: page views to be counted by strace or callgrind.
- * Each view begins with a look for a file that does not exist, which marks it in the list of system calls.
+ * php costs.php <id> <bytes> <views> <changed|unchanged> [pause us]: page views to be counted by strace or callgrind.
+ * Each view begins with a look for a file that does not exist, which marks it in the list of system calls. A pause before it
+ * begins with another such look.
  */
 require __DIR__ . '/visitor.php';
 [, $id, $bytes, $views, $kind] = $argv;
+$pause_us = (int) ($argv[5] ?? 0);
 $visitor = new Visitor($id, (int) $bytes);
 for ($turn = 0; $turn < 20; $turn++) {
     $visitor->view($turn, true);
 }
 for ($turn = 0; $turn < (int) $views; $turn++) {
+    if ($pause_us) {
+        file_exists('/a pause');
+        usleep($pause_us);
+    }
     file_exists('/the next view');
     $visitor->view(100 + $turn, $kind === 'changed');
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -131,6 +132,7 @@ int main(int argc, char **argv)
 	char *payload, *set, *answer;
 	static const char get[] = "*2\r\n$3\r\nGET\r\n$11\r\nbench:floor\r\n";
 	double *times;
+	struct rusage before, after;
 	int fd;
 
 	if (bytes <= 0 || views <= 0) {
@@ -156,6 +158,7 @@ int main(int argc, char **argv)
 		double began = now_us(), took;
 
 		if (view == 0) {
+			getrusage(RUSAGE_SELF, &before);
 			cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 			busy_cpu = 0;
 		}
@@ -175,8 +178,11 @@ int main(int argc, char **argv)
 		}
 	}
 	cpu = ((seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) * 1e6 - busy_cpu) / (double)views;
+	getrusage(RUSAGE_SELF, &after);
 	qsort(times, (size_t)views, sizeof *times, ascending);
-	printf("{\"p50\": %.2f, \"p99\": %.2f, \"mean\": %.2f, \"cpu\": %.2f, \"thread\": %.2f, \"kept\": true, \"curve\": [",
+	printf("{\"sleeps\": %.4f, \"preempted\": %.4f, \"faults\": %.4f, ", (double)(after.ru_nvcsw - before.ru_nvcsw) / (double)views,
+			(double)(after.ru_nivcsw - before.ru_nivcsw) / (double)views, (double)(after.ru_minflt - before.ru_minflt) / (double)views);
+	printf("\"p50\": %.2f, \"p99\": %.2f, \"mean\": %.2f, \"cpu\": %.2f, \"thread\": %.2f, \"kept\": true, \"curve\": [",
 			at(times, views, .5), at(times, views, .99), sum / (double)views, cpu, cpu);
 	for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
 		printf("%s[%g, %.2f]", i ? ", " : "", shares[i], at(times, views, shares[i]));

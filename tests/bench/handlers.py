@@ -142,7 +142,7 @@ def close_nodes(nodes):
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
-def memcached_settings(ports):
+def memcached_settings(ports, connect_timeout_ms=1000):
     folder = subprocess.run([php_program(), "-n", "-r", "echo ini_get('extension_dir');"], capture_output=True, text=True,
                             check=True).stdout
     names = [name for name in ("igbinary", "msgpack", "memcached") if os.path.exists(f"{folder}/{name}.so")]
@@ -150,7 +150,7 @@ def memcached_settings(ports):
         "session.save_handler": "memcached", "session.save_path": ",".join(f"127.0.0.1:{port}" for port in ports),
         "memcached.sess_number_of_replicas": "2", "memcached.sess_consistent_hash": "On",
         "memcached.sess_binary_protocol": "On", "memcached.sess_persistent": "On", "memcached.sess_locking": "Off",
-        "memcached.sess_connect_timeout": "1000", "memcached.sess_server_failure_limit": "1",
+        "memcached.sess_connect_timeout": str(connect_timeout_ms), "memcached.sess_server_failure_limit": "1",
         "memcached.sess_remove_failed_servers": "On",
     }
 
@@ -204,6 +204,25 @@ def cpu_us(pid):
     return total / 1000
 
 
+class Cores:
+    """The time of all cores of this machine, from when it is made."""
+
+    def __init__(self):
+        self._before = self._times()
+
+    @staticmethod
+    def _times():
+        """(idle or waiting for a disk, all); guests are in the time of their users."""
+        with open("/proc/stat") as stat:
+            times = [int(word) for word in stat.readline().split()[1:9]]
+        return times[3] + times[4], sum(times)
+
+    def idle(self):
+        """Share that nobody used since then; it has steps of 10 ms."""
+        now = self._times()
+        return (now[0] - self._before[0]) / max(1, now[1] - self._before[1])
+
+
 class Handlers:
     """php.ini files by the handler's name, with the servers' pids whose CPU counts for it."""
 
@@ -244,8 +263,8 @@ class Handlers:
         return json.loads(result.stdout)
 
     def loop(self, name, session_id, size, views, kind, busy_us):
-        """One turn of page views, by loop.php or floor; with the CPU of each server per view."""
-        before = [cpu_us(pid) for pid in self._pids[name]]
+        """One turn of page views, by loop.php or floor; with the CPU of all its servers per view, and the cores' idle share."""
+        before, cores = [cpu_us(pid) for pid in self._pids[name]], Cores()
         file = self._files[name]
         if isinstance(file, tuple):
             figures = self._json(name, [floor_program(), file[0], str(size), str(views), kind, str(busy_us), str(file[1])], 600)
@@ -254,6 +273,7 @@ class Handlers:
         if not figures["kept"]:
             raise RuntimeError(f"{name}: the session does not hold what was written last")
         figures["servers"] = sum(cpu_us(pid) - then for pid, then in zip(self._pids[name], before)) / views
+        figures["idle"] = cores.idle()
         return figures
 
 

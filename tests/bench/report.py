@@ -7,6 +7,16 @@ import subprocess
 import sys
 
 
+OVERVIEW = "<!-- overview -->\n\n{}\n\n<!-- end of overview -->"
+
+
+def overview_of(path):
+    """The tables of a section's page that are for the page above, too."""
+    with open(path, encoding="utf-8") as file:
+        before, after = map(re.escape, OVERVIEW.split("{}"))
+        return re.findall(f"{before}(.*?){after}", file.read(), re.S)
+
+
 def median(turns, field):
     return statistics.median(turn[field] for turn in turns)
 
@@ -38,6 +48,17 @@ def spread(values, form="{:.1f}"):
     return f"{form.format(middle)} ({form.format(min(values))}..{form.format(max(values))})"
 
 
+def span(values, form=None):
+    """Median, and the spread where the turns differ as far as is shown."""
+    form = form or number
+    least, middle, most = (form(value) for value in (min(values), statistics.median(values), max(values)))
+    return middle if least == most else f"{middle} ({least}..{most})"
+
+
+def whole(value):
+    return f"{value:.0f}"
+
+
 def number(value):
     if value >= 100:
         return f"{value:.0f}"
@@ -47,13 +68,18 @@ def number(value):
 class Section:
     """What one section prints, and writes to <out>/<name>.md with its pictures.
 
-    runs: turns per figure. full: longer turns. marks_only: leave out what no mark needs.
+    runs: turns per figure. full: longer turns. marks_only: leave out what no mark needs. largest: with the most data that
+    the machine bears.
     """
 
-    def __init__(self, name, title, out, runs, full, marks_only, marks):
+    def __init__(self, name, title, out, runs, full, marks_only, largest, marks):
         self.name, self.title, self.out = name, title, out
-        self.runs, self.full, self.marks_only, self._marks = runs, full, marks_only, marks
+        self.runs, self.full, self.marks_only, self.largest, self._marks = runs, full, marks_only, largest, marks
         self._markdown = []
+
+    def few_runs(self):
+        """Turns of what takes long."""
+        return min(self.runs, 3)
 
     # Text
 
@@ -64,8 +90,8 @@ class Section:
         print(f"\n{text}", flush=True)
         self._markdown.append(text)
 
-    def table(self, title, head, rows):
-        """Rows of text; printed with columns aligned, written as Markdown."""
+    def table(self, title, head, rows, overview=False):
+        """Rows of text; printed with columns aligned, written as Markdown. overview: also for the page above the section's."""
         rows = [[str(cell) for cell in row] for row in rows]
         widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
         print(f"\n{title}", flush=True)
@@ -74,19 +100,35 @@ class Section:
             print("  " + "  ".join(cells), flush=True)
         lines = [f"**{title}**", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
         lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
-        self._markdown.append("\n".join(lines))
+        text = "\n".join(lines)
+        self._markdown.append(OVERVIEW.format(text) if overview else text)
+
+    def file(self, name, head, rows):
+        """<out>/<name>.csv: what is too long for a table. rows: of text and numbers without commas."""
+        with open(os.path.join(self.out, name + ".csv"), "w", encoding="utf-8") as file:
+            file.writelines(",".join(str(cell) for cell in row) + "\n" for row in (head, *rows))
+        self._markdown.append(f"Row by row: [{name}.csv]({name}.csv)")
 
     # Marks
 
-    def mark(self, key, measured, met):
-        self._marks.note(key, measured, met)
+    def mark(self, key, measured, met, why):
+        """met: True, False or None (could not be measured). why: function that gives the reason as text; called when missed."""
+        self._marks.note(key, measured, met, "" if met is not False else self._reason(why))
+
+    @staticmethod
+    def _reason(why):
+        try:
+            return why()
+        except Exception as error:  # the mark itself was measured all the same
+            return f"the reason could not be measured: {type(error).__name__}: {error}"[:300]
 
     # Pictures
 
-    def picture(self, name, title, x, y, lines, logx=False, logy=False, xtics=None, slanted=False, bars=False):
+    def picture(self, name, title, x, y, lines, logx=False, logy=False, xtics=None, events=(), bars=False):
         """lines: {label: [(x, y), ...] or [(x, y, least, most), ...]}; an SVG by gnuplot.
 
-        xtics: gnuplot's, as '"label" x'; slanted: long ones. bars: one cluster of boxes for each x, which are then labels.
+        xtics: gnuplot's, as '"label" x'. events: (x, text) of what happened there, as lines from bottom to top. bars: one
+        cluster of boxes for each x, which are then labels.
         """
         data, plots = [], []
         for index, (label, points) in enumerate(lines.items()):
@@ -102,7 +144,10 @@ class Section:
             f"set output '{os.path.join(self.out, name + '.svg')}'", f'set title "{title}"', f'set xlabel "{x}"', f'set ylabel "{y}"',
             "set key below", "set grid ytics back lc rgb '#dddddd' lw 0.5", "set yrange [0:*]" if not logy else "set logscale y",
             *(["set logscale x"] if logx else []),
-            *([f"set xtics {'rotate by -30 ' if slanted else ''}({', '.join(xtics)})"] if xtics else []),
+            *([f"set xtics ({', '.join(xtics)})"] if xtics else []),
+            *(f"set arrow from {at}, graph 0 to {at}, graph 1 nohead lc rgb '#999999' dt 3" for at, _ in events),
+            *(f'set label "{text}" at {at}, graph 0.98 right rotate by 90 offset 0.7,0 font "sans,10" textcolor rgb "#666666"'
+              for at, text in events),
             *(["set style data histogram", "set style histogram clustered gap 1", "set style fill solid 0.8 noborder"] if bars else []),
             *data, "plot " + ", ".join(plots),
         ]
@@ -121,7 +166,7 @@ class Section:
 
     def write(self, machine):
         with open(os.path.join(self.out, f"{self.name}.md"), "w", encoding="utf-8") as file:
-            file.write(f"# {self.title}\n\nBy `tests/bench/run {self.name}`, {self.runs} turns per figure. {machine}\n\n")
+            file.write(f"# {self.title}\n\nBy `tests/bench/run {self.name}`, {self.runs} turns per figure unless it says otherwise. {machine}\n\n")
             file.write("\n\n".join(self._markdown) + "\n")
 
 
@@ -140,7 +185,7 @@ def curve(turns):
 
 
 class Marks:
-    """The marks of the benchmark, and what was measured against them, kept in <out>/marks.json between runs."""
+    """The marks of the benchmark, what was measured against them and why one was missed, kept in <out>/marks.json between runs."""
 
     def __init__(self, out, path):
         self._file, self._table = os.path.join(out, "marks.json"), os.path.join(out, "marks.md")
@@ -152,33 +197,41 @@ class Marks:
 
     @staticmethod
     def _read(path):
-        """(key, what, bar, reason) of each line "key | what | bar | reason"."""
+        """(key, what, bar) of each line "key | what | bar"."""
         with open(path, encoding="utf-8") as file:
             for line in file:
                 if line.strip() and not line.startswith("#"):
-                    yield tuple(cell.strip() for cell in (line.split("|") + [""] * 4)[:4])
+                    yield tuple(cell.strip() for cell in line.split("|"))
 
-    def note(self, key, measured, met):
-        """met: True, False or None (could not be measured)."""
+    def note(self, key, measured, met, reason):
         if key not in [mark[0] for mark in self._marks]:
             raise KeyError(f"no mark {key}")
-        self._noted[key] = {"measured": measured, "met": met}
+        self._noted[key] = {"measured": measured, "met": met, "reason": reason}
         with open(self._file, "w", encoding="utf-8") as file:
             json.dump(self._noted, file, indent=1)
 
     def _rows(self):
         words = {True: "met", False: "MISSED", None: "open"}
-        for key, what, bar, reason in self._marks:
+        for key, what, bar in self._marks:
             noted = self._noted.get(key, {"measured": "not measured", "met": None})
-            yield what, bar, noted["measured"], words[noted["met"]], "" if noted["met"] else reason
+            reason = noted.get("reason", "nothing was counted of it in that run") if noted["met"] is False else ""
+            yield what, bar, noted["measured"], words[noted["met"]], reason
 
     def show(self, machine):
         print("\nMarks: mark, measured, met or missed")
-        for what, bar, measured, verdict, _ in self._rows():
-            print(f"  {verdict:<7} {what}: {bar}: {measured}")
+        for what, bar, measured, verdict, reason in self._rows():
+            print(f"  {verdict:<7} {what}: {bar}: {measured}" + (f"\n          {reason}" if reason else ""))
         with open(self._table, "w", encoding="utf-8") as file:
             file.write(f"# Marks\n\n{machine}\n\n{self.markdown()}")
 
     def markdown(self):
-        return ("| what | mark | measured | | reason |\n|---|---|---|---|---|\n"
-                + "".join("| " + " | ".join(row) + " |\n" for row in self._rows()))
+        rows = list(self._rows())
+        table = "| what | mark | measured | |\n|---|---|---|---|\n" + "".join("| " + " | ".join(row[:4]) + " |\n" for row in rows)
+        missed = "".join(f"- {self._full(row, rows)}: {bar}: {reason}.\n" for row in rows for _, bar, _, _, reason in [row] if reason)
+        return table + (f"\nWhat was counted of those that were missed, in the same run:\n\n{missed}" if missed else "")
+
+    @staticmethod
+    def _full(row, rows):
+        """Its subject, where it only says "the same" in the table."""
+        above = [each[0] for each in rows[:rows.index(row) + 1] if not each[0].startswith("the same")]
+        return row[0].replace("the same", above[-1], 1) if row[0].startswith("the same") else row[0]

@@ -1,5 +1,5 @@
 """fault: what visitors wait, second by second, while a node is killed, comes back empty, is stopped and is blackholed; all
-handlers at once, with servers of their own, so that they meet the same faults on the same machine.
+handlers at once, each kind with servers of its own, so that they meet the same faults on the same machine.
 """
 import json
 import statistics
@@ -15,9 +15,14 @@ TITLE = "Faults"
 # (name, how many seconds, what happens to the node when it begins)
 PHASES = (("healthy", 2, None), ("killed", 2, "kill"), ("back, empty", 3, "restart"), ("stopped", 2, "stop"), ("goes on", 3, "cont"),
           ("blackholed", 2, "hold"), ("reachable", 3, "go"))
+LENGTH = sum(seconds for _, seconds, _ in PHASES)
 RATE, PROCESSES = 40, 3
 OWN, PEER = "newest, its own node", "newest, a peer"
 SHARDED = "phpredis, list of nodes"
+CONNECT_MS, READ_MS = 50, 100  # defaults of mmsession.connect_timeout_ms and mmsession.read_timeout_ms
+# What each control is measured with: (its name, seconds to connect, seconds to wait for an answer). First what an
+# application sets that knows of no other; phpredis' own defaults, a day and a minute, would outlast every phase.
+TIMEOUTS = (("1 s", 1, 1), (f"{CONNECT_MS}/{READ_MS} ms", CONNECT_MS / 1000, READ_MS / 1000))
 
 
 class Victim:
@@ -36,38 +41,78 @@ class Victim:
 
 
 class Shops:
-    """Each handler with three servers of its own behind links, and the processes that serve its visitors."""
+    """Each kind of handler with three servers of its own behind links; a control's time-outs share its servers.
+
+    names: of the handlers. victims: one per three servers.
+    """
 
     def __init__(self, stage, links):
-        self._stage, self._links, self.victims, self._closing = stage, links, {}, []
+        self._handlers, self._links, self._closing = stage.handlers, links, []
+        self.names, self.victims = [], []
         folder = scratch("shops-")
         try:
-            for name, victim in ((OWN, 0), (PEER, 2)):
-                nodes, doors = self._nodes(folder, name)
-                stage.handlers.add(name, our_settings([door.url + f"?name=web{i + 1}" for i, door in enumerate(doors)]))
-                self.victims[name] = Victim(nodes[victim], doors[victim])
-            nodes, doors = self._nodes(folder, SHARDED)
-            stage.handlers.add(SHARDED, phpredis_settings(", ".join(f"{door.url}?timeout=1&read_timeout=1" for door in doors)))
-            self.victims[SHARDED] = Victim(nodes[0], doors[0])
+            self._add_ours(folder)
+            self._add_sharded(folder)
             if Mesh.available():
-                mesh = Mesh(folder)
-                self._closing += mesh.nodes
-                door = links.add(mesh.nodes[0].port)
-                stage.handlers.add(MESH, phpredis_settings(f"{door.url}?timeout=1&read_timeout=1"))
-                self.victims[MESH] = Victim(mesh.nodes[0], door, mesh.join)
-            memcached = Memcached(folder, megabytes=64)
-            self._closing += memcached.servers
-            doors = [links.add(port) for port in memcached.ports]
-            stage.handlers.add(MEMCACHED, memcached_settings([door.port for door in doors]))
-            self.victims[MEMCACHED] = Victim(memcached.servers[0], doors[0])
+                self._add_mesh(folder)
+            self._add_memcached(folder)
         except BaseException:
             self.close()
             raise
 
-    def _nodes(self, folder, name):
-        nodes = start_nodes(3, f"{folder}/{''.join(letter for letter in name if letter.isalnum())}")
+    def _nodes(self, folder):
+        nodes = start_nodes(3, folder)
         self._closing += nodes
         return nodes, [self._links.add(node.port) for node in nodes]
+
+    def _add(self, name, settings):
+        self._handlers.add(name, settings)
+        self.names.append(name)
+
+    def _add_phpredis(self, name, doors):
+        for label, connect, read in TIMEOUTS:
+            options = f"timeout={connect}&read_timeout={read}&prefix={'q' if read < 1 else 'u'}:"
+            self._add(f"{name}, {label}", phpredis_settings(", ".join(f"{door.url}?{options}" for door in doors)))
+
+    def _add_ours(self, folder):
+        for name, victim in ((OWN, 0), (PEER, 2)):
+            nodes, doors = self._nodes(f"{folder}/ours{victim}")
+            self._add(name, our_settings([door.url + f"?name=web{i + 1}" for i, door in enumerate(doors)],
+                                         connect_timeout_ms=CONNECT_MS, read_timeout_ms=READ_MS))
+            self.victims.append(Victim(nodes[victim], doors[victim]))
+
+    def _add_sharded(self, folder):
+        nodes, doors = self._nodes(f"{folder}/sharded")
+        self._add_phpredis(SHARDED, doors)
+        self.victims.append(Victim(nodes[0], doors[0]))
+
+    def _add_mesh(self, folder):
+        mesh = Mesh(folder)
+        self._closing += mesh.nodes
+        door = self._links.add(mesh.nodes[0].port)
+        self._add_phpredis(MESH, [door])
+        self.victims.append(Victim(mesh.nodes[0], door, mesh.join))
+
+    def _add_memcached(self, folder):
+        memcached = Memcached(folder, megabytes=64)
+        self._closing += memcached.servers
+        doors = [self._links.add(port) for port in memcached.ports]
+        for label, connect, _ in (TIMEOUTS[0], (f"{CONNECT_MS} ms to connect", CONNECT_MS / 1000, None)):
+            extensions, values = memcached_settings([door.port for door in doors], int(connect * 1000))
+            self._add(f"{MEMCACHED}, {label}", (extensions, {**values, "memcached.sess_prefix": f"memc.{int(connect * 1000)}."}))
+        self.victims.append(Victim(memcached.servers[0], doors[0]))
+
+    def suffer(self, what):
+        """At the same moment for all. A restart goes one by one: servers die with the thread that started them."""
+        if what == "restart":
+            for victim in self.victims:
+                victim.suffer(what)
+            return
+        threads = [threading.Thread(target=victim.suffer, args=(what,)) for victim in self.victims]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def close(self):
         for server in self._closing:
@@ -114,78 +159,117 @@ def at_second(moment):
     time.sleep(max(0, moment - time.monotonic()))
 
 
-def by_second(lines):
-    """{second: (slowest, mean, failed, count)} over all processes of a handler."""
+class Second:
+    """The requests of one handler that began in one second: slowest and mean in ms; how many, how many of them failed."""
+
+    def __init__(self, lines):
+        self.count = sum(line["count"] for line in lines)
+        self.failed = sum(line["failed"] for line in lines)
+        self.slowest = max(line["slowest"] for line in lines) / 1000
+        self.mean = sum(line["mean"] * line["count"] for line in lines) / self.count / 1000
+
+
+def by_second(lines, begins):
+    """[{second of the turn: Second} of each turn]; no entry where no request began, as all processes were waiting."""
     found = {}
     for line in lines:
         if "at" in line and line["count"]:
             found.setdefault(line["at"], []).append(line)
-    return {at: (max(each["slowest"] for each in lines_), sum(each["mean"] * each["count"] for each in lines_) / sum(each["count"] for each in lines_),
-                 sum(each["failed"] for each in lines_), sum(each["count"] for each in lines_)) for at, lines_ in found.items()}
+    return [{second: Second(found[begin + second]) for second in range(LENGTH) if begin + second in found} for begin in begins]
 
 
-def suffer_all(shops, what):
-    """At the same moment for all; a restart takes its time."""
-    threads = [threading.Thread(target=victim.suffer, args=(what,)) for victim in shops.victims.values()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def phases():
+    """(name, its seconds of a turn)"""
+    first = 0
+    for name, length, _ in PHASES:
+        yield name, range(first, first + length)
+        first += length
 
 
-def suffer_in_turn(shops, what):
-    # Servers are started from the main thread: they die with the thread that started them.
-    for victim in shops.victims.values():
-        victim.suffer(what)
+def take_turns(section, shops):
+    """Monotonic seconds at which the turns began."""
+    begins = []
+    at_second(int(time.monotonic()) + 3)
+    for _ in range(section.runs):
+        moment = int(time.monotonic()) + 1
+        begins.append(moment)
+        for _, seconds, what in PHASES:
+            at_second(moment)
+            if what:
+                shops.suffer(what)
+            moment += seconds
+        at_second(moment)
+        section.dot()
+    return begins
 
 
 def run(section):
-    length = sum(seconds for _, seconds, _ in PHASES)
     with Stage(1) as stage, Links() as links, Shops(stage, links) as shops:
-        visitors = Visitors(stage, shops.victims, (section.runs + 1) * (length + 2))
-        begins = []
+        visitors = Visitors(stage, shops.names, (section.runs + 1) * (LENGTH + 2))
         try:
-            at_second(int(time.monotonic()) + 3)
-            for _ in range(section.runs):
-                moment = int(time.monotonic()) + 1
-                begins.append(moment)
-                for _, seconds, what in PHASES:
-                    at_second(moment)
-                    if what:
-                        (suffer_in_turn if what == "restart" else suffer_all)(shops, what)
-                    moment += seconds
-                at_second(moment)
-                section.dot()
+            begins = take_turns(section, shops)
         finally:
             visitors.close()
-    show(section, {name: by_second(visitors.lines[name]) for name in shops.victims}, begins)
+        show(section, {name: by_second(visitors.lines[name], begins) for name in shops.names})
 
 
-def show(section, figures, begins):
-    rows, lines = [], {}
-    for name, seconds_of in figures.items():
-        offset = 0
-        for phase, length, _ in PHASES:
-            slowest, mean, failed, count = [], [], 0, 0
-            for begin in begins:
-                here = [seconds_of[begin + offset + i] for i in range(length) if begin + offset + i in seconds_of]
-                slowest.append(max((each[0] for each in here), default=0) / 1000)
-                total = sum(each[3] for each in here)
-                mean.append(sum(each[1] * each[3] for each in here) / total / 1000 if total else float("nan"))
-                failed, count = failed + sum(each[2] for each in here), count + total
-            rows.append((name, phase, number(statistics.median(slowest)), number(max(slowest)), number(statistics.median(mean)), failed, count))
-            offset += length
-        total = offset
-        points = []
-        for second in range(total):
-            each = [seconds_of[begin + second][0] for begin in begins if begin + second in seconds_of]
-            if each:
-                points.append((second, statistics.median(each) / 1000))
-        lines[name] = points or [(0, 1)]
-    section.table(f"Session cost in ms while a server has a fault, {PROCESSES} processes with {RATE} requests/s each: the slowest (median of "
-                  "turns, and of all turns), the mean, failed ones, all", ["handler", "phase", "slowest", "of all", "mean", "failed", "requests"], rows)
-    edges, offset = [], 0
-    for phase, length, _ in PHASES:
-        edges.append(f'"{phase}" {offset}')
-        offset += length
-    section.picture("fault", "Slowest request of each second", "", "ms", lines, logy=True, xtics=edges, slanted=True)
+class Phase:
+    """One phase of one handler. worst: the second with the slowest request, of each turn that has any."""
+
+    def __init__(self, seconds, turns):
+        there = [[turn[second] for second in seconds if second in turn] for turn in turns]
+        self.worst = [max(here, key=lambda second: second.slowest) for here in there if here]
+        self.failed = sum(second.failed for here in there for second in here)
+        self.count = sum(second.count for here in there for second in here)
+
+    def row(self):
+        """Of the slowest second its slowest request and its mean one; failed ones, all."""
+        if not self.worst:
+            return "-", "-", "-", self.failed, self.count
+        slowest = [second.slowest for second in self.worst]
+        return (number(statistics.median(slowest)), number(max(slowest)), number(statistics.median(second.mean for second in self.worst)),
+                self.failed, self.count)
+
+    def brief(self):
+        slowest, _, mean, failed, _ = self.row()
+        return f"{slowest} / {mean}" + (f", {failed / self.count:.0%} failed" if failed else "")
+
+
+def every_second(figures):
+    """Rows of the file: every second of every turn."""
+    names = {second: phase for phase, seconds in phases() for second in seconds}
+    for handler, turns in figures.items():
+        for turn, found in enumerate(turns):
+            for second in range(LENGTH):
+                each = found.get(second)
+                yield (handler.replace(",", ""), 1 + turn, second, names[second].replace(",", ""),
+                       *((f"{each.slowest:.2f}", f"{each.mean:.2f}", each.count, each.failed) if each else ("", "", 0, 0)))
+
+
+def line_of(turns, field):
+    """[(second, median of the turns)]"""
+    points = []
+    for second in range(LENGTH):
+        each = [getattr(turn[second], field) for turn in turns if second in turn]
+        if each:
+            points.append((second, statistics.median(each)))
+    return points or [(0, 1)]
+
+
+def show(section, figures):
+    found = {(name, phase): Phase(seconds, turns) for name, turns in figures.items() for phase, seconds in phases()}
+    section.table("ms of the slowest request / of the mean one, in the slowest second of each phase, median of turns",
+                  ["handler", *(phase for phase, _, _ in PHASES)],
+                  [(name, *(found[name, phase].brief() for phase, _, _ in PHASES)) for name in figures], overview=True)
+    rows = [(*case, *phase.row()) for case, phase in found.items()]
+    section.table(f"Session cost in ms while a server has a fault, {PROCESSES} processes with {RATE} requests/s each. Of the slowest second of "
+                  "a phase: the slowest request (median of turns, and of all turns) and the mean; of the phase: failed ones, all",
+                  ["handler", "phase", "slowest", "of all turns", "mean", "failed", "requests"], rows)
+    section.say(f"mmsession waits {CONNECT_MS} ms for a connection and {READ_MS} ms for an answer, its defaults. phpredis is there with 1 s for "
+                "both, and with the same as mmsession. Of php-memcached only the wait for a connection can be set for sessions. A request "
+                "counts for the second in which it began; a process that waits begins none.")
+    section.file("fault-seconds", ["handler", "turn", "second", "phase", "slowest ms", "mean ms", "requests", "failed"], every_second(figures))
+    events = [(seconds[0], phase) for phase, seconds in phases()]
+    for field in ("slowest", "mean"):
+        section.picture(f"fault-{field}", f"{field.capitalize()} request of each second, median of turns", "seconds", "ms",
+                        {name: line_of(turns, field) for name, turns in figures.items()}, logy=True, events=events)

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from handlers import CONTROLS, HERE, MEMCACHED, MESH, Stage, memcached_settings, our_settings, persistent_settings
+from handlers import CONTROLS, HERE, MEMCACHED, MESH, Cores, Stage, cpu_us, memcached_settings, our_settings, persistent_settings
 from report import median, number, ratio
 from rig.balancer import Balancer
 from rig.host import Host, files_settings, phpredis_settings
@@ -15,10 +15,15 @@ SECONDS = 2
 
 
 class Fronts:
-    """One nginx and one php-fpm per handler; those whose turn it is not are idle."""
+    """One nginx and one php-fpm per handler; those whose turn it is not are idle.
+
+    balancers: by the handler's name, as are php and servers: pids whose CPU counts for it.
+    """
 
     def __init__(self, stage, workers):
-        self._hosts, self.balancers = [], {}
+        self._hosts, self.balancers, self.php = [], {}, {}
+        self.servers = {"files": [], MESH: [node.pid for node in stage.mesh.nodes] if stage.mesh else [], MEMCACHED: stage.memcached.pids,
+                        **{name: stage.pids(1) for name in CONTROLS}, **{mode: stage.pids() for mode in stage.modes}}
         node = stage.nodes[0]
         kinds = {"files": files_settings(os.path.join(stage.folder, "fpm-sessions")),
                  "phpredis": phpredis_settings(f"unix://{node.socket}"),
@@ -38,6 +43,7 @@ class Fronts:
                 balancer = Balancer(f"{folder}-nginx", [host], "page.php")
                 self.balancers[name] = balancer
                 balancer.start()
+                self.php[name] = [host.master, *host.workers()]
         except BaseException:
             self.close()
             raise
@@ -65,13 +71,24 @@ def wrk(balancer, connections, seconds, work_us):
     return figures
 
 
+def measured(fronts, name, seconds, workers, work_us):
+    """A turn of wrk with the CPU of PHP and of the servers per request, in us, and the cores' idle share."""
+    def cpu():
+        return [sum(cpu_us(pid) for pid in pids) for pids in (fronts.php[name], fronts.servers[name])]
+    before, cores = cpu(), Cores()
+    figures = wrk(fronts.balancers[name], workers, seconds, work_us)
+    figures["php"], figures["servers"] = ((now - then) / figures["requests"] for now, then in zip(cpu(), before))
+    figures["idle"] = cores.idle()
+    return figures
+
+
 def take_turns(section, fronts, workers, work_us):
     turns = {name: [] for name in fronts.balancers}
     for name, balancer in fronts.balancers.items():
         wrk(balancer, workers, 1, work_us)  # connections, opcache, sessions
     for _ in range(section.runs):
-        for name, balancer in fronts.balancers.items():
-            turns[name].append(wrk(balancer, workers, SECONDS * (3 if section.full else 1), work_us))
+        for name in fronts.balancers:
+            turns[name].append(measured(fronts, name, SECONDS * (3 if section.full else 1), workers, work_us))
             section.dot()
     return turns
 
@@ -85,8 +102,10 @@ def show(section, title, turns):
     base = base_of(turns)
     rows = [(name, number(median(each, "rate")), ratio(turns, name, base, "rate"),
              *(number(median(each, field) / 1000) for field in ("p50", "p99", "p999")),
+             number(median(each, "php")), number(median(each, "servers")), f"{median(each, 'idle'):.0%}",
              sum(turn["errors"] for turn in each)) for name, each in turns.items()]
-    section.table(f"{title}; ratio to {base}, times in ms", ["handler", "requests/s", "ratio (least..most)", "p50", "p99", "p99.9", "errors"], rows)
+    section.table(f"{title}; ratio to {base}, times in ms; CPU per request in us", ["handler", "requests/s", "ratio (least..most)", "p50", "p99", "p99.9", "CPU PHP", "CPU servers",
+                   "cores idle", "errors"], rows)
 
 
 def run(section):
@@ -106,11 +125,18 @@ def run(section):
         section.picture("fpm", "nginx, php-fpm, wrk: 1 KiB changed", "workers", "requests/s", rates, bars=True)
 
 
+def cpu_of(turns, names):
+    """The reason when too few requests are served: what the cores were busy with."""
+    return "CPU per request: " + "; ".join(f"{name}: PHP {number(median(turns[name], 'php'))} us, servers {number(median(turns[name], 'servers'))} us, "
+                                           f"cores idle {median(turns[name], 'idle'):.0%}" for name in names)
+
+
 def marks(section, turns):
-    value = ratio(turns, "newest", base_of(turns), "rate")
-    section.mark("fpm-phpredis", f"{value}x", value.middle >= 0.95)
+    base = base_of(turns)
+    value = ratio(turns, "newest", base, "rate")
+    section.mark("fpm-phpredis", f"{value}x", value.middle >= 0.95, lambda: cpu_of(turns, ["newest", base]))
     if MESH in turns:
         value = ratio(turns, "newest", MESH, "rate")
-        section.mark("fpm-mesh", f"{value}x", value.middle >= 1.3)
+        section.mark("fpm-mesh", f"{value}x", value.middle >= 1.3, lambda: cpu_of(turns, ["newest", MESH]))
     else:
-        section.mark("fpm-mesh", "no keydb-server here", None)
+        section.mark("fpm-mesh", "no keydb-server here", None, None)

@@ -1,5 +1,6 @@
-"""lag: from the acknowledged write to its presence on every peer, how much one replicator can carry, and what that costs."""
-import hashlib
+"""lag: what one replicator can carry (drain.py); at parts of what this machine can write, the time from the acknowledged
+write to its presence on every peer; the flood (flood.py).
+"""
 import json
 import os
 import statistics
@@ -7,37 +8,38 @@ import subprocess
 import sys
 import time
 
-from handlers import HERE, MESH, Stage, our_settings
-from report import number, spread
-from rig.host import phpredis_settings
+from drain import PEER_COUNTS, drains
+from flood import floods
+from handlers import HERE, MESH, Cores, Stage, our_settings
+from report import spread
+from rig.host import php_environment, php_program, phpredis_settings
 
 TITLE = "Mirrors"
 LOADS = (0.01, 0.5, 0.9)
 SECONDS = 2
-PEER_COUNTS = (1, 2, 4, 6)
-# Peers that are stopped on purpose are neither given up nor turned into hints.
-PATIENT = {"mailbox_size": "512M", "read_timeout_ms": 10000, "budget_ms": 60000, "read": "local"}
+PROBES = 1000  # at least so many per load, in all turns together
+MARGIN = 0.75  # a load that is not quite reached brings enough probes too
+WRITERS = (1, 2, 4)
+SETTLED_S = 0.2  # pace.php makes its connections meanwhile, without probes
 
 
 def paced(handlers, name, *arguments):
-    """(lines of seconds, closing line) of pace.php."""
+    """The closing lines of pace.php, one of each writer."""
     process = handlers.start(name, "pace.php", *arguments)
     # Not communicate(): it closes stdin, whose end would end the script.
     out, errors = process.stdout.read(), process.stderr.read()
     process.wait(60)
     process.stdin.close()
-    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    if process.returncode or not lines or not lines[-1].get("done"):
+    done = [line for line in map(json.loads, filter(lambda line: line.startswith("{"), out.splitlines())) if line.get("done")]
+    if process.returncode or not done:
         raise RuntimeError(f"{name}: pace.php: code {process.returncode}: {out[-300:]} {errors[-500:]}")
-    return lines[:-1], lines[-1]
+    return done
 
 
 class Observer:
     """Watches nodes for the probes of pace.php; use as context manager, then look at seen."""
 
     def __init__(self, nodes, events, prefix):
-        for node in nodes:
-            node.call("CONFIG", "SET", "notify-keyspace-events", "K$g")
         self._process = subprocess.Popen([sys.executable, "-B", os.path.join(HERE, "observer.py"), events, prefix, *(node.socket for node in nodes)],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout.readline() == "ready\n"
@@ -53,6 +55,36 @@ class Observer:
         self._process.wait(10)
 
 
+class Kind:
+    """A handler whose writes are followed to its peers.
+
+    capacity: {writers: [writes/s of each turn]} at full speed, until all is acknowledged. ceiling: what its replicator can
+    carry, in writes/s; None where there is none to be measured.
+    """
+
+    def __init__(self, name, peers, prefix, ceiling=None):
+        self.name, self.peers, self.prefix, self.ceiling, self.capacity = name, peers, prefix, ceiling, {}
+        for node in peers:
+            node.call("CONFIG", "SET", "notify-keyspace-events", "K$g")
+
+    def writers(self):
+        """As many as write most."""
+        return max(self.capacity, key=lambda count: statistics.median(self.capacity[count]))
+
+    def written(self):
+        return statistics.median(self.capacity[self.writers()])
+
+    def whole(self):
+        """Writes/s that count as 100 %: the lower of what can be written and what can be carried."""
+        return min(self.written(), self.ceiling or self.written())
+
+    def says(self):
+        carried = "" if self.ceiling is None else f"; its replicator carries {self.ceiling:.0f}/s"
+        lower = "the replicator" if self.ceiling and self.ceiling < self.written() else "the writers"
+        return (f"{self.name}: {spread(self.capacity[self.writers()], '{:.0f}')} acknowledged writes/s of {self.writers()} PHP processes"
+                f"{carried}: {lower} bound it, 100 % is {self.whole():.0f}/s")
+
+
 def lags_us(probes, seen):
     """(lag of each probe that has arrived everywhere, how many have not)"""
     lags, missing = [], 0
@@ -65,191 +97,111 @@ def lags_us(probes, seen):
     return sorted(lags), missing
 
 
-def lag_at(stage, name, nodes, prefix, rate, run, seconds):
-    every = max(1, int(rate * seconds / 400))
-    session = f"lag{run}x{int(rate)}"
-    with Observer(nodes, "rename_to,set", f"{prefix}{session}probe") as observer:
-        _, done = paced(stage.handlers, name, session, 1024, rate, seconds, every)
+def share_of(lags, share):
+    return lags[min(len(lags) - 1, int(share * len(lags)))]
+
+
+def lag_at(section, stage, kind, load, run):
+    """One turn: lags of its probes, rate that was reached, share of the cores' time that nobody used."""
+    rate = load * kind.whole()
+    wanted = PROBES if rate * SECONDS > 2 * PROBES else PROBES / section.runs
+    seconds = max(SECONDS * (3 if section.full else 1), 1.1 * wanted / rate + SETTLED_S)
+    every = max(1, int(rate * (seconds - SETTLED_S) / wanted * MARGIN))
+    session, cores = f"lag{run}x{int(1000 * load)}", Cores()
+    with Observer(kind.peers, "rename_to,set", f"{kind.prefix}{session}probe") as observer:
+        done = paced(stage.handlers, kind.name, session, 1024, rate, seconds, every, 1000, kind.writers())
+        idle = cores.idle()
         time.sleep(0.3)  # phpredis has nothing to wait with for the last ones
-    lags, missing = lags_us(done["probes"], observer.seen)
+    probes = {number: at for each in done for number, at in each["probes"].items()}
+    lags, missing = lags_us(probes, observer.seen)
     if not lags:
-        raise RuntimeError(f"{name}: none of {len(done['probes'])} probes was seen on the peers")
+        raise RuntimeError(f"{kind.name}: none of {len(probes)} probes was seen on the peers")
+    count = sum(each["count"] for each in done)
+    return {"lags": lags, "replicator": sum(each["replicator"] * each["count"] for each in done) / count, "p50": share_of(lags, 0.5), "p99": share_of(lags, 0.99), "most": lags[-1], "missing": missing, "idle": idle,
+            "rate": count / max(each["seconds"] for each in done)}
 
-    def at(share):
-        return lags[min(len(lags) - 1, int(share * len(lags)))]
-    return {"p50": at(0.5), "p99": at(0.99), "most": lags[-1], "missing": missing, "rate": done["count"] / done["seconds"]}
+
+def can_fork():
+    return subprocess.run([php_program(), "-n", "-r", "exit(function_exists('pcntl_fork') ? 0 : 1);"], env=php_environment()).returncode == 0
 
 
-def by_load(section, stage):
-    kinds = {mode: (stage.nodes[1:3], "mms:") for mode in ("newest",)}
+def measure_capacity(section, stage, kinds):
+    for run in range(section.runs):
+        for writers in WRITERS if can_fork() else (1,):
+            for kind in kinds:
+                done = paced(stage.handlers, kind.name, f"capacity{run}", 1024, 0, SECONDS * (3 if section.full else 1), 0, 1000, writers)
+                rate = sum(each["count"] for each in done) / max(each["seconds"] + each["behind"] for each in done)
+                kind.capacity.setdefault(writers, []).append(rate)
+                section.dot()
+
+
+def kinds_of(stage, ceiling):
     stage.handlers.add("newest", our_settings(stage.nodes[:3], read="newest"))
+    kinds = [Kind("newest", stage.nodes[1:3], "mms:", ceiling)]
     if stage.mesh:
         stage.handlers.add(MESH, phpredis_settings(f"unix://{stage.mesh.nodes[0].socket}?persistent=1"))
-        kinds[MESH] = (stage.mesh.nodes[1:], "PHPREDIS_SESSION:")
-    seconds = SECONDS * (3 if section.full else 1)
-    capacity = {name: [] for name in kinds}
-    for run in range(section.runs):
-        for name in kinds:
-            _, done = paced(stage.handlers, name, f"capacity{run}", 1024, 0, seconds)
-            capacity[name].append(done["count"] / (done["seconds"] + done["behind"]))
-            section.dot()
+        kinds.append(Kind(MESH, stage.mesh.nodes[1:], "PHPREDIS_SESSION:"))
+    return kinds
+
+
+def by_load(section, stage, ceiling):
+    kinds = kinds_of(stage, ceiling)
+    measure_capacity(section, stage, kinds)
     turns = {}
     for run in range(section.runs):
         for load in LOADS:
-            for name, (nodes, prefix) in kinds.items():
-                rate = max(5, load * statistics.median(capacity[name]))
-                turns.setdefault((name, load), []).append(lag_at(stage, name, nodes, prefix, rate, run, seconds))
+            for kind in kinds:
+                turns.setdefault((kind, load), []).append(lag_at(section, stage, kind, load, run))
                 section.dot()
+    show(section, kinds, turns)
+    mark(section, kinds[0], turns[kinds[0], 0.5])
+
+
+def all_of(turns):
+    return sorted(lag for turn in turns for lag in turn["lags"])
+
+
+def pooled(turns, share, field):
+    """Of the probes of all turns together; in brackets the least and the greatest turn."""
+    each = [turn[field] for turn in turns]
+    return f"{share_of(all_of(turns), share):.0f} ({min(each):.0f}..{max(each):.0f})"
+
+
+def show(section, kinds, turns):
+    section.say("What counts as full load, measured first: " + ". ".join(kind.says() for kind in kinds) + ".")
     rows, lines = [], {}
-    for (name, load), each in turns.items():
-        rows.append((name, f"{load:.0%}", f"{statistics.median(turn['rate'] for turn in each):.0f}",
-                     *(spread([turn[field] for turn in each], "{:.0f}") for field in ("p50", "p99", "most")),
-                     sum(turn["missing"] for turn in each)))
-        lines.setdefault(f"{name}, p50", []).append((100 * load, max(1, statistics.median(turn["p50"] for turn in each))))
-        lines.setdefault(f"{name}, p99", []).append((100 * load, max(1, statistics.median(turn["p99"] for turn in each))))
-    section.table("Lag of 1 KiB: from the return of session_write_close to presence on both peers, us (least..most); capacity of one "
-                  "PHP process: " + ", ".join(f"{name} {spread(each, '{:.0f}')}/s" for name, each in capacity.items()),
-                  ["handler", "load", "writes/s", "p50", "p99", "most", "missing"], rows)
+    for (kind, load), each in turns.items():
+        rate, lags = statistics.median(turn["rate"] for turn in each), all_of(each)
+        rows.append((kind.name, f"{load:.0%}", f"{rate:.0f}", f"{rate / kind.whole():.1%}", len(lags), pooled(each, 0.5, "p50"),
+                     pooled(each, 0.99, "p99"), f"{lags[-1]:.0f}", sum(turn["missing"] for turn in each),
+                     f"{statistics.median(turn['idle'] for turn in each):.0%}"))
+        for name, share in (("p50", 0.5), ("p99", 0.99)):
+            lines.setdefault(f"{kind.name}, {name}", []).append((100 * load, max(1, share_of(lags, share))))
+    section.table("Lag of 1 KiB: from the return of session_write_close to presence on both peers, us, of all probes (least..most of the turns)",
+                  ["handler", "load", "writes/s", "reached", "probes", "p50", "p99", "most", "missing", "cores idle"], rows)
     if not section.marks_only:
-        section.picture("lag", "Mirror lag by load", "% of what one PHP process can write", "us (1: there before the answer)", lines, logy=True)
-    half = [turn["p99"] / 1000 for turn in turns["newest", 0.5]]
-    section.mark("lag-half", f"{spread(half)} ms", statistics.median(half) <= 5)
+        section.picture("lag", "Mirror lag by load", "% of full load", "us (1: there before the answer)", lines, logy=True)
 
 
-def one_drain(stage, name, peers, size, count):
-    """Peers are stopped, the mailbox is filled, the peers go on, and the time until all is acknowledged counts."""
-    process = stage.handlers.start(name, "drain.php", f"drain{size}", size, count, 500)
-
-    def expect(word):
-        line = process.stdout.readline()
-        if line.strip() != word:
-            process.kill()
-            raise RuntimeError(f"drain.php: {line}{process.stdout.read()[:300]}{process.stderr.read()[:500]}")
-    expect("ready")
-    for node in peers:
-        node.stop()
-    try:
-        process.stdin.write("\n")
-        process.stdin.flush()
-        expect("full")
-        # The line first: what is counted begins when the peers go on.
-        process.stdin.write("\n")
-        process.stdin.flush()
-    finally:
-        for node in peers:
-            node.cont()
-    figures = json.loads(process.stdout.readline())
-    process.stdin.close()
-    process.wait(60)
-    if not figures["flushed"] or figures["refused"]:
-        raise RuntimeError(f"drain: {figures}")
-    figures["writes"] = count / figures["seconds"]
-    figures["mirrors"] = figures["writes"] * len(peers)
-    figures["mb"] = figures["mirrors"] * size / 1e6
-    return figures
+def mark(section, kind, turns):
+    p99 = share_of(all_of(turns), 0.99) / 1000
+    each = [turn["p99"] / 1000 for turn in turns]
+    reached = statistics.median(turn["rate"] for turn in turns)
+    section.mark("lag-half", f"{p99:.1f} ms ({min(each):.1f}..{max(each):.1f}) of {len(all_of(turns))} probes at {reached:.0f} writes/s, "
+                 f"{reached / kind.whole():.0%} of full load", p99 <= 5, lambda: late(turns))
 
 
-def capacity(section, stage):
-    count = 60000 if section.full else 20000
-    cases = [(2, 1024)] if section.marks_only else [(peers, 1024) for peers in PEER_COUNTS] + [(2, 8192)]
-    for peers in {peers for peers, _ in cases}:
-        stage.handlers.add(f"{peers} peers", our_settings(stage.nodes[:peers + 1], prefix=f"d{peers}:", **PATIENT))
-    turns = {case: [] for case in cases}
-    for _ in range(section.runs):
-        for peers, size in cases:
-            turns[peers, size].append(one_drain(stage, f"{peers} peers", stage.nodes[1:peers + 1], size, count if size == 1024 else count // 4))
-            section.dot()
-    rows = []
-    for (peers, size), each in turns.items():
-        cpu = statistics.median(turn["replicator"] for turn in each)
-        rows.append((peers, number(size / 1024), *(spread([turn[field] for turn in each], "{:.0f}") for field in ("writes", "mirrors", "mb")),
-                     number(cpu), f"{1e6 / cpu:.0f}", f"{1e6 * peers / cpu:.0f}"))
-    section.table("A full mailbox empties to peers on this machine; CPU of the replicator thread, and what it could do with that "
-                  "alone on a core",
-                  ["peers", "KiB", "writes/s (least..most)", "mirrors/s (least..most)", "MB/s", "us of CPU per write", "writes/s by CPU", "mirrors/s by CPU"], rows)
-    if not section.marks_only:
-        section.picture("lag-capacity", "One replicator by number of peers, 1 KiB", "peers, all on one machine", "per second", {
-            "writes": [(peers, statistics.median(turn["writes"] for turn in turns[peers, 1024])) for peers in PEER_COUNTS],
-            "mirrors": [(peers, statistics.median(turn["mirrors"] for turn in turns[peers, 1024])) for peers in PEER_COUNTS],
-            "mirrors, by the replicator's CPU": [(peers, 1e6 * peers / statistics.median(turn["replicator"] for turn in turns[peers, 1024]))
-                                                 for peers in PEER_COUNTS]})
-    two = turns[2, 1024]
-    mirrors, cpu = statistics.median(turn["mirrors"] for turn in two), statistics.median(turn["replicator"] for turn in two)
-    section.mark("lag-capacity", f"{mirrors:.0f} mirrors/s ({mirrors / 2:.0f} writes/s to both); {cpu:.1f} us of CPU of the replicator per write, "
-                 f"{2e6 / cpu:.0f} mirrors/s if it had a core", mirrors >= 100000)
-
-
-# --- the flood --------------------------------------------------------------------------------------------------------
-
-def digest(node, prefix):
-    """(number of sessions, hash over their ids and bytes); not the module's own keys."""
-    count, total = 0, 0
-    with node.client(timeout=60) as client:
-        cursor = b"0"
-        while True:
-            cursor, keys = client.call("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
-            keys = [key for key in set(keys) if not key.startswith(prefix.encode() + b":")]
-            for key, value in zip(keys, client.pipeline([("GET", key) for key in keys]) if keys else ()):
-                total ^= int.from_bytes(hashlib.blake2b(key + b"\0" + value, digest_size=16).digest(), "big")
-                count += 1
-            if cursor == b"0":
-                return count, total
-
-
-def flood(section, stage):
-    """As many new sessions of 8 KiB as one process can write, until all nodes hold the same."""
-    count = 200000 if section.runs >= 5 else 20000
-    stage.handlers.add("flood", our_settings(stage.nodes[:3], prefix="f:"))
-    for node in stage.nodes[:3]:
-        node.call("FLUSHALL")
-    ours = stage.handlers.run("flood", "flood.php", "flood", 8192, count)
-    section.dot()
-    contents = [digest(node, "f:") for node in stage.nodes[:3]]
-    equal = len(set(contents)) == 1 and contents[0][0] == count
-    counters = ours["counters"]
-    resyncs = {name: counters[name] for name in ("repairs", "hints_made", "hint_overflows", "mirror_failures") if counters[name]}
-    rows = [("newest", number(count / ours["seconds"]), f"{ours['behind']:.2f}", "yes" if equal else f"no: {contents}",
-             f"{ours['peak_kib'] / 1024:.0f}", str(resyncs or "none"))]
-    for node in stage.nodes[:3]:
-        node.call("FLUSHALL")
-    if stage.mesh:
-        rows.append(flood_mesh(stage, count))
-        section.dot()
-    section.table(f"{count} new sessions of 8 KiB at full speed to 3 nodes; memory: the most that the writing process had",
-                  ["handler", "sessions/s", "s until all nodes have them", "equal", "MiB", "resyncs, hints"], rows)
-    what = "" if count == 200000 else f" (with {count} sessions only)"
-    section.mark("flood-equal", f"{ours['behind']:.2f} s, {'equal' if equal else 'not equal'}{what}",
-                 equal and ours["flushed"] and ours["behind"] <= 1)
-    section.mark("flood-resync", f"{resyncs or 'none'}{what}", not resyncs)
-    section.mark("flood-memory", f"{ours['peak_kib'] / 1024:.0f} MiB with mailbox_size = 32 MiB{what}", ours["peak_kib"] < (32 + 24) * 1024)
-
-
-def flood_mesh(stage, count):
-    nodes = stage.mesh.nodes
-    for node in nodes:
-        node.call("FLUSHALL")
-    stage.handlers.add("flood mesh", phpredis_settings(f"unix://{nodes[0].socket}?persistent=1"))
-    before, limit = stage.mesh.full_syncs(), 30
-    theirs = stage.handlers.run("flood mesh", "flood.php", "flood", 8192, count)
-
-    def equal():
-        return len({digest(node, "PHPREDIS_SESSION:") for node in nodes}) == 1
-    began, same = time.monotonic(), False
-    while not same and time.monotonic() - began < limit:
-        try:
-            same = [node.call("DBSIZE") for node in nodes] == [count] * len(nodes) and equal()
-        except Exception:  # it does not answer while it loads
-            same = False
-        time.sleep(0.2)
-    took = time.monotonic() - began
-    sizes = ", ".join(str(node.call("DBSIZE")) for node in nodes)
-    return (MESH, number(count / theirs["seconds"]), f"{took:.1f}" if same else f"not within {limit}: {sizes}", "yes" if same else "no",
-            f"{theirs['peak_kib'] / 1024:.0f}", f"{stage.mesh.full_syncs() - before} full syncs")
+def late(turns):
+    """The reason for a long lag, as far as it was counted."""
+    lags = all_of(turns)
+    return (f"{sum(lag > 5000 for lag in lags)} of {len(lags)} probes took longer than 5 ms; p50 {share_of(lags, 0.5) / 1000:.1f} ms, the longest "
+            f"{lags[-1] / 1000:.1f} ms; the replicator took {statistics.median(turn['replicator'] for turn in turns):.1f} us of CPU per write; cores idle "
+            f"{statistics.median(turn['idle'] for turn in turns):.0%}")
 
 
 def run(section):
-    with Stage(3, mesh=True) as stage:
-        by_load(section, stage)
-        flood(section, stage)
     with Stage(1 + max(PEER_COUNTS)) as stage:
-        capacity(section, stage)
+        ceiling = drains(section, stage)
+    with Stage(3, mesh=True) as stage:
+        by_load(section, stage, ceiling)
+        floods(section, stage)

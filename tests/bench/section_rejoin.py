@@ -5,7 +5,7 @@ import threading
 import time
 
 from handlers import MESH, Stage, our_settings
-from report import number, spread
+from report import span, spread
 from rig.host import phpredis_settings
 from rig.process import until
 
@@ -14,6 +14,8 @@ COUNTS, FULL_COUNTS = (10000, 100000), (10000, 100000, 1000000)
 RATE = 100
 CALM_SECONDS = 2
 LIMIT_SECONDS = {10000: 60, 100000: 120, 1000000: 900}
+LIFETIME_S = 6 * 3600  # no session ends while this runs
+COPIES = 1.5  # memory beside what the servers hold: a full sync works on a copy, and pages change meanwhile
 
 
 class Paced:
@@ -93,7 +95,7 @@ def load(stage, name, nodes, first, last):
         value = b"payload|s:1004:\"" + b"x" * 1004 + b"\";"
         with nodes[0].client(timeout=60) as client:
             for start in range(first, last, 500):
-                client.pipeline([("SETEX", f"PHPREDIS_SESSION:more{number}", 1440, value) for number in range(start, min(last, start + 500))])
+                client.pipeline([("SETEX", f"PHPREDIS_SESSION:more{number}", LIFETIME_S, value) for number in range(start, min(last, start + 500))])
     until(lambda: len({keys_of(node) // 100 for node in nodes}) == 1 and keys_of(nodes[0]) >= last, 300, f"{name}: all nodes are loaded",
           every=0.2)
 
@@ -111,40 +113,64 @@ def complete(prefix):
     return is_complete
 
 
+def available_mib():
+    with open("/proc/meminfo") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) / 1024
+
+
+def fits(section, nodes, loaded, count):
+    """Whether this machine has the memory for so many sessions, by what the loaded ones take; says so where it has not."""
+    if not loaded:
+        return True
+    used = sum(int(node.info("memory")["used_memory_rss"]) for node in nodes) / 2 ** 20
+    need = used * COPIES * count / loaded - used
+    if need > available_mib():
+        section.say(f"{count} sessions are left out: {loaded} take {used:.0f} MiB on {len(nodes)} servers here, so these would take {need:.0f} MiB more "
+                    f"with copies for full syncs, and MemAvailable is {available_mib():.0f} MiB.")
+        return False
+    return True
+
+
+def take_turns(section, stage, kinds):
+    """{(name, count): [figures]}; kinds: {name: (nodes, what a node needs when it is back, whether it is whole)}"""
+    turns, loaded = {}, 0
+    for count in FULL_COUNTS if section.largest else COUNTS:
+        if not fits(section, [node for nodes, _, _ in kinds.values() for node in nodes], loaded, count):
+            break
+        for name, (nodes, _, _) in kinds.items():
+            load(stage, name, nodes, loaded, count)
+        loaded = count
+        for _ in range(section.runs if count <= 100000 else section.few_runs()):
+            for name, (nodes, back, is_whole) in kinds.items():
+                turns.setdefault((name, count), []).append(one_rejoin(stage, name, nodes, count, back, is_whole))
+                section.dot()
+    return turns
+
+
 def run(section):
-    counts = FULL_COUNTS if section.full else COUNTS
     with Stage(3, mesh=True) as stage:
-        stage.handlers.add("newest", our_settings(stage.nodes, prefix="r:"))
+        stage.handlers.add("newest", our_settings(stage.nodes, prefix="r:", lifetime=LIFETIME_S))
         kinds = {"newest": (stage.nodes, lambda node: None, complete("r:"))}
         if stage.mesh:
             stage.handlers.add(MESH, phpredis_settings(f"unix://{stage.mesh.nodes[0].socket}?persistent=1"))
             kinds[MESH] = (stage.mesh.nodes, stage.mesh.join, lambda _node: stage.mesh.joined())
-        turns, loaded = {}, 0
-        for count in counts:
-            for name, (nodes, _, _) in kinds.items():
-                load(stage, name, nodes, loaded, count)
-            loaded = count
-            for _ in range(section.runs if count <= 100000 else 1):
-                for name, (nodes, back, is_whole) in kinds.items():
-                    turns.setdefault((name, count), []).append(one_rejoin(stage, name, nodes, count, back, is_whole))
-                    section.dot()
-    show(section, turns)
+        show(section, take_turns(section, stage, kinds))
 
 
 def show(section, turns):
     rows, lines = [], {}
     for (name, count), each in turns.items():
         def middle(field, divisor=1.0, each=each):
-            return number(statistics.median(turn[field] for turn in each) / divisor)
+            return span([turn[field] / divisor for turn in each])
         late = sum(turn["seconds"] != turn["seconds"] for turn in each)
         whole = [turn["seconds"] for turn in each if turn["seconds"] == turn["seconds"]]
-        rows.append((name, f"{count:,}".replace(",", " "), (spread(whole) if whole else "-") + (f", {late} never" if late else ""),
+        rows.append((name, f"{count:,}".replace(",", " "), len(each), (spread(whole) if whole else "-") + (f", {late} never" if late else ""),
                      middle("out", 1e6), middle("memory", 1e6), middle("kib", 1024), middle("calm"), middle("mean"),
                      middle("calm_slowest", 1000), middle("slowest", 1000), sum(turn["failed"] for turn in each)))
         if whole:
             lines.setdefault(name, []).append((count, statistics.median(whole)))
     section.table(f"Sessions of 1 KiB, {RATE} requests/s meanwhile: until the node has all of them again; MB that the others sent; MB at most on the "
                   "node; MiB more in PHP; mean request before and meanwhile, us; slowest, ms",
-                  ["handler", "sessions", "seconds (least..most)", "MB sent", "node MB", "PHP +MiB", "mean before", "mean", "slowest before",
+                  ["handler", "sessions", "turns", "seconds (least..most)", "MB sent", "node MB", "PHP +MiB", "mean before", "mean", "slowest before",
                    "slowest", "failed"], rows)
     section.picture("rejoin", "A node comes back empty", "sessions of 1 KiB", "s until it has all", lines, logx=True, logy=True)

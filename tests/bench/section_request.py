@@ -2,12 +2,14 @@
 from handlers import CONTROLS, MEMCACHED, MESH, Stage, close_nodes, our_settings, start_nodes
 from rig.host import phpredis_settings
 from rig.node import available_programs
+from reasons import Instructions, beside, per_request
 from report import CURVE_TICS, curve, faster, median, number, ratio
 
 TITLE = "One request"
 SIZES = {"0.2": 200, "1": 1024, "8": 8192, "64": 65536, "512": 524288}
 NODE_COUNTS = (1, 2, 3, 5, 7)
 FLOOR = "C floor"
+CALM = ", not spinning"  # with mmsession.spin_us = 0: instructions that do not depend on how long an answer takes
 
 
 def views_for(size, busy_us, full):
@@ -39,11 +41,11 @@ def show(section, title, turns):
                   ["handler", "p50", "ratio (least..most)", "p99", "ratio (least..most)", "CPU process", "CPU thread", "CPU servers"], rows)
 
 
-def base_case(section, stage):
+def base_case(section, stage, names):
     kept = {}
     for busy_us in (300, 0):
         for kind in ("changed", "unchanged"):
-            turns = take_turns(section, stage.handlers, (1024, kind, busy_us))
+            turns = take_turns(section, stage.handlers, (1024, kind, busy_us), names)
             show(section, f"1 KiB, {kind}, 3 nodes, Unix socket, {busy_us} us of other work", turns)
             if not section.marks_only:
                 section.picture(f"request-{kind}-{busy_us}", f"1 KiB, {kind}, {busy_us} us of other work", "share of the requests",
@@ -52,42 +54,75 @@ def base_case(section, stage):
     return kept
 
 
-def at_most(section, key, value, bar, note=""):
-    section.mark(key, f"{value}x{note}", value.middle <= bar)
+class Why:
+    """Reasons for the marks of one stage."""
+
+    def __init__(self, section, stage):
+        self._section, self._stage, self._counted, self._alone = section, stage, Instructions(stage.handlers), None
+        for mode in stage.modes:
+            stage.handlers.add(mode + CALM, our_settings(stage.nodes[:3], read=mode, spin_us=0), stage.pids(3))
+
+    def beside(self, turns, ours, control, field, kind="changed", size=1024):
+        php = [name for name in (ours + CALM, control) if name != FLOOR]
+        return beside(turns, ours, [control], field, php, self._counted, kind, size)
+
+    def without_spinning(self, turns, ours, control):
+        """Also in turns of their own: what it takes without looking for answers before it sleeps."""
+        def why():
+            calm = take_turns(self._section, self._stage.handlers, (1024, "changed", 300), [ours + CALM])
+            return f"{self.beside(turns, ours, control, 'p50')()}. In turns after these: {per_request(calm, [ours + CALM])}"
+        return why
+
+    def with_one_node(self, turns, control, field):
+        """Also in turns of their own: 64 KiB on one node alone."""
+        def why():
+            self._alone = self._alone or self._turns_alone(control)
+            return f"{self.beside(turns, 'newest', control, field, 'changed', SIZES['64'])()}. With one node, in turns after these: {self._alone}"
+        return why
+
+    def _turns_alone(self, control):
+        handlers, alone = self._stage.handlers, "newest, one node"
+        handlers.add(alone, our_settings(self._stage.nodes[:1], read="newest", prefix="one:"), self._stage.pids(1))
+        turns = take_turns(self._section, handlers, (SIZES["64"], "changed", 0), [alone, control])
+        return f"p50 {ratio(turns, alone, control, 'p50')}x, CPU of the request thread {ratio(turns, alone, control, 'thread')}x"
 
 
-def marks_of_base(section, kept, modes):
+def at_most(section, key, value, bar, why):
+    section.mark(key, f"{value}x", value.middle <= bar, why)
+
+
+def marks_of_base(section, kept, modes, why):
     changed, idle = kept["changed", 300], kept["changed", 0]
-    base = faster(changed, CONTROLS)
-    at_most(section, "newest-p50", ratio(changed, "newest", base, "p50"), 1.15)
-    at_most(section, "newest-back-to-back", ratio(idle, "newest", faster(idle, CONTROLS), "p50"), 1.3)
-    if MESH in changed:
-        at_most(section, "newest-mesh-p50", ratio(changed, "newest", MESH, "p50"), 0.6)
-        at_most(section, "newest-mesh-p99", ratio(changed, "newest", MESH, "p99"), 0.5)
-    else:
-        for key in ("newest-mesh-p50", "newest-mesh-p99"):
-            section.mark(key, "no keydb-server here", None)
-    their_cpu = median(changed[base], "cpu")
-    cpu = median(changed["newest"], "cpu")
-    section.mark("cpu-newest", f"{cpu:.0f} us (phpredis {their_cpu:.0f}); back to back {median(idle['newest'], 'cpu'):.0f}", cpu <= 30)
-    keys = {"token-p50": (base, 0.75), "token-memcached": (MEMCACHED, 1.0), "token-floor": (FLOOR, 1.15)}
-    token = "session-token" if "session-token" in modes else None
-    for key, (control, bar) in keys.items():
-        value = ratio(changed, token or "local", control, "p50")
-        section.mark(key, f"{value}x" if token else f"no session-token in this build; local {value}x",
-                     value.middle <= bar if token else None)
-    same = kept["unchanged", 300]
-    value = ratio(same, token or "local", faster(same, CONTROLS), "p50")
-    section.mark("unchanged-token", f"{value}x" if token else f"no session-token in this build; local {value}x",
-                 value.middle <= 0.5 if token else None)
-    cpu = median(changed[token or "local"], "cpu")
-    section.mark("cpu-token", f"{cpu:.0f} us (phpredis {their_cpu:.0f})" if token else f"no session-token in this build; local {cpu:.0f} us",
-                 cpu <= 20 if token else None)
+    base, base_idle = faster(changed, CONTROLS), faster(idle, CONTROLS)
+    at_most(section, "newest-p50", ratio(changed, "newest", base, "p50"), 1.15, why.beside(changed, "newest", base, "p50"))
+    at_most(section, "newest-back-to-back", ratio(idle, "newest", base_idle, "p50"), 1.3, why.beside(idle, "newest", base_idle, "p50"))
+    for key, field, bar in (("newest-mesh-p50", "p50", 0.6), ("newest-mesh-p99", "p99", 0.5)):
+        if MESH in changed:
+            at_most(section, key, ratio(changed, "newest", MESH, field), bar, why.beside(changed, "newest", MESH, field))
+        else:
+            section.mark(key, "no keydb-server here", None, None)
+    cpu, their_cpu = median(changed["newest"], "cpu"), median(changed[base], "cpu")
+    section.mark("cpu-newest", f"{cpu:.0f} us (phpredis {their_cpu:.0f}); back to back {median(idle['newest'], 'cpu'):.0f}", cpu <= 30,
+                 why.without_spinning(changed, "newest", base))
+    marks_of_token(section, kept, "session-token" in modes, why)
 
 
-def sizes(section, stage):
+def marks_of_token(section, kept, there, why):
+    """there: this build has session-token; else local is shown in its place, without a verdict."""
+    ours, note = ("session-token", "") if there else ("local", "no session-token in this build; local ")
+    changed, same = kept["changed", 300], kept["unchanged", 300]
+    base, base_same = faster(changed, CONTROLS), faster(same, CONTROLS)
+    for key, turns, control, bar, kind in (("token-p50", changed, base, 0.75, "changed"), ("token-memcached", changed, MEMCACHED, 1.0, "changed"),
+                                           ("token-floor", changed, FLOOR, 1.15, "changed"), ("unchanged-token", same, base_same, 0.5, "unchanged")):
+        value = ratio(turns, ours, control, "p50")
+        section.mark(key, f"{note}{value}x", value.middle <= bar if there else None, why.beside(turns, ours, control, "p50", kind))
+    cpu, their_cpu = median(changed[ours], "cpu"), median(changed[base], "cpu")
+    section.mark("cpu-token", f"{note}{cpu:.0f} us (phpredis {their_cpu:.0f})", cpu <= 20 if there else None, why.without_spinning(changed, ours, base))
+
+
+def sizes(section, stage, names, why):
     """Other sizes, and the pictures of cost by size."""
-    names = [name for name in stage.handlers.names if name != "C floor, asleep"]
+    names = [name for name in names if name != "C floor, asleep"]
     chosen = ("64",) if section.marks_only else SIZES
     for kind in ("changed",) if section.marks_only else ("changed", "unchanged"):
         lines = {name: [] for name in names}
@@ -98,8 +133,8 @@ def sizes(section, stage):
                 lines[name].append((float(label), median(turns[name], "p50")))
             if label == "64" and kind == "changed":
                 base = faster(turns, CONTROLS)
-                at_most(section, "large-p50", ratio(turns, "newest", base, "p50"), 1.3)
-                at_most(section, "large-cpu", ratio(turns, "newest", base, "thread"), 1.05)
+                at_most(section, "large-p50", ratio(turns, "newest", base, "p50"), 1.3, why.with_one_node(turns, base, "p50"))
+                at_most(section, "large-cpu", ratio(turns, "newest", base, "thread"), 1.05, why.with_one_node(turns, base, "p50"))
         if not section.marks_only:
             section.picture(f"request-size-{kind}", f"Cost by size, {kind}", "KiB", "us, p50", lines, logx=True, logy=True)
 
@@ -121,10 +156,18 @@ def by_nodes(section):
         cpu.update({f"{mode}, servers": [(count, median(turns[f"{mode}, {count} nodes"], "servers")) for count in NODE_COUNTS]
                     for mode in stage.modes})
         section.picture("request-nodes-cpu", "CPU by nodes, 1 KiB changed", "nodes, all on one machine", "us of CPU per request", cpu)
-        token = "session-token" if "session-token" in stage.modes else None
-        value = ratio(turns, f"{token or 'local'}, 7 nodes", f"{token or 'local'}, 1 nodes", "p50")
-        section.mark("nodes-token", f"{value}x" if token else f"no session-token in this build; local {value}x",
-                     value.middle <= 1.1 if token else None)
+        mark_of_nodes(section, stage, turns)
+
+
+def mark_of_nodes(section, stage, turns):
+    there = "session-token" in stage.modes
+    mode = "session-token" if there else "local"
+    one, seven = (f"{mode}, {count} nodes" for count in (1, 7))
+    for count, name in ((1, one), (7, seven)):
+        stage.handlers.add(name + CALM, our_settings(stage.nodes[:count], read=mode, prefix=f"n{count}:", spin_us=0))
+    value = ratio(turns, seven, one, "p50")
+    section.mark("nodes-token", f"{value}x" if there else f"no session-token in this build; local {value}x", value.middle <= 1.1 if there else None,
+                 beside(turns, seven, [one], "p50", [seven + CALM, one + CALM], Instructions(stage.handlers)))
 
 
 def over_tcp(section):
@@ -173,8 +216,9 @@ def run(section):
         stage.add_replicated_controls()
         stage.add_floors()
         stage.add_ours()
-        marks_of_base(section, base_case(section, stage), stage.modes)
-        sizes(section, stage)
+        names, why = stage.handlers.names, Why(section, stage)
+        marks_of_base(section, base_case(section, stage, names), stage.modes, why)
+        sizes(section, stage, names, why)
     by_nodes(section)
     if not section.marks_only:
         over_tcp(section)

@@ -1,5 +1,6 @@
 """scale: memory and connections by workers, nodes and sessions, and what a request costs in system calls, allocations and
 instructions (costs.py)."""
+import itertools
 import os
 import re
 import statistics
@@ -7,7 +8,8 @@ import time
 
 import costs
 from handlers import Stage, cpu_us, our_settings
-from report import number
+from reasons import trace_of_idle
+from report import span, whole
 from rig.host import Host, files_settings, phpredis_settings
 from rig.process import memory_kib, open_files
 
@@ -40,117 +42,170 @@ def memory_of(host):
             statistics.median(open_files(pid) for pid in workers))
 
 
+def figures_of(stage, settings, workers):
+    """Of a php-fpm host with so many workers: (anonymous KiB, shared KiB, descriptors, connections of each node...)"""
+    host = fpm(stage, settings, workers)
+    try:
+        return (*memory_of(host), *(node.connections() for node in stage.nodes[:3]))
+    finally:
+        host.close()
+
+
+def spans(turns, form=whole):
+    """Each column of some turns."""
+    return (span(column, form) for column in zip(*turns))
+
+
 def by_workers(section, stage):
-    rows = []
     kinds = {"files": files_settings(os.path.join(stage.folder, "scale-sessions")),
              "phpredis persistent": phpredis_settings(f"unix://{stage.nodes[0].socket}?persistent=1"),
              **{mode: our_settings(stage.nodes[:3], read=mode, prefix="w:") for mode in stage.modes}}
-    for name, settings in kinds.items():
-        for workers in WORKERS:
-            host = fpm(stage, settings, workers)
-            try:
-                anon, shared, files = memory_of(host)
-                rows.append((name, workers, f"{anon:.0f}", f"{shared:.0f}", f"{files:.0f}", *(node.connections() for node in stage.nodes[:3])))
-            finally:
-                host.close()
-            section.dot()
-    section.table("php-fpm by workers, 3 nodes: memory of a worker in KiB, its descriptors, connections of each node",
-                  ["handler", "workers", "anonymous", "shared", "descriptors", "node 1", "node 2", "node 3"], rows)
+    turns = {}
+    for _ in range(section.runs):
+        for name, settings in kinds.items():
+            for workers in WORKERS:
+                turns.setdefault((name, workers), []).append(figures_of(stage, settings, workers))
+                section.dot()
+    section.table("php-fpm by workers, 3 nodes: memory of a worker in KiB, its descriptors, connections of each node (least..most where turns differ)",
+                  ["handler", "workers", "anonymous", "shared", "descriptors", "node 1", "node 2", "node 3"],
+                  [(*case, *spans(each)) for case, each in turns.items()])
 
 
 def by_nodes(section, stage):
-    rows = []
-    for count in NODE_COUNTS:
-        host = fpm(stage, our_settings(stage.nodes[:count], prefix=f"m{count}:"), 8)
-        try:
-            anon, shared, files = memory_of(host)
-            rows.append((count, f"{anon:.0f}", f"{shared:.0f}", f"{files:.0f}", stage.nodes[0].connections()))
-        finally:
-            host.close()
-        section.dot()
+    turns = {count: [] for count in NODE_COUNTS}
+    for _ in range(section.runs):
+        for count in NODE_COUNTS:
+            turns[count].append(figures_of(stage, our_settings(stage.nodes[:count], prefix=f"m{count}:"), 8)[:4])
+            section.dot()
     section.table("newest by nodes, 8 workers: memory of a worker in KiB, its descriptors, connections of the local node",
-                  ["nodes", "anonymous", "shared", "descriptors", "connections"], rows)
+                  ["nodes", "anonymous", "shared", "descriptors", "connections"], [(count, *spans(each)) for count, each in turns.items()])
+
+
+def of_sessions(stage, count):
+    """(anonymous KiB, shared KiB of the process that wrote them; bytes per session on each node...)"""
+    for node in stage.nodes[:3]:
+        node.call("FLUSHALL")
+    before = [int(node.info("memory")["used_memory"]) for node in stage.nodes[:3]]
+    figures = stage.handlers.run("many", "flood.php", f"c{count}", 1024, count)
+    after = [int(node.info("memory")["used_memory"]) for node in stage.nodes[:3]]
+    return (figures["anon_kib"], figures["shared_kib"], *((new - old) / count for new, old in zip(after, before)))
 
 
 def by_sessions(section, stage):
     """A worker's memory must not know how many sessions there are; a node's memory per session."""
-    rows = []
     stage.handlers.add("many", our_settings(stage.nodes[:3], prefix="s:", mailbox_size="64M"))
-    for count in (1000, 10000, 100000 if section.full else 30000):
-        for node in stage.nodes[:3]:
-            node.call("FLUSHALL")
-        before = [int(node.info("memory")["used_memory"]) for node in stage.nodes[:3]]
-        figures = stage.handlers.run("many", "flood.php", f"c{count}", 1024, count)
-        after = [int(node.info("memory")["used_memory"]) for node in stage.nodes[:3]]
-        rows.append((count, figures["anon_kib"], figures["shared_kib"],
-                     *(f"{(new - old) / count:.0f}" for new, old in zip(after, before))))
-        section.dot()
-    section.table("newest by sessions of 1 KiB, one process that wrote them all: its memory in KiB; bytes per session on each node",
-                  ["sessions", "anonymous", "shared", "node 1", "node 2", "node 3"], rows)
+    turns = {count: [] for count in (1000, 10000, 100000 if section.largest else 30000)}
+    for _ in range(section.few_runs()):
+        for count, each in turns.items():
+            each.append(of_sessions(stage, count))
+            section.dot()
+    section.table(f"newest by sessions of 1 KiB, one process that wrote them all: its memory in KiB; bytes per session on each node; {section.few_runs()} turns",
+                  ["sessions", "anonymous", "shared", "node 1", "node 2", "node 3"], [(count, *spans(each)) for count, each in turns.items()])
+
+
+class Idle:
+    """A process that has written and has nothing to do any more; use as context manager."""
+
+    def __init__(self, stage):
+        self._process = stage.handlers.start("idle", "flood.php", "idle", 1024, 100, "stay")
+        assert self._process.stdout.readline().startswith("{")
+        time.sleep(13)  # what is hot goes cold, and the first sweep, 10 s after the start, is over
+
+    def switches(self):
+        """{thread: its voluntary context switches}; not of the first one."""
+        found = {}
+        for task in os.listdir(f"/proc/{self._process.pid}/task"):
+            if int(task) != self._process.pid:
+                with open(f"/proc/{self._process.pid}/task/{task}/status") as status:
+                    found[int(task)] = int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status.read()).group(1))
+        return found
+
+    def cpu(self):
+        return cpu_us(self._process.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self._process.stdin.close()
+        self._process.wait(20)
 
 
 def replicator_wakeups(stage):
     """Voluntary context switches per second of each thread but the first, with nothing to do; also CPU in us/s."""
-    process = stage.handlers.start("idle", "flood.php", "idle", 1024, 100, "stay")
-    try:
-        assert process.stdout.readline().startswith("{")
-        time.sleep(13)  # what is hot goes cold, and the first sweep, 10 s after the start, is over
-
-        def switches():
-            found = {}
-            for task in os.listdir(f"/proc/{process.pid}/task"):
-                if int(task) != process.pid:
-                    with open(f"/proc/{process.pid}/task/{task}/status") as status:
-                        found[task] = int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status.read()).group(1))
-            return found
-        before, cpu = switches(), cpu_us(process.pid)
+    with Idle(stage) as idle:
+        before, cpu = idle.switches(), idle.cpu()
         time.sleep(IDLE_SECONDS)
-        after = switches()
-        return ([(after[task] - before.get(task, 0)) / IDLE_SECONDS for task in sorted(after)],
-                (cpu_us(process.pid) - cpu) / IDLE_SECONDS)
-    finally:
-        process.stdin.close()
-        process.wait(20)
+        after = idle.switches()
+        return [(after[task] - before.get(task, 0)) / IDLE_SECONDS for task in sorted(after)], (idle.cpu() - cpu) / IDLE_SECONDS
+
+
+def traced(stage):
+    """The reason for too many wake-ups: what each thread does when it is idle."""
+    with Idle(stage) as idle:
+        return "; ".join(f"thread {1 + index}, {trace_of_idle(thread)}" for index, thread in enumerate(sorted(idle.switches())))
 
 
 def replicator_idle(section, stage):
     stage.handlers.add("idle", our_settings(stage.nodes[:3], prefix="i:"))
-    each, cpu = replicator_wakeups(stage)
-    section.table("Idle replicator, 3 nodes", ["thread", "wake-ups per second"],
-                  [(str(index + 1), f"{value:.1f}") for index, value in enumerate(each)] + [("CPU of all, us per second", f"{cpu:.0f}")])
-    section.mark("idle", f"{max(each):.1f}/s, {cpu:.0f} us of CPU per second", max(each) <= 1.05)
+    turns = []
+    for _ in range(section.few_runs()):
+        turns.append(replicator_wakeups(stage))
+        section.dot()
+    cpu = [turn[1] for turn in turns]
+    threads = itertools.zip_longest(*(turn[0] for turn in turns), fillvalue=0.0)
+    section.table(f"Idle replicator, 3 nodes, {len(turns)} processes for {IDLE_SECONDS} s each", ["thread", "wake-ups per second"],
+                  [(str(1 + index), span(each)) for index, each in enumerate(threads)] + [("CPU of all, us per second", span(cpu, whole))])
+    most = [max(turn[0]) for turn in turns]
+    section.mark("idle", f"{span(most)}/s, {span(cpu, whole)} us of CPU per second", statistics.median(most) <= 1.05, lambda: traced(stage))
+
+
+def count_requests(section, stage):
+    """{case: [figures of each turn]}"""
+    stage.add_phpredis(persistent_only=True)
+    stage.add_files()
+    turns = {}
+    for _ in range(section.few_runs()):
+        found = costs.measure(stage)
+        for name in ("files", "phpredis persistent"):
+            for kind in ("changed", "unchanged"):
+                found[f"{name} {kind} 1 KiB"] = {**costs.system_calls(stage.handlers, name, kind, 1024),
+                                                 **costs.instructions(stage.handlers, name, kind, 1024)}
+                section.dot()
+        for case, figures in found.items():
+            turns.setdefault(case, []).append(figures)
+    return turns
 
 
 def of_a_request(section, stage):
-    # As set by default too: what a spin adds happens to be what it is.
+    turns = count_requests(section, stage)
+    rows = [(case, *(span([turn[field] for turn in each]) for field in costs.FIELDS),
+             *(span([turn["libraries"].get(library, 0) for turn in each], whole) for library in ("mmsession.so", "libc.so.6")), each[0]["names"])
+            for case, each in turns.items()]
+    section.table(f"A request in the request thread, without spinning, {section.few_runs()} turns (system calls of one typical view last)",
+                  ["case", *costs.FIELDS, "in mmsession.so", "in libc", "system calls"], rows)
+    spinning(section, stage)
+    for key, field, bar, case, unit in (("calls-token", "total", 6, "changed 1 KiB", ""), ("unchanged-round-trips", "sends", 1, "unchanged 1 KiB", " sent")):
+        each = turns.get(f"session-token {case}")
+        value = span([turn[field] for turn in each or turns[f"local {case}"]], whole) + unit
+        section.mark(key, value if each else f"no session-token in this build; local {value}",
+                     statistics.median(turn[field] for turn in each) <= bar if each else None,
+                     lambda each=each: "; ".join(f"a typical view of turn {1 + index}: {turn['names']}" for index, turn in enumerate(each)))
+
+
+def spinning(section, stage):
+    """As set by default too: what a spin adds happens to be what it is."""
+    cases = [(mode, kind) for mode in stage.modes for kind in ("changed", "unchanged")]
+    turns = {case: [] for case in cases}
     for mode in stage.modes:
         stage.handlers.add(f"{mode} spinning", our_settings(stage.nodes[:3], read=mode, prefix="sp:"))
-    stage.add_phpredis(persistent_only=True)
-    stage.add_files()
-    found = costs.measure(stage)
-    for name in ("files", "phpredis persistent"):
-        for kind in ("changed", "unchanged"):
-            found[f"{name} {kind} 1 KiB"] = {**costs.system_calls(stage.handlers, name, kind, 1024),
-                                             **costs.instructions(stage.handlers, name, kind, 1024)}
+    for _ in range(section.runs):
+        for mode, kind in cases:
+            turns[mode, kind].append(costs.system_calls(stage.handlers, f"{mode} spinning", kind, 1024))
             section.dot()
-    rows = [(case, *(number(figures[field]) for field in costs.FIELDS), number(figures["libraries"].get("mmsession.so", 0)),
-             number(figures["libraries"].get("libc.so.6", 0)), figures["names"]) for case, figures in found.items()]
-    section.table("A request in the request thread, without spinning (system calls of one typical view last)",
-                  ["case", *costs.FIELDS, "in mmsession.so", "in libc", "system calls"], rows)
-    rows = []
-    for mode in stage.modes:
-        for kind in ("changed", "unchanged"):
-            figures = costs.system_calls(stage.handlers, f"{mode} spinning", kind, 1024)
-            rows.append((f"{mode} {kind}", number(figures["total"]), number(figures["waits"]), figures["names"]))
+    rows = [(" ".join(case), span([turn["total"] for turn in each]), span([turn["waits"] for turn in each]), each[0]["names"])
+            for case, each in turns.items()]
     section.table("System calls of a request with mmsession.spin_us as it is by default", ["case", "all", "waits", "one typical view"], rows)
-    changed = found.get("session-token changed 1 KiB")
-    stand_in = found["local changed 1 KiB"]
-    section.mark("calls-token", f"{changed['total']:.0f}" if changed else f"no session-token in this build; local {stand_in['total']:.0f}",
-                 changed["total"] <= 6 if changed else None)
-    same = found.get("session-token unchanged 1 KiB")
-    stand_in = found["local unchanged 1 KiB"]
-    section.mark("unchanged-round-trips", f"{same['sends']:.0f} sent" if same else
-                 f"no session-token in this build; local {stand_in['sends']:.0f} sent", same["sends"] <= 1 if same else None)
 
 
 def run(section):

@@ -70,6 +70,16 @@ function thread_cpu_us(): float
     return (int) file_get_contents('/proc/thread-self/schedstat') / 1000;
 }
 
+/** Of this thread since it began: [voluntary switches (it slept), involuntary ones (it was preempted), page faults]. */
+function thread_events(): array
+{
+    $status = (string) file_get_contents('/proc/thread-self/status');
+    preg_match('/\nvoluntary_ctxt_switches:\s+(\d+)\s+nonvoluntary_ctxt_switches:\s+(\d+)/', $status, $switches);
+    $stat = (string) file_get_contents('/proc/thread-self/stat');
+    $fields = explode(' ', substr($stat, strrpos($stat, ')') + 2));
+    return [(int) ($switches[1] ?? 0), (int) ($switches[2] ?? 0), (int) ($fields[7] ?? 0)];
+}
+
 /** CPU of all other threads of this process: the replicator, and who stands by for it. */
 function other_threads_cpu_us(): float
 {
