@@ -42,7 +42,9 @@ struct request {
 	uint32_t root, lifetime_s;
 	/* tokens.c: what the visitor will know of it */
 	bool was_shown, has_told, token_sent;
+	struct request *outer;               /* the page that this one's session is but the second of; NULL = none */
 	bool beside;                         /* another one of its visitor and session was unanswered on this host meanwhile */
+	bool unseen;                         /* that was on a host with the same slot */
 	bool shares_slot;                    /* with another host, maybe */
 	struct told told_before;             /* when it began */
 	char token[MMS_TOKEN_TEXT_MAX];

@@ -184,11 +184,12 @@ static void find_those_beside(struct request *request)
 	request->shares_slot = request->shares_slot || !hosts_have_own_slots();
 	for (unsigned i = 0; i < world.host_count; i++) {
 		for (unsigned k = 0; k < WORKERS_MAX; k++) {
-			struct request *other = request_of(i, k);
-
-			if (other != NULL && other != request && other->visitor == request->visitor && other->session == request->session
-					&& (i == request->worker->process->host || request->shares_slot || other->shares_slot)) {
-				other->beside = request->beside = true;
+			for (struct request *other = request_of(i, k); other != NULL; other = other->outer) {
+				if (other != request && other->visitor == request->visitor && other->session == request->session
+						&& (i == request->worker->process->host || request->shares_slot || other->shares_slot)) {
+					other->beside = request->beside = true;
+					other->unseen = request->unseen = request->unseen || other->unseen || i != request->worker->process->host;
+				}
 			}
 		}
 	}
@@ -264,7 +265,8 @@ void tokens_acknowledged(struct request *request, const struct mms_write_result 
 	bool first = !request->has_told;
 	bool announced = is_last_word(request) || (request->token_sent && first && !request->stamped.tombstone);
 
-	if ((announced && !request->beside) || world.sound || result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
+	if ((!request->unseen && (world.sound || (announced && !request->beside)))
+			|| result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
 		request->told = request->stamped;
 		request->has_told = true;
 	}
