@@ -112,6 +112,7 @@ struct mms_shm {
 	uint32_t slot_count;
 	uint32_t mapping_random;         /* lower half of every writer stamped here; non-zero */
 	mms_hlc_word hlc;                /* any process, by CAS */
+	mms_hlc_anchor anchor;           /* of the wall clock, for mms_hlc_now(); MINIT, then the replicators */
 	_Atomic uint64_t write_sequence; /* any process adds; below 2^48 */
 	_Atomic uint32_t slots_stalled;  /* 1: a holder of slots_lock seems stopped, nobody waits for it; anyone */
 	pthread_mutex_t slots_lock;      /* robust: only around the claim of a slot */

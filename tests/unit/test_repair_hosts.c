@@ -322,6 +322,22 @@ static void everything_is_compared_now_and_then(void **state)
 	end();
 }
 
+#define DAYS_MS (INT64_C(400) * 86400000)
+
+static void a_watermark_of_a_time_that_nobody_believes_comes_back(void **state)
+{
+	struct mms_cluster_sh *cluster;
+
+	(void) state;
+	begin(2);
+	cluster = desk->host->cluster;
+	atomic_store(&desk->office.shm->hlc, stamp_ago(-20 * DAYS_MS));
+	atomic_store(&cluster->watermark_ms, stamp_ago(-20 * DAYS_MS) >> 16);
+	turn_for(2 * SECOND);
+	assert_in_range(atomic_load(&cluster->watermark_ms), mms_clock_wall().ms - 120000, mms_clock_wall().ms);
+	end();
+}
+
 /* All was lost but what one node was given after that, and nobody was there who knew: it looks like a first installation. */
 static void where_no_sweep_was_noted_everything_is_compared(void **state)
 {
@@ -463,6 +479,7 @@ int main(void)
 		cmocka_unit_test(a_life_that_ends_in_order_takes_its_entries_back),
 		cmocka_unit_test(the_watermark_waits_for_the_mailbox_and_for_markers),
 		cmocka_unit_test(everything_is_compared_now_and_then),
+		cmocka_unit_test(a_watermark_of_a_time_that_nobody_believes_comes_back),
 		cmocka_unit_test(where_no_sweep_was_noted_everything_is_compared),
 		cmocka_unit_test(a_node_that_others_do_not_know_is_scanned_now_and_then),
 		cmocka_unit_test(what_another_hosts_scan_has_brought_is_not_scanned_for_again),
