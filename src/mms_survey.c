@@ -155,10 +155,12 @@ static void on_hosts(struct mms_link *link, void *context, uint64_t token, struc
 		outlook->due.us = now.us + REFUSED_US;
 		return;
 	}
+	now_ms = decimal(replies[0], 0) * 1000 + decimal(replies[0], 1) / 1000;
+	link->clock_ms = mms_clock_apart(now_ms, (outlook->asked_at.us + round_trip_us / 2) / 1000);
+	link->clock_known = true;
 	if (round_trip_us > ROUND_TRIP_MAX_US) {
 		return;
 	}
-	now_ms = decimal(replies[0], 0) * 1000 + decimal(replies[0], 1) / 1000;
 	outlook->first_ms = outlook->first_ms == 0 ? now_ms : outlook->first_ms;
 	outlook->count = 0;
 	outlook->twin = false;

@@ -188,6 +188,21 @@ def test_a_php_that_started_decades_ahead_listens_to_the_nodes_and_costs_nothing
     bar("F26", "PHP starts 19.6 years ahead: 0 sessions lost once it has asked the nodes", f"{len(missing)} lost", not missing)
 
 
+@pytest.mark.row("F27")
+def test_a_wrong_clock_makes_nobody_compare_everything_again(cluster, new_id, wrong_clock):
+    wrong_clock.set(-400 * 86400)
+    shop = make_shop(cluster, wrong_clock, hosts=2)
+    for host in shop.hosts:
+        assert host.put(new_id(), "a", "b")
+
+    def sweeps():
+        return sum(host.status()["sweep"]["finished"] for host in shop.hosts)
+    until(lambda: sweeps() > 0, 60, "the sweep of a first installation is over")
+    started = time.monotonic()
+    until(lambda: sweeps() > 1 or time.monotonic() - started > 15, 30, "15 s")
+    bar("F27", "a clock 400 days behind: everything is compared once, by one host", f"{sweeps()} in 15 s", sweeps() == 1)
+
+
 @pytest.mark.row("F50")
 def test_two_hosts_with_one_id_are_told(cluster, new_id):
     shop = cluster(3, 1)

@@ -177,6 +177,24 @@ static void a_server_whose_clock_is_off_is_outvoted(void **state)
 	close_pair(&pair);
 }
 
+static void the_survey_keeps_what_each_nodes_clock_says(void **state)
+{
+	struct pair pair;
+
+	(void) state;
+	rig_fresh();
+	open_pair(&pair, 2);
+	assert_false(desk_link(pair.desk, 1)->clock_known);
+	look(&pair);
+	for (unsigned node = 0; node < 2; node++) {
+		const struct mms_link *link = desk_link(pair.desk, node);
+
+		assert_true(link->clock_known);
+		assert_in_range(link->clock_ms + mms_clock_mono().us / 1000, mms_clock_wall().ms - 200, mms_clock_wall().ms + 200);
+	}
+	close_pair(&pair);
+}
+
 static void hosts_that_are_gone_are_not_judged_and_then_forgotten(void **state)
 {
 	struct pair pair;
@@ -291,6 +309,7 @@ int main(void)
 		cmocka_unit_test(the_longest_host_id_is_named_whole),
 		cmocka_unit_test(a_host_that_is_behind_is_named_too_and_small_differences_are_not),
 		cmocka_unit_test(a_server_whose_clock_is_off_is_outvoted),
+		cmocka_unit_test(the_survey_keeps_what_each_nodes_clock_says),
 		cmocka_unit_test(hosts_that_are_gone_are_not_judged_and_then_forgotten),
 		cmocka_unit_test(a_host_of_the_same_id_elsewhere_is_noticed_while_it_lives),
 		cmocka_unit_test(an_evicting_policy_is_warned_of_when_there_is_a_limit),
