@@ -98,6 +98,7 @@ struct mms_cluster_sh {
 	_Atomic uint64_t watermark_ms;  /* of this life, as published; the replicator */
 	struct mms_repair_sh sweep;     /* all nodes compared with all: after a host's death, and now and then */
 	_Atomic int64_t swept_us;       /* monotonic; when this life last compared everything, 0 = never; the replicator */
+	_Atomic int64_t clock_spread_ms; /* how far clocks of hosts are apart, for mms_visit; the replicator's survey */
 	_Atomic uint32_t published;     /* 1: some node may know of this life; the replicator */
 	struct mms_node_sh nodes[MMS_NODES_MAX];
 	_Atomic uint64_t reserved;      /* latest reservation of a request of this cluster; request threads, any order */

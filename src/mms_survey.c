@@ -41,6 +41,7 @@ struct mms_survey {
 	struct mms_office *office;
 	uint64_t place;
 	struct mms_mono wrong_until;
+	struct mms_mono spread_until;        /* before it, hosts' clocks count as being as far apart as they were */
 	struct outlook outlooks[];           /* one per node */
 };
 
@@ -52,6 +53,7 @@ static void enroll(struct mms_survey *survey, struct mms_link *link, int64_t now
 static void read_entry(struct mms_survey *survey, struct mms_link *link, struct mms_slice field,
 		struct mms_slice value, int64_t now_ms);
 static void trust_nodes(struct mms_survey *survey);
+static void measure_spread(struct mms_survey *survey);
 static void judge_clocks(struct mms_survey *survey);
 static void judge_twins(struct mms_survey *survey);
 
@@ -170,6 +172,7 @@ static void on_hosts(struct mms_link *link, void *context, uint64_t token, struc
 	}
 	enroll(survey, link, now_ms, outlook->asked_wall.ms + round_trip_us / 2000 - now_ms);
 	trust_nodes(survey);
+	measure_spread(survey);
 	judge_clocks(survey);
 	judge_twins(survey);
 }
@@ -303,6 +306,33 @@ static void trust_nodes(struct mms_survey *survey)
 	}
 	if (2 * leapt > office->node_count) {
 		mms_hlc_settle(&office->shm->anchor, (struct mms_wall){ mms_clock_wall().ms - least_ms }, mms_clock_boot());
+	}
+}
+
+/* How far hosts' clocks are apart, each compared with one and the same node's: what that says cancels out. */
+static void measure_spread(struct mms_survey *survey)
+{
+	_Atomic int64_t *spread_ms = &survey->office->cluster->clock_spread_ms;
+	int64_t widest_ms = 0;
+
+	for (unsigned i = 0; i < survey->office->node_count; i++) {
+		const struct outlook *outlook = &survey->outlooks[i];
+		int64_t least_ms = INT64_MAX, most_ms = INT64_MIN;
+
+		for (uint32_t k = 0; k < outlook->count; k++) {
+			int64_t offset_ms = outlook->sightings[k].offset_ms;
+
+			least_ms = offset_ms < least_ms ? offset_ms : least_ms;
+			most_ms = offset_ms > most_ms ? offset_ms : most_ms;
+		}
+		if (outlook->count > 0 && mms_clock_apart(most_ms, least_ms) > widest_ms) {
+			widest_ms = mms_clock_apart(most_ms, least_ms);
+		}
+	}
+	/* What was stamped before a clock was put right is judged for a while yet. */
+	if (widest_ms >= atomic_load(spread_ms) || survey->office->now.us > survey->spread_until.us) {
+		atomic_store(spread_ms, widest_ms);
+		survey->spread_until.us = survey->office->now.us + SUSPICION_US;
 	}
 }
 
