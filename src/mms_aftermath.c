@@ -7,8 +7,8 @@
 #include "mms_identity.h"
 #include "mms_life.h"
 
-#define SWEPT "swept"                /* field beside the lives: Unix milliseconds of the latest sweep */
-#define CLOCK_SLACK_MS 3600000       /* a sweep of the future: somebody's clock is wrong */
+#define SWEPT "swept"                /* field beside the lives: milliseconds of the latest sweep, by that node's clock */
+#define CLOCK_SLACK_MS 3600000       /* a sweep of the future: the node's clock was wrong then */
 #define FIRST_SWEEP_US 10000000      /* where none was noted, once hosts have met all nodes */
 
 static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -44,37 +44,78 @@ bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 	return dirty;
 }
 
-bool mms_aftermath_sweep_due(const struct mms_hosts *hosts)
+/* The server's own clock, by which notes on it are written and judged: hosts may differ about the time. One that does not say
+ * has this host's. */
+static int64_t clock_of(const struct mms_office *office, unsigned node)
+{
+	const struct mms_link *link = &office->links[node];
+	int64_t now_ms;
+
+	return link->clock_known && !__builtin_add_overflow(link->clock_ms, office->now.us / 1000, &now_ms) ? now_ms
+			: mms_clock_wall().ms;
+}
+
+/* Whether any node notes a sweep; *recent: one that is no older than the interval. */
+static bool any_noted(const struct mms_hosts *hosts, int64_t interval_ms, bool *recent)
 {
 	const struct mms_office *office = mms_hosts_office(hosts);
-	int64_t now_ms = mms_clock_wall().ms, last_ms = 0;
-	int64_t interval_ms = (int64_t)office->settings->repair_interval_s * 1000;
-	bool read = false;
+	bool noted = false;
 
+	*recent = false;
 	for (unsigned i = 0; i < office->node_count; i++) {
 		const struct mms_pairs *list = mms_hosts_list(hosts, MMS_HOSTS_LIVES, i);
 
-		read = read || list->read_at.us != 0;
 		for (uint32_t k = 0; k < list->count; k++) {
 			char text[24];
+			int64_t age_ms;
 
 			if (mms_pairs_same(list->pairs[k].field, mms_slice_of(SWEPT))) {
 				mms_text_copy(text, sizeof text, list->pairs[k].value);
-				last_ms = strtoll(text, NULL, 10) > last_ms ? strtoll(text, NULL, 10) : last_ms;
+				age_ms = mms_clock_apart(clock_of(office, i), strtoll(text, NULL, 10));
+				noted = noted || strtoll(text, NULL, 10) > 0;
+				*recent = *recent || (age_ms <= interval_ms && age_ms >= -CLOCK_SLACK_MS);
 			}
 		}
 	}
-	if (!read || interval_ms == 0) {
-		return false;
+	return noted;
+}
+
+/* This life has compared everything within the interval, whatever notes and clocks say: no clock makes it do so again. */
+static bool has_swept(const struct mms_office *office, int64_t interval_ms)
+{
+	int64_t swept_us = atomic_load(&office->cluster->swept_us);
+
+	return swept_us != 0 && swept_us <= office->now.us
+			&& mms_clock_apart(office->now.us, swept_us) / 1000 <= interval_ms;
+}
+
+static bool any_read(const struct mms_hosts *hosts)
+{
+	for (unsigned i = 0; i < mms_hosts_office(hosts)->node_count; i++) {
+		if (mms_hosts_list(hosts, MMS_HOSTS_LIVES, i)->read_at.us != 0) {
+			return true;
+		}
 	}
-	/* None was ever noted: a first installation, which costs nothing; or all nodes lost everything, notes and markers too, and
-	 * were taken for one. Then what one of them was given since is not on the others. */
-	if (last_ms == 0) {
-		return office->now.us - mms_hosts_since(hosts).us > FIRST_SWEEP_US;
+	return false;
+}
+
+bool mms_aftermath_sweep_due(const struct mms_hosts *hosts)
+{
+	const struct mms_office *office = mms_hosts_office(hosts);
+	int64_t interval_ms = (int64_t)office->settings->repair_interval_s * 1000;
+	bool recent;
+
+	if (interval_ms == 0 || !any_read(hosts)) {
+		return false;
 	}
 	/* Hosts take turns: each waits a little longer than the interval, by a tenth of it at most. */
 	interval_ms += interval_ms / 10 * (int64_t)(mms_shm_life(office->shm, office->cluster) >> 32 & 255) / 256;
-	return now_ms - last_ms > interval_ms || last_ms - now_ms > CLOCK_SLACK_MS;
+	/* None was ever noted: a first installation, which costs nothing; or all nodes lost everything, notes and markers too, and
+	 * were taken for one. Then what one of them was given since is not on the others. */
+	if (!any_noted(hosts, interval_ms, &recent)) {
+		return office->now.us - mms_hosts_since(hosts).us > FIRST_SWEEP_US;
+	}
+	return !recent && !has_swept(office, interval_ms);
 }
 
 void mms_aftermath_swept(struct mms_hosts *hosts)
@@ -83,11 +124,12 @@ void mms_aftermath_swept(struct mms_hosts *hosts)
 	char key[MMS_MARKER_KEY_MAX], text[24];
 	struct mms_command command;
 
-	(void)snprintf(text, sizeof text, "%lld", (long long)mms_clock_wall().ms);
-	mms_command_init(&command);
-	mms_command_field_set(&command, (struct mms_slice){ key, mms_identity_lives_key(office->settings, key, sizeof key) },
-			mms_slice_of(SWEPT), mms_slice_of(text));
+	atomic_store(&office->cluster->swept_us, office->now.us);
 	for (unsigned i = 0; i < office->node_count; i++) {
+		(void)snprintf(text, sizeof text, "%lld", (long long)clock_of(office, i));
+		mms_command_init(&command);
+		mms_command_field_set(&command, (struct mms_slice){ key, mms_identity_lives_key(office->settings, key, sizeof key) },
+				mms_slice_of(SWEPT), mms_slice_of(text));
 		(void)mms_link_request(&office->links[i], &command, on_written, NULL, 0);
 		mms_hosts_read_again(hosts, i); /* until then it would be due */
 	}

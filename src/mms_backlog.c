@@ -72,7 +72,7 @@ static bool walk(const struct mms_mailbox_sh *mailbox, struct mms_slice key, uns
 	return found == 0;
 }
 
-void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key, unsigned entries_max,
+void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key, struct mms_wall now, unsigned entries_max,
 		struct mms_backlog *out)
 {
 	const struct mms_mailbox_sh *mailbox = &cluster->mailbox;
@@ -83,7 +83,7 @@ void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key
 	out->whole = out->tail == mms_mailbox_head(mailbox);
 	for (unsigned round = 0; round < ROUNDS_MAX && !out->whole && !walk(mailbox, key, entries_max, out, &best); round++) {
 	}
-	if (best.any && mms_hlc_decode((struct mms_slice){ (const char *)best.header, sizeof best.header }, key, mms_clock_wall(),
+	if (best.any && mms_hlc_decode((struct mms_slice){ (const char *)best.header, sizeof best.header }, key, now,
 			&out->header) == MMS_RECORD_GOOD) {
 		out->found = true;
 		out->position = best.position;
@@ -91,11 +91,12 @@ void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key
 	}
 }
 
-bool mms_backlog_find_more(const struct mms_cluster_sh *cluster, struct mms_slice key, struct mms_backlog *backlog)
+bool mms_backlog_find_more(const struct mms_cluster_sh *cluster, struct mms_slice key, struct mms_wall now,
+		struct mms_backlog *backlog)
 {
 	const struct mms_backlog first = *backlog;
 
-	mms_backlog_find(cluster, key, MMS_BACKLOG_MANY, backlog);
+	mms_backlog_find(cluster, key, now, MMS_BACKLOG_MANY, backlog);
 	if (first.found && (!backlog->found || is_newer(&first.header, backlog))) {
 		*backlog = first;
 	}

@@ -17,14 +17,15 @@ struct mms_backlog {
 	int64_t ttl_ms;                   /* remaining life */
 };
 
-/* Looks through at most entries_max entries for the newest record of this key that has some life left. To be asked before the
- * nodes are: what is passed later was not there for their answers. */
-void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key, unsigned entries_max,
+/* Looks through at most entries_max entries for the newest record of this key that has some life left and, at `now`, a stamp that
+ * can be believed. To be asked before the nodes are: what is passed later was not there for their answers. */
+void mms_backlog_find(const struct mms_cluster_sh *cluster, struct mms_slice key, struct mms_wall now, unsigned entries_max,
 		struct mms_backlog *out);
 
 /* The same with MMS_BACKLOG_MANY; what was found before stays unless there is something newer. True when entries were passed
  * since the first look: the nodes may have got them after they answered. */
-bool mms_backlog_find_more(const struct mms_cluster_sh *cluster, struct mms_slice key, struct mms_backlog *backlog);
+bool mms_backlog_find_more(const struct mms_cluster_sh *cluster, struct mms_slice key, struct mms_wall now,
+		struct mms_backlog *backlog);
 
 /* The record that was found, header and payload, checked: *len bytes that the caller frees. NULL when the entry was passed
  * meanwhile (the nodes have it now), or there is no memory. */

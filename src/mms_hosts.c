@@ -346,13 +346,34 @@ bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment)
 	return true;
 }
 
+static uint64_t less_margin(uint64_t ms)
+{
+	return ms > STAMP_MARGIN_MS ? ms - STAMP_MARGIN_MS : 0;
+}
+
+/* The clock's word bounds all later stamps; the wall clock does nearly, before the first and where the word is about to be
+ * brought back to it. */
+static uint64_t stamped_until_ms(const struct mms_office *office)
+{
+	const struct mms_wall now = mms_hlc_now(&office->shm->anchor);
+	const uint64_t word = atomic_load(&office->shm->hlc);
+
+	return word == 0 || mms_hlc_absurd(word, now) ? (uint64_t)now.ms : mms_hlc_ms(word);
+}
+
 /* The watermark follows the mailbox: what was stamped before a mark was taken has been passed by the tail, or never came to
  * the mailbox within the margin. Hints that no behind marker covers hold it. */
 static void move_watermark(struct mms_hosts *hosts)
 {
 	struct mms_office *office = hosts->office;
 	struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
+	const uint64_t now_ms = stamped_until_ms(office);
 
+	/* The clock's word came back from a time that nobody would believe: marks of that time bound nothing. */
+	if (atomic_load(&office->cluster->watermark_ms) > now_ms) {
+		atomic_store(&office->cluster->watermark_ms, less_margin(now_ms));
+		hosts->marked = false;
+	}
 	if (hosts->marked && mms_mailbox_distance(mms_mailbox_tail(mailbox), hosts->mark_position) <= 0
 			&& mms_marker_covers(office)) {
 		if (hosts->mark_ms > atomic_load(&office->cluster->watermark_ms)) {
@@ -361,11 +382,7 @@ static void move_watermark(struct mms_hosts *hosts)
 		hosts->marked = false;
 	}
 	if (!hosts->marked) {
-		uint64_t now_ms = mms_hlc_ms(atomic_load(&office->shm->hlc));
-
-		/* The clock's word, which never goes back, bounds all later stamps; the wall clock before the first does nearly. */
-		now_ms = now_ms == 0 ? (uint64_t)mms_clock_wall().ms : now_ms;
-		hosts->mark_ms = now_ms > STAMP_MARGIN_MS ? now_ms - STAMP_MARGIN_MS : 0;
+		hosts->mark_ms = less_margin(now_ms);
 		hosts->mark_position = mms_mailbox_head(mailbox);
 		hosts->marked = true;
 	}

@@ -84,6 +84,8 @@ struct mms_link {
 	int fd;                                 /* as entered in the office's descriptors, -1 = none: the connection may be
 	                                         * closed by its own failure before the link hears of it */
 	struct event *readable, *writable;
+	int64_t clock_ms;                       /* what the server's clock said when the monotonic one was at 0; the survey keeps it */
+	bool clock_known;
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
 	struct mms_mono ready_since;

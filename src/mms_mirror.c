@@ -192,12 +192,13 @@ static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *ite
 }
 
 /* "Newer" is the server's word for bytes that it can't verify. */
-static bool is_damaged(const struct mms_mailbox_item *item, const struct mms_put_result *result)
+static bool is_damaged(const struct mms_office *office, const struct mms_mailbox_item *item, const struct mms_put_result *result)
 {
 	struct mms_slice stands = { (const char *)result->header, result->header_len };
 	struct mms_record_header header;
 
-	return stands.len > 0 && mms_hlc_decode(stands, item->key, mms_clock_wall(), &header) == MMS_RECORD_DAMAGED;
+	return stands.len > 0
+			&& mms_hlc_decode(stands, item->key, mms_hlc_now(&office->shm->anchor), &header) == MMS_RECORD_DAMAGED;
 }
 
 static void parse(struct mms_reply *const *replies, bool touch, struct mms_put_result *result)
@@ -256,13 +257,13 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	case MMS_PUT_EQUAL:
 		break;
 	case MMS_PUT_NEWER:
-		if (result.damaged || is_damaged(&item, &result)) {
+		if (result.damaged || is_damaged(link->office, &item, &result)) {
 			hint_entry(link, &item); /* the delivery replaces it by compare-and-set */
 			return;
 		}
 		break;
 	case MMS_PUT_FOREIGN:
-		if (is_damaged(&item, &result)) {
+		if (is_damaged(link->office, &item, &result)) {
 			hint_entry(link, &item); /* ours, but short */
 			return;
 		}

@@ -9,7 +9,7 @@ struct mms_version mms_next_version(struct mms_client *client, const struct mms_
 	uint64_t base = has_base ? answer->header.version.hlc : 0;
 	struct mms_version version = {
 		.tombstone = tombstone,
-		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), above > base ? above : base,
+		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_hlc_now(&client->shm->anchor), above > base ? above : base,
 				client->settings.max_clock_drift_ms),
 		.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random,
 		.sequence = mms_shm_next_sequence(client->shm),

@@ -71,14 +71,14 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_enough_begin(&reading->enough, plan);
 	reading->client = client;
 	reading->question.key = key;
-	reading->question.now = mms_clock_wall();
+	reading->question.now = mms_hlc_now(&client->shm->anchor);
 	reading->payload_reply = NULL;
 	reading->payload_node = -1;
 	reading->whole_node = -1;
 	memset(reading->copies, 0, client->settings.node_count * sizeof reading->copies[0]);
 	mms_client_await_names(client, deadline);
 	reading->from_backlog = false;
-	mms_backlog_find(client->cluster, key, MMS_BACKLOG_FEW, &reading->backlog);
+	mms_backlog_find(client->cluster, key, reading->question.now, MMS_BACKLOG_FEW, &reading->backlog);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
 	mms_refresh_answers(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
@@ -395,7 +395,7 @@ static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 	}
 	/* A long backlog is walked only by a read that has to, and so after the nodes have answered. */
 	if (!backlog->whole && reading->copies[0].verdict != MMS_VERDICT_HAS && !client->reads_new_id
-			&& mms_backlog_find_more(client->cluster, key, backlog)) {
+			&& mms_backlog_find_more(client->cluster, key, reading->question.now, backlog)) {
 		mms_refresh_all(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
 	}
 	if (!is_backlog_newer(reading)) {

@@ -166,7 +166,7 @@ static void take_header(struct job *job, struct mms_link *link, struct mms_reply
 		copy->answered = true;
 		copy->pttl_ms = mms_reply_integer(replies[1]);
 		if (bytes.len > 0 && bytes.len <= sizeof copy->bytes) {
-			verdict = mms_hlc_decode(bytes, job->order.key, mms_clock_wall(), &copy->header);
+			verdict = mms_hlc_decode(bytes, job->order.key, mms_hlc_now(&job->reconciler->office->shm->anchor), &copy->header);
 			copy->has = verdict == MMS_RECORD_GOOD;
 			copy->foreign = verdict == MMS_RECORD_FOREIGN;
 			copy->replace = verdict == MMS_RECORD_DAMAGED;
@@ -377,7 +377,7 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL || pttl_ms == -2 || pttl_ms == 0) {
 		strike(job, copy, false); /* expired meanwhile */
 	} else if (mms_record_decode_whole(bytes, job->order.key, &header, &payload) != MMS_RECORD_GOOD
-			|| mms_hlc_decode(bytes, job->order.key, mms_clock_wall(), &header) != MMS_RECORD_GOOD) {
+			|| mms_hlc_decode(bytes, job->order.key, mms_hlc_now(&job->reconciler->office->shm->anchor), &header) != MMS_RECORD_GOOD) {
 		strike(job, copy, true);
 		job->result.rotten_mask |= UINT64_C(1) << link->index;
 	} else if (mms_version_compare(&header.version, &job->result.newest.version) < 0) {
@@ -434,7 +434,7 @@ static void fill(struct job *job, const unsigned char *header, struct mms_slice 
 static void judge_newer(struct job *job, struct copy *copy, const struct mms_put_result *put, uint64_t bit)
 {
 	struct mms_slice bytes = { (const char *)put->header, put->header_len };
-	enum mms_record_verdict verdict = mms_hlc_decode(bytes, job->order.key, mms_clock_wall(), &copy->header);
+	enum mms_record_verdict verdict = mms_hlc_decode(bytes, job->order.key, mms_hlc_now(&job->reconciler->office->shm->anchor), &copy->header);
 
 	copy->has = verdict == MMS_RECORD_GOOD && !put->damaged;
 	if (copy->has || verdict == MMS_RECORD_FOREIGN) {

@@ -325,6 +325,7 @@ static enum mms_status prepare_mapping(struct mms_shm *shm, struct mms_error *er
 	if (shm->mapping_random == 0) {
 		shm->mapping_random = 1;
 	}
+	mms_hlc_settle(&shm->anchor, mms_clock_wall(), mms_clock_boot());
 	shm->layout = MMS_SHM_LAYOUT;
 	shm->magic = MMS_SHM_MAGIC;
 	return status;

@@ -97,6 +97,8 @@ struct mms_cluster_sh {
 	_Atomic uint64_t beat;          /* of this life, as published on the nodes (mms_hosts); the replicator */
 	_Atomic uint64_t watermark_ms;  /* of this life, as published; the replicator */
 	struct mms_repair_sh sweep;     /* all nodes compared with all: after a host's death, and now and then */
+	_Atomic int64_t swept_us;       /* monotonic; when this life last compared everything, 0 = never; the replicator */
+	_Atomic int64_t clock_spread_ms; /* how far clocks of hosts are apart, for mms_visit; the replicator's survey */
 	_Atomic uint32_t published;     /* 1: some node may know of this life; the replicator */
 	struct mms_node_sh nodes[MMS_NODES_MAX];
 	_Atomic uint64_t reserved;      /* latest reservation of a request of this cluster; request threads, any order */
@@ -112,6 +114,7 @@ struct mms_shm {
 	uint32_t slot_count;
 	uint32_t mapping_random;         /* lower half of every writer stamped here; non-zero */
 	mms_hlc_word hlc;                /* any process, by CAS */
+	mms_hlc_anchor anchor;           /* of the wall clock, for mms_hlc_now(); MINIT, then the replicators */
 	_Atomic uint64_t write_sequence; /* any process adds; below 2^48 */
 	_Atomic uint32_t slots_stalled;  /* 1: a holder of slots_lock seems stopped, nobody waits for it; anyone */
 	pthread_mutex_t slots_lock;      /* robust: only around the claim of a slot */

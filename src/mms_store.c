@@ -519,7 +519,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_opened *o
 	}
 	mms_overlap_count(client, &result);
 	if (result.met_newer) {
-		(void)mms_hlc_observe(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
+		(void)mms_hlc_observe(&client->shm->hlc, mms_hlc_now(&client->shm->anchor), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 	}
 	tell_visitor(client, visit_of(store, opened), &order, &header.version, &result);
@@ -560,7 +560,7 @@ static enum mms_status put_tombstone(struct mms_store *store, struct mms_opened 
 		}
 		/* Rule c: somebody opened a newer incarnation meanwhile. A blind logout stays blind: it loses to what is real. */
 		header.version.incarnation = result.newer.version.incarnation;
-		header.version.hlc = mms_hlc_stamp(&client->shm->hlc, mms_clock_wall(), result.newer.version.hlc,
+		header.version.hlc = mms_hlc_stamp(&client->shm->hlc, mms_hlc_now(&client->shm->anchor), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 		header.version.sequence = mms_shm_next_sequence(client->shm);
 		if (result.newer.lifetime_s > header.lifetime_s) {

@@ -41,6 +41,7 @@ struct mms_survey {
 	struct mms_office *office;
 	uint64_t place;
 	struct mms_mono wrong_until;
+	struct mms_mono spread_until;        /* before it, hosts' clocks count as being as far apart as they were */
 	struct outlook outlooks[];           /* one per node */
 };
 
@@ -51,6 +52,8 @@ static void on_settings(struct mms_link *link, void *context, uint64_t token, st
 static void enroll(struct mms_survey *survey, struct mms_link *link, int64_t now_ms, int64_t offset_ms);
 static void read_entry(struct mms_survey *survey, struct mms_link *link, struct mms_slice field,
 		struct mms_slice value, int64_t now_ms);
+static void trust_nodes(struct mms_survey *survey);
+static void measure_spread(struct mms_survey *survey);
 static void judge_clocks(struct mms_survey *survey);
 static void judge_twins(struct mms_survey *survey);
 
@@ -115,6 +118,7 @@ static void ask(struct mms_survey *survey, struct mms_link *link)
 		outlook->due.us = office->now.us + EVERY_US;
 		outlook->asked_at = mms_clock_mono();
 		outlook->asked_wall = mms_clock_wall();
+		mms_hlc_settle(&office->shm->anchor, outlook->asked_wall, mms_clock_boot());
 		mms_command_init(&command);
 		mms_command_time_and_hash(&command, (struct mms_slice){ key, mms_identity_hosts_key(office->settings, key,
 				sizeof key) });
@@ -153,10 +157,12 @@ static void on_hosts(struct mms_link *link, void *context, uint64_t token, struc
 		outlook->due.us = now.us + REFUSED_US;
 		return;
 	}
+	now_ms = decimal(replies[0], 0) * 1000 + decimal(replies[0], 1) / 1000;
+	link->clock_ms = mms_clock_apart(now_ms, (outlook->asked_at.us + round_trip_us / 2) / 1000);
+	link->clock_known = true;
 	if (round_trip_us > ROUND_TRIP_MAX_US) {
 		return;
 	}
-	now_ms = decimal(replies[0], 0) * 1000 + decimal(replies[0], 1) / 1000;
 	outlook->first_ms = outlook->first_ms == 0 ? now_ms : outlook->first_ms;
 	outlook->count = 0;
 	outlook->twin = false;
@@ -165,6 +171,8 @@ static void on_hosts(struct mms_link *link, void *context, uint64_t token, struc
 				mms_reply_text(mms_reply_element(replies[1], i + 1)), now_ms);
 	}
 	enroll(survey, link, now_ms, outlook->asked_wall.ms + round_trip_us / 2000 - now_ms);
+	trust_nodes(survey);
+	measure_spread(survey);
 	judge_clocks(survey);
 	judge_twins(survey);
 }
@@ -268,11 +276,86 @@ static int64_t verdict_on(const struct mms_survey *survey, const char *host_id)
 	return off > 0 && 2 * off >= known ? worst_ms : 0;
 }
 
+/* Our own sighting on this node, NULL when there is none now. */
+static const struct sighting *own_sighting(const struct mms_survey *survey, unsigned node)
+{
+	const struct outlook *outlook = &survey->outlooks[node];
+
+	for (uint32_t k = 0; mms_link_ready(&survey->office->links[node]) && k < outlook->count; k++) {
+		if (strcmp(outlook->sightings[k].host_id, survey->office->settings->host_id) == 0) {
+			return &outlook->sightings[k];
+		}
+	}
+	return NULL;
+}
+
+/* A PHP that was started with a clock years ahead has nothing of its own to compare it with: most of all nodes have to say so. */
+static void trust_nodes(struct mms_survey *survey)
+{
+	struct mms_office *office = survey->office;
+	int64_t least_ms = INT64_MAX;
+	unsigned leapt = 0;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct sighting *own = own_sighting(survey, i);
+
+		if (own != NULL && mms_hlc_leapt(own->offset_ms)) {
+			leapt++;
+			least_ms = own->offset_ms < least_ms ? own->offset_ms : least_ms;
+		}
+	}
+	if (2 * leapt > office->node_count) {
+		mms_hlc_settle(&office->shm->anchor, (struct mms_wall){ mms_clock_wall().ms - least_ms }, mms_clock_boot());
+	}
+}
+
+/* How far hosts' clocks are apart, each compared with one and the same node's: what that says cancels out. */
+static void measure_spread(struct mms_survey *survey)
+{
+	_Atomic int64_t *spread_ms = &survey->office->cluster->clock_spread_ms;
+	int64_t widest_ms = 0;
+
+	for (unsigned i = 0; i < survey->office->node_count; i++) {
+		const struct outlook *outlook = &survey->outlooks[i];
+		int64_t least_ms = INT64_MAX, most_ms = INT64_MIN;
+
+		for (uint32_t k = 0; k < outlook->count; k++) {
+			int64_t offset_ms = outlook->sightings[k].offset_ms;
+
+			least_ms = offset_ms < least_ms ? offset_ms : least_ms;
+			most_ms = offset_ms > most_ms ? offset_ms : most_ms;
+		}
+		if (outlook->count > 0 && mms_clock_apart(most_ms, least_ms) > widest_ms) {
+			widest_ms = mms_clock_apart(most_ms, least_ms);
+		}
+	}
+	/* What was stamped before a clock was put right is judged for a while yet. */
+	if (widest_ms >= atomic_load(spread_ms) || survey->office->now.us > survey->spread_until.us) {
+		atomic_store(spread_ms, widest_ms);
+		survey->spread_until.us = survey->office->now.us + SUSPICION_US;
+	}
+}
+
+/* Names this host's clock when its stamps do without it. */
+static bool name_leap(const struct mms_survey *survey, struct mms_error *text)
+{
+	const struct mms_wall wall = mms_clock_wall();
+	const int64_t ahead_ms = wall.ms - mms_hlc_now(&survey->office->shm->anchor).ms;
+	size_t len = strlen(text->text);
+
+	if (!mms_hlc_leapt(ahead_ms)) {
+		return false;
+	}
+	(void)snprintf(text->text + len, sizeof text->text - len, " this host's (%s) leapt %.0f s ahead and is not followed",
+			survey->office->settings->host_id, (double)ahead_ms / 1000.0);
+	return true;
+}
+
 static void judge_clocks(struct mms_survey *survey)
 {
 	struct mms_note_sh *notice = &survey->office->cluster->notices[MMS_NOTICE_CLOCK];
 	struct mms_error text = { "clocks are wrong, set them by NTP:" };
-	bool any = false;
+	bool any;
 
 	for (unsigned i = 0; i < survey->office->node_count; i++) {
 		struct outlook *outlook = &survey->outlooks[i];
@@ -283,6 +366,7 @@ static void judge_clocks(struct mms_survey *survey)
 			return; /* one node alone, with a wrong clock of its own, would blame everybody */
 		}
 	}
+	any = name_leap(survey, &text);
 	for (unsigned i = 0; i < survey->office->node_count; i++) {
 		for (uint32_t k = 0; k < survey->outlooks[i].count; k++) {
 			const char *host_id = survey->outlooks[i].sightings[k].host_id;

@@ -11,6 +11,7 @@
 #include "mms_hlc.h"
 
 #define OPEN_MS 60000 /* for how long a page may go on after its headers before it writes, beside other pages */
+#define SPREAD_MAX_MS (INT64_C(1) << 47) /* beyond what stamps can say: the mapping is damaged */
 
 struct mms_visit {
 	struct mms_client *client;
@@ -106,6 +107,17 @@ void mms_visit_read(struct mms_visit *visit, const struct mms_answer *answer)
 	visit->token.uncertain = visit->plan.count == 0;
 }
 
+/* May the page that reserved this stamp be about to write it yet? */
+static bool may_be_written(const struct mms_client *client, uint64_t reserved)
+{
+	const struct mms_wall now = mms_hlc_now(&client->shm->anchor);
+	int64_t spread_ms = atomic_load_explicit(&client->cluster->clock_spread_ms, memory_order_relaxed);
+
+	/* Another host's clock may have stamped it: hosts differ by so much at most. What nobody can show is nobody's to wait for. */
+	spread_ms = spread_ms < 0 || spread_ms > SPREAD_MAX_MS ? 0 : spread_ms;
+	return (int64_t)mms_hlc_ms(reserved) + OPEN_MS + spread_ms > now.ms && !mms_hlc_absurd(reserved, now);
+}
+
 /* What came is answered by this, but for versions that other pages of the visitor may be about to write: that all nodes agree
  * not to have them says nothing. After a minute it does, or the token of a host that died would cost full reads for good. */
 static void cover(struct mms_visit *visit, const struct mms_answer *answer)
@@ -114,7 +126,7 @@ static void cover(struct mms_visit *visit, const struct mms_answer *answer)
 		const struct mms_token *came = &visit->came.tokens[i];
 		bool open = came->session == visit->session && came->pending && answer->authoritative && !answer->enough
 				&& (came->uncertain || mms_version_compare(&came->reserved, &visit->token.read) > 0)
-				&& (int64_t)mms_hlc_ms(came->reserved.hlc) + OPEN_MS > mms_clock_wall().ms;
+				&& may_be_written(visit->client, came->reserved.hlc);
 
 		if (!open) {
 			visit->token.digests[visit->token.digest_count++] = came->digest;

@@ -322,7 +322,7 @@ static bool clear_the_way(struct writing *writing, unsigned node, struct mms_put
 	expected.len = outcome->header_len;
 	if ((outcome->outcome == MMS_PUT_NEWER || outcome->outcome == MMS_PUT_FOREIGN) && expected.len > 0
 			&& (outcome->damaged
-				|| mms_hlc_decode(expected, writing->order->key, mms_clock_wall(), &newer) == MMS_RECORD_DAMAGED)) {
+				|| mms_hlc_decode(expected, writing->order->key, mms_hlc_now(&writing->client->shm->anchor), &newer) == MMS_RECORD_DAMAGED)) {
 		mms_client_count(writing->client, MMS_METRIC_corrupt_records);
 		memcpy(damaged, outcome->header, sizeof damaged);
 		expected.ptr = (const char *)damaged;

@@ -129,6 +129,80 @@ def test_a_logout_on_a_wrong_clock_stays_and_one_elsewhere_beats_it(cluster, new
         all(not alive and seen == ["again"] * 3 for _, _, alive, seen in outcomes))
 
 
+ROLLOVER = 1024 * 7 * 86400  # of the week number of GPS: 19.6 years
+
+
+def leap_once(shop, wrong_clock, new_id):
+    """One page with the clock 19.6 years ahead; the carts of before, and ten new ones when it is right again."""
+    old, during = [new_id() for _ in range(3)], new_id()
+    for session in old:
+        assert shop.hosts[1].put(session, "cart", "full")
+    wrong_clock.set(ROLLOVER)
+    assert shop.hosts[0].put(during, "n", "during")
+    return old, during
+
+
+def after_the_leap(shop, old, new_id):
+    """What other hosts miss of what the host that leapt has written since, and of the carts that it has written to."""
+    fresh, missing = [new_id() for _ in range(10)], []
+    for session in fresh:
+        assert shop.hosts[0].put(session, "n", session)
+    for session in old:
+        assert shop.hosts[0].put(session, "n", session)
+    for session in fresh + old:
+        missing += [host.name for host in shop.hosts if host.fetch(session, "n") != session]
+    missing += [host.name for session in old for host in shop.hosts if host.fetch(session, "cart") != "full"]
+    return missing
+
+
+@pytest.mark.row("F26")
+def test_a_clock_that_leaps_by_decades_is_not_followed_and_costs_nothing_later(cluster, new_id, wrong_clock):
+    wrong_clock.set(0)
+    shop = make_shop(cluster, wrong_clock)
+    old, during = leap_once(shop, wrong_clock, new_id)
+    seen = [host.fetch(during, "n") for host in shop.hosts]
+    bar("F26", "clock leaps 19.6 years: what is written then is shown by all", seen, seen == ["during"] * 3)
+    until(lambda: any("is not followed" in warning["text"] for warning in warnings(shop.hosts[0], "clock")), 20,
+          "its status says that it is not followed")
+    missing = after_the_leap(shop, old, new_id)
+    wrong_clock.set(0)
+    missing += after_the_leap(shop, old, new_id)
+    bar("F26", "clock leaps 19.6 years: 0 sessions lost during that and later", f"{len(missing)} lost", not missing)
+    shop.wait_equal(10)
+
+
+@pytest.mark.row("F26")
+def test_a_php_that_started_decades_ahead_listens_to_the_nodes_and_costs_nothing_later(cluster, new_id, wrong_clock):
+    wrong_clock.set(ROLLOVER)
+    shop = make_shop(cluster, wrong_clock)
+    old, _ = leap_once(shop, wrong_clock, new_id)
+    wrong_clock.set(0)
+    missing = after_the_leap(shop, old, new_id)
+    bar("F26", "PHP starts 19.6 years ahead, and is put right: 0 sessions lost later", f"{len(missing)} lost", not missing)
+    wrong_clock.set(ROLLOVER)
+    again = make_shop(cluster, wrong_clock)
+    leap_once(again, wrong_clock, new_id)
+    until(lambda: any("is not followed" in warning["text"] for warning in warnings(again.hosts[0], "clock")), 20,
+          "the nodes have told it")
+    missing = after_the_leap(again, [], new_id)
+    bar("F26", "PHP starts 19.6 years ahead: 0 sessions lost once it has asked the nodes", f"{len(missing)} lost", not missing)
+
+
+@pytest.mark.row("F27")
+def test_a_wrong_clock_makes_nobody_compare_everything_again(cluster, new_id, wrong_clock):
+    wrong_clock.set(-400 * 86400)
+    shop = make_shop(cluster, wrong_clock, hosts=2)
+    for host in shop.hosts:
+        assert host.put(new_id(), "a", "b")
+
+    def sweeps():
+        return sum(host.status()["sweep"]["finished"] for host in shop.hosts)
+    until(lambda: sweeps() > 0, 60, "the sweep of a first installation is over")
+    started = time.monotonic()
+    until(lambda: sweeps() > 1 or time.monotonic() - started > 15, 30, "15 s")
+    bar("F27", "a clock 400 days behind: everything is compared once, by one host", f"{sweeps()} in 15 s", sweeps() == 1)
+
+
 @pytest.mark.row("F50")
 def test_two_hosts_with_one_id_are_told(cluster, new_id):
     shop = cluster(3, 1)

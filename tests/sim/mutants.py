@@ -126,7 +126,7 @@ MUTANTS = [
            ("mms_identity.c", "if (i == index ? !identity->founded : atomic_load(&cluster->nodes[i].founded) == 0) {",
             "if (i == index && !identity->founded) {")),
     Mutant("watermark-ahead", "j", "php",
-           ("mms_hosts.c", "now_ms > STAMP_MARGIN_MS ? now_ms - STAMP_MARGIN_MS : 0;", "now_ms + STAMP_MARGIN_MS;")),
+           ("mms_hosts.c", "return ms > STAMP_MARGIN_MS ? ms - STAMP_MARGIN_MS : 0;", "return ms + STAMP_MARGIN_MS;")),
     Mutant("newer-header-before-damage-stays", "a", "rot", ("mms_mend.c", "\t\t\treplace_newer(mending, node);\n", "\t\t\t;\n")),
 
     # Session tokens.

@@ -248,19 +248,19 @@ static void the_newest_of_both_looks_counts(void **state)
 	host = host_new(3, "web1");
 	sample_aged(&first, "s", OLD_MS, "first");
 	push(host, "s", &first);
-	mms_backlog_find(host->cluster, key_of("s"), MMS_BACKLOG_FEW, &backlog);
+	mms_backlog_find(host->cluster, key_of("s"), mms_clock_wall(), MMS_BACKLOG_FEW, &backlog);
 	assert_true(backlog.found && backlog.whole);
 	for (unsigned i = 0; i < 2 * MMS_BACKLOG_FEW; i++) {
 		sample_aged(&other, "other", OLD_MS, "other");
 		push(host, "other", &other);
 	}
-	assert_false(mms_backlog_find_more(host->cluster, key_of("s"), &backlog));
+	assert_false(mms_backlog_find_more(host->cluster, key_of("s"), mms_clock_wall(), &backlog));
 	assert_true(backlog.found && backlog.header.version.hlc == first.header.version.hlc);
 	sample_aged(&last, "s", 0, "last");
 	push(host, "s", &last);
-	mms_backlog_find(host->cluster, key_of("s"), MMS_BACKLOG_FEW, &backlog);
+	mms_backlog_find(host->cluster, key_of("s"), mms_clock_wall(), MMS_BACKLOG_FEW, &backlog);
 	assert_true(backlog.found && !backlog.whole && backlog.header.version.hlc == first.header.version.hlc);
-	assert_false(mms_backlog_find_more(host->cluster, key_of("s"), &backlog));
+	assert_false(mms_backlog_find_more(host->cluster, key_of("s"), mms_clock_wall(), &backlog));
 	assert_true(backlog.header.version.hlc == last.header.version.hlc);
 	done(host);
 }

@@ -14,6 +14,8 @@
 #define DRIFT_MS 500
 #define HOUR_MS INT64_C(3600000)
 #define DAY_MS (24 * HOUR_MS)
+#define YEAR_MS INT64_C(31557600000)
+#define ROLLOVER_MS (1024 * 7 * DAY_MS) /* of the week number of GPS: 19.6 years */
 
 #define THREADS 4
 #define STAMPS_EACH 50000
@@ -210,15 +212,14 @@ static int by_value(const void *a, const void *b)
 	return (first > second) - (first < second);
 }
 
-static void threads_get_unique_stamps_each_in_order(void **state)
+static void stamp_from_threads(uint64_t first)
 {
-	mms_hlc_word word = 0;
+	mms_hlc_word word = first;
 	struct stamper *stampers = calloc(THREADS, sizeof(*stampers));
 	uint64_t *all = calloc(THREADS * STAMPS_EACH, sizeof(*all));
 	pthread_t threads[THREADS];
 	size_t count = 0;
 
-	(void) state;
 	assert_non_null(stampers);
 	assert_non_null(all);
 	for (unsigned index = 0; index < THREADS; index++) {
@@ -238,8 +239,98 @@ static void threads_get_unique_stamps_each_in_order(void **state)
 		assert_true(all[index] > all[index - 1]);
 	}
 	assert_true(atomic_load(&word) == all[count - 1]);
+	assert_false(mms_hlc_absurd(all[count - 1], wall(NOW_MS)));
 	free(all);
 	free(stampers);
+}
+
+static void threads_get_unique_stamps_each_in_order(void **state)
+{
+	(void) state;
+	stamp_from_threads(0);
+	stamp_from_threads(stamp_of(NOW_MS + ROLLOVER_MS, 7)); /* all of them find that the clock was put right */
+}
+
+static void a_word_from_a_time_that_nobody_believes_comes_back(void **state)
+{
+	mms_hlc_word word = 0;
+	const uint64_t wrong = mms_hlc_stamp(&word, wall(NOW_MS + ROLLOVER_MS), 0, DRIFT_MS);
+	const uint64_t right = mms_hlc_stamp(&word, wall(NOW_MS), 0, DRIFT_MS);
+
+	(void) state;
+	assert_true(mms_hlc_absurd(wrong, wall(NOW_MS)));
+	assert_true(right == stamp_of(NOW_MS, 0));
+	assert_true(atomic_load(&word) == right);
+	assert_true(mms_hlc_stamp(&word, wall(NOW_MS), right, DRIFT_MS) == right + 1);
+	/* as an authentic token of that time may ask for */
+	assert_true(mms_hlc_stamp(&word, wall(NOW_MS), wrong, DRIFT_MS) == right + 2);
+	/* one that others believe stays, and so does all before a clock that can't judge */
+	word = stamp_of(NOW_MS + 10 * YEAR_MS, 0);
+	assert_true(mms_hlc_stamp(&word, wall(NOW_MS), 0, DRIFT_MS) == stamp_of(NOW_MS + 10 * YEAR_MS, 1));
+	word = wrong;
+	assert_true(mms_hlc_stamp(&word, wall(0), 0, DRIFT_MS) == wrong + 1);
+}
+
+static void a_wall_clock_that_leaps_by_years_is_not_followed(void **state)
+{
+	static const struct { int64_t anchor, wall, boot, believed; } cases[] = {
+		{NOW_MS, NOW_MS + HOUR_MS, HOUR_MS, NOW_MS + HOUR_MS},
+		{NOW_MS, NOW_MS + ROLLOVER_MS, HOUR_MS, NOW_MS + HOUR_MS},
+		{NOW_MS, NOW_MS + ROLLOVER_MS + HOUR_MS, 2 * HOUR_MS, NOW_MS + 2 * HOUR_MS},
+		{NOW_MS, NOW_MS + 9 * YEAR_MS, 0, NOW_MS + 9 * YEAR_MS},
+		{NOW_MS, NOW_MS + 9 * YEAR_MS + 1, 0, NOW_MS},
+		{NOW_MS, NOW_MS + 9 * YEAR_MS + 1, 1, NOW_MS + 9 * YEAR_MS + 1},
+		{NOW_MS, NOW_MS - ROLLOVER_MS, HOUR_MS, NOW_MS - ROLLOVER_MS},
+		/* nothing is known, or what is known can't be: a machine that woke up in 1970, a damaged mapping */
+		{0, NOW_MS + ROLLOVER_MS, HOUR_MS, NOW_MS + ROLLOVER_MS},
+		{1000, NOW_MS, HOUR_MS, NOW_MS},
+		{INT64_MIN, NOW_MS, HOUR_MS, NOW_MS}, {INT64_MIN, NOW_MS, -1, NOW_MS},
+		{INT64_MAX, NOW_MS, 0, NOW_MS}, {INT64_MAX, NOW_MS, HOUR_MS, NOW_MS},
+	};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+		mms_hlc_anchor anchor = cases[index].anchor;
+
+		assert_true(mms_hlc_believed(&anchor, wall(cases[index].wall), (struct mms_boot) {cases[index].boot}).ms
+				== cases[index].believed);
+	}
+}
+
+static void the_anchor_is_set_by_the_first_plausible_clock_and_by_one_that_was_put_right(void **state)
+{
+	const struct mms_boot boot = {HOUR_MS};
+	mms_hlc_anchor anchor = 0;
+
+	(void) state;
+	mms_hlc_settle(&anchor, wall(HOUR_MS), boot); /* 1970 */
+	assert_true(atomic_load(&anchor) == 0);
+	mms_hlc_settle(&anchor, wall(NOW_MS), boot);
+	assert_true(atomic_load(&anchor) == NOW_MS - HOUR_MS);
+	mms_hlc_settle(&anchor, wall(NOW_MS + DAY_MS), boot);
+	mms_hlc_settle(&anchor, wall(NOW_MS - DAY_MS), boot);
+	mms_hlc_settle(&anchor, wall(NOW_MS + ROLLOVER_MS), boot);
+	mms_hlc_settle(&anchor, wall(NOW_MS - ROLLOVER_MS), boot); /* not plausible */
+	assert_true(atomic_load(&anchor) == NOW_MS - HOUR_MS);
+	atomic_store(&anchor, NOW_MS + ROLLOVER_MS);
+	mms_hlc_settle(&anchor, wall(NOW_MS), boot);
+	assert_true(atomic_load(&anchor) == NOW_MS - HOUR_MS);
+	atomic_store(&anchor, INT64_MAX);
+	mms_hlc_settle(&anchor, wall(NOW_MS), boot);
+	assert_true(atomic_load(&anchor) == NOW_MS - HOUR_MS);
+}
+
+static void the_time_for_stamps_is_the_wall_clock_as_long_as_it_does_not_leap(void **state)
+{
+	static const int64_t anchors[] = {0, INT64_MIN, INT64_MAX, NOW_MS};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(anchors) / sizeof(anchors[0]); index++) {
+		mms_hlc_anchor anchor = anchors[index];
+		const int64_t before = mms_clock_wall().ms, now = mms_hlc_now(&anchor).ms;
+
+		assert_true(before <= now && now <= mms_clock_wall().ms);
+	}
 }
 
 static void nothing_wraps_around(void **state)
@@ -247,9 +338,9 @@ static void nothing_wraps_around(void **state)
 	mms_hlc_word word = UINT64_MAX;
 
 	(void) state;
-	assert_true(mms_hlc_stamp(&word, wall(NOW_MS), 0, DRIFT_MS) == UINT64_MAX);
+	assert_true(mms_hlc_stamp(&word, wall(HOUR_MS), 0, DRIFT_MS) == UINT64_MAX);
 	word = 0;
-	assert_true(mms_hlc_stamp(&word, wall(NOW_MS), UINT64_MAX, DRIFT_MS) == UINT64_MAX);
+	assert_true(mms_hlc_stamp(&word, wall(HOUR_MS), UINT64_MAX, DRIFT_MS) == UINT64_MAX);
 	assert_true(atomic_load(&word) == 0);
 	assert_true(mms_hlc_stamp(&word, wall(INT64_MAX), 0, UINT32_MAX) == stamp_of((INT64_C(1) << 48) - 1, 0));
 	word = 0;
@@ -261,14 +352,12 @@ static void nothing_wraps_around(void **state)
 
 static void stamps_years_ahead_are_absurd_unless_the_own_clock_is(void **state)
 {
-	const int64_t year_ms = INT64_C(31557600000);
-
 	(void) state;
 	assert_false(mms_hlc_absurd(stamp_of(NOW_MS, 0), wall(NOW_MS)));
 	assert_false(mms_hlc_absurd(0, wall(NOW_MS)));
 	assert_false(mms_hlc_absurd(stamp_of(NOW_MS + DAY_MS, 0), wall(NOW_MS)));
-	assert_false(mms_hlc_absurd(stamp_of(NOW_MS + 10 * year_ms, 65535), wall(NOW_MS)));
-	assert_true(mms_hlc_absurd(stamp_of(NOW_MS + 10 * year_ms + 1, 0), wall(NOW_MS)));
+	assert_false(mms_hlc_absurd(stamp_of(NOW_MS + 10 * YEAR_MS, 65535), wall(NOW_MS)));
+	assert_true(mms_hlc_absurd(stamp_of(NOW_MS + 10 * YEAR_MS + 1, 0), wall(NOW_MS)));
 	assert_true(mms_hlc_absurd(UINT64_MAX, wall(NOW_MS)));
 	/* a machine that woke up in 1970, or 2023, can't judge */
 	assert_false(mms_hlc_absurd(stamp_of(NOW_MS, 0), wall(0)));
@@ -319,6 +408,10 @@ int main(void)
 		cmocka_unit_test(a_strobing_clock_gives_unique_ordered_stamps),
 		cmocka_unit_test(stamps_rise_along_every_hand_over_and_good_hosts_stay_near_the_time),
 		cmocka_unit_test(threads_get_unique_stamps_each_in_order),
+		cmocka_unit_test(a_word_from_a_time_that_nobody_believes_comes_back),
+		cmocka_unit_test(a_wall_clock_that_leaps_by_years_is_not_followed),
+		cmocka_unit_test(the_anchor_is_set_by_the_first_plausible_clock_and_by_one_that_was_put_right),
+		cmocka_unit_test(the_time_for_stamps_is_the_wall_clock_as_long_as_it_does_not_leap),
 		cmocka_unit_test(nothing_wraps_around),
 		cmocka_unit_test(stamps_years_ahead_are_absurd_unless_the_own_clock_is),
 		cmocka_unit_test(a_sound_header_with_an_absurd_stamp_or_incarnation_is_damage),

@@ -322,6 +322,81 @@ static void everything_is_compared_now_and_then(void **state)
 	end();
 }
 
+#define DAYS_MS (INT64_C(400) * 86400000)
+
+static void note_sweeps_at(int64_t ms)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lld", (long long) ms);
+	node_do(0, "HSET", HOSTS, "swept", text);
+	node_do(1, "HSET", HOSTS, "swept", text);
+}
+
+static int64_t noted_sweep(unsigned node)
+{
+	struct mms_reply *reply = node_ask(node, "HGET", HOSTS, "swept");
+	char text[32];
+
+	mms_text_copy(text, sizeof(text), mms_reply_text(reply));
+	mms_reply_free(reply);
+	return strtoll(text, NULL, 10);
+}
+
+/* This host's clock is 400 days ahead of everybody's. */
+static void a_sweep_is_noted_and_judged_by_the_nodes_clocks(void **state)
+{
+	(void) state;
+	begin(2);
+	for (unsigned node = 0; node < 2; node++) {
+		desk_link(desk, node)->clock_ms = mms_clock_wall().ms - DAYS_MS - now_us() / 1000;
+		desk_link(desk, node)->clock_known = true;
+	}
+	note_sweeps_at(mms_clock_wall().ms - DAYS_MS);
+	turn_for(13 * SECOND);
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.started_us), 0);
+	note_sweeps_at(mms_clock_wall().ms - DAYS_MS - 86400000LL * 12 / 10);
+	turn_until(atomic_load(&desk->host->cluster->sweep.finished) == 1);
+	turn_for(SECOND);
+	for (unsigned node = 0; node < 2; node++) {
+		assert_in_range(noted_sweep(node), mms_clock_wall().ms - DAYS_MS - 1000, mms_clock_wall().ms - DAYS_MS + 3600000);
+	}
+	end();
+}
+
+/* No node says what time it is, and somebody else's note is always far off. */
+static void whatever_the_notes_say_a_life_compares_everything_once_in_an_interval(void **state)
+{
+	(void) state;
+	begin(2);
+	for (int64_t off_ms = -DAYS_MS; off_ms <= DAYS_MS; off_ms += 2 * DAYS_MS) {
+		const uint32_t before = atomic_load(&desk->host->cluster->sweep.finished);
+
+		atomic_store(&desk->host->cluster->swept_us, desk->office.now.us - 86400 * SECOND * 12 / 10);
+		note_sweeps_at(mms_clock_wall().ms + off_ms);
+		turn_until(atomic_load(&desk->host->cluster->sweep.finished) == before + 1);
+		turn_for(SECOND);
+		note_sweeps_at(mms_clock_wall().ms + off_ms);
+		turn_for(13 * SECOND);
+		assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), before + 1);
+	}
+	end();
+}
+
+static void a_watermark_of_a_time_that_nobody_believes_comes_back(void **state)
+{
+	struct mms_cluster_sh *cluster;
+
+	(void) state;
+	begin(2);
+	cluster = desk->host->cluster;
+	atomic_store(&desk->office.shm->hlc, stamp_ago(-20 * DAYS_MS));
+	atomic_store(&cluster->watermark_ms, stamp_ago(-20 * DAYS_MS) >> 16);
+	turn_for(2 * SECOND);
+	assert_in_range(atomic_load(&cluster->watermark_ms), mms_clock_wall().ms - 120000, mms_clock_wall().ms);
+	end();
+}
+
 /* All was lost but what one node was given after that, and nobody was there who knew: it looks like a first installation. */
 static void where_no_sweep_was_noted_everything_is_compared(void **state)
 {
@@ -463,6 +538,9 @@ int main(void)
 		cmocka_unit_test(a_life_that_ends_in_order_takes_its_entries_back),
 		cmocka_unit_test(the_watermark_waits_for_the_mailbox_and_for_markers),
 		cmocka_unit_test(everything_is_compared_now_and_then),
+		cmocka_unit_test(a_sweep_is_noted_and_judged_by_the_nodes_clocks),
+		cmocka_unit_test(whatever_the_notes_say_a_life_compares_everything_once_in_an_interval),
+		cmocka_unit_test(a_watermark_of_a_time_that_nobody_believes_comes_back),
 		cmocka_unit_test(where_no_sweep_was_noted_everything_is_compared),
 		cmocka_unit_test(a_node_that_others_do_not_know_is_scanned_now_and_then),
 		cmocka_unit_test(what_another_hosts_scan_has_brought_is_not_scanned_for_again),

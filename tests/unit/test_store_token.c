@@ -420,6 +420,26 @@ static void a_full_read_covers_no_version_that_may_be_written_yet(void **state)
 	pending.reserved.hlc = stamp_ago(50000);
 	left = page(host, &pending, NULL);
 	assert_int_equal(left.digest_count, 0);
+	/* Its stamp is of another host's clock, and hosts are a minute apart. */
+	atomic_store(&host->cluster->clock_spread_ms, 60000);
+	pending.reserved.hlc = stamp_ago(110000);
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 0);
+	pending.reserved.hlc = stamp_ago(121000);
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 1);
+	/* What nobody would believe is not waited for, and a damaged mapping is not listened to. */
+	pending.reserved.hlc = stamp_ago(-INT64_C(400000000000));
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 1);
+	atomic_store(&host->cluster->clock_spread_ms, INT64_MAX);
+	pending.reserved.hlc = stamp_ago(61000);
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 1);
+	atomic_store(&host->cluster->clock_spread_ms, -60000);
+	pending.reserved.hlc = stamp_ago(50000);
+	left = page(host, &pending, NULL);
+	assert_int_equal(left.digest_count, 0);
 	/* A look that was closed has nothing to write. */
 	pending = page(host, NULL, NULL);
 	assert_false(pending.pending);

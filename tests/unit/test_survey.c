@@ -177,6 +177,56 @@ static void a_server_whose_clock_is_off_is_outvoted(void **state)
 	close_pair(&pair);
 }
 
+static int64_t spread_ms(struct pair *pair)
+{
+	return atomic_load(&pair->desk->host->cluster->clock_spread_ms);
+}
+
+static void the_survey_tells_how_far_hosts_clocks_are_apart_whatever_the_nodes_say(void **state)
+{
+	struct pair pair;
+	struct mms_office *office;
+
+	(void) state;
+	rig_fresh();
+	open_pair(&pair, 2);
+	office = &pair.desk->office;
+	look(&pair);
+	assert_in_range(spread_ms(&pair), 0, 200);
+	enroll(0, "web2@00000000000000bb", 0, 3600000);
+	enroll(0, "web3@00000000000000cc", 0, -60000);
+	look(&pair);
+	assert_in_range(spread_ms(&pair), 3660000, 3660200);
+	/* Put right: what was stamped before is judged for a while yet. */
+	node_do(0, "HDEL", HOSTS, "web2@00000000000000bb");
+	node_do(0, "HDEL", HOSTS, "web3@00000000000000cc");
+	office->now.us += 6000000;
+	mms_survey_run(pair.survey);
+	desk_await(pair.desk, quiet(pair.desk));
+	assert_in_range(spread_ms(&pair), 3660000, 3660200);
+	look(&pair); /* a successor in office has not seen it */
+	assert_in_range(spread_ms(&pair), 0, 200);
+	close_pair(&pair);
+}
+
+static void the_survey_keeps_what_each_nodes_clock_says(void **state)
+{
+	struct pair pair;
+
+	(void) state;
+	rig_fresh();
+	open_pair(&pair, 2);
+	assert_false(desk_link(pair.desk, 1)->clock_known);
+	look(&pair);
+	for (unsigned node = 0; node < 2; node++) {
+		const struct mms_link *link = desk_link(pair.desk, node);
+
+		assert_true(link->clock_known);
+		assert_in_range(link->clock_ms + mms_clock_mono().us / 1000, mms_clock_wall().ms - 200, mms_clock_wall().ms + 200);
+	}
+	close_pair(&pair);
+}
+
 static void hosts_that_are_gone_are_not_judged_and_then_forgotten(void **state)
 {
 	struct pair pair;
@@ -291,6 +341,8 @@ int main(void)
 		cmocka_unit_test(the_longest_host_id_is_named_whole),
 		cmocka_unit_test(a_host_that_is_behind_is_named_too_and_small_differences_are_not),
 		cmocka_unit_test(a_server_whose_clock_is_off_is_outvoted),
+		cmocka_unit_test(the_survey_tells_how_far_hosts_clocks_are_apart_whatever_the_nodes_say),
+		cmocka_unit_test(the_survey_keeps_what_each_nodes_clock_says),
 		cmocka_unit_test(hosts_that_are_gone_are_not_judged_and_then_forgotten),
 		cmocka_unit_test(a_host_of_the_same_id_elsewhere_is_noticed_while_it_lives),
 		cmocka_unit_test(an_evicting_policy_is_warned_of_when_there_is_a_limit),
