@@ -133,6 +133,9 @@ static void half_of_the_nodes_is_no_majority(void **state)
 	assert_no_quorum("1 of 2");
 	node_restart(1);
 	memset(&host->cluster->nodes[1].breaker, 0, sizeof(host->cluster->nodes[1].breaker));
+	read_id(host, "s"); /* it is back, and empty: its "no" counts for nothing */
+	assert_no_quorum("1 of 2");
+	node_put(1, "s", &sample);
 	read_id(host, "s");
 	assert_true(payload_is("data"));
 	done(host);
