@@ -20,7 +20,7 @@ MUTANTS = [
     Mutant("every-miss-is-authoritative", "b", "empty-cut",
            ("mms_read.c", "\t\tanswer->authoritative = mms_tally_is_authoritative(&reading->tally, &client->settings);",
             "\t\tanswer->authoritative = mms_tally_is_authoritative(&reading->tally, &client->settings) || newest < 0;")),
-    Mutant("complete-is-not-confirmed", "e", "flush",
+    Mutant("complete-is-not-confirmed", "e", "empty-cut",
            ("mms_tally.c", "\ttally->complete_mask = mms_meeting_confirm(fanout, tally->complete_mask);\n", "")),
     Mutant("blind-stays-blind-in-order", "b", "empty-cut",
            ("mms_record.c", "\tif (a->blind != b->blind) {\n\t\treturn a->blind ? -1 : 1;\n\t}\n", ""),

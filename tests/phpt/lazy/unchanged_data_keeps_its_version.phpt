@@ -15,7 +15,9 @@ foreach (['1', '0'] as $lazy) {
         mms_put($sid, ['cart' => 'apple']);
         mmsession_flush(5000);
         $before = mms_record(mms_node(), $sid)['bytes'];
-        mms_node()('PEXPIRE', mms_key($sid), '5000');
+        foreach (['a', 'b', 'c'] as $name) {
+            mms_node($name)('PEXPIRE', mms_key($sid), '5000');
+        }
         [$writes, $touches] = [mms_counter('writes'), mms_counter('touches')];
         mms_is(['cart' => 'apple'], mms_request($sid), "lazy_write $lazy: read");
         mms_is($writes, mms_counter('writes'), "lazy_write $lazy: writes");
