@@ -126,6 +126,13 @@ void mms_reply_reader_free(struct mms_reply_reader *reader)
 	free(reader);
 }
 
+void mms_reply_reader_limit(struct mms_reply_reader *reader, size_t max_bytes)
+{
+	if (reader != NULL) {
+		reader->max_bytes = max_bytes;
+	}
+}
+
 enum mms_status mms_reply_reader_feed(struct mms_reply_reader *reader, const char *bytes, size_t len,
 		struct mms_error *error)
 {

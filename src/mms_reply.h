@@ -21,6 +21,8 @@ enum mms_reply_type {
 #define MMS_REPLY_DEPTH_MAX 7
 struct mms_reply_reader *mms_reply_reader_new(size_t max_bytes, size_t max_elements);
 void mms_reply_reader_free(struct mms_reply_reader *reader);
+/* Another max_bytes, between two replies; NULL is fine. */
+void mms_reply_reader_limit(struct mms_reply_reader *reader, size_t max_bytes);
 
 /* Bytes as they came, parsed at once. MMS_ERR_PROTOCOL when they are no RESP or pass a limit, MMS_ERR_MEMORY; either is
  * for good: every later call fails the same way. */
