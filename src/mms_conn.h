@@ -90,8 +90,8 @@ uint64_t mms_conn_moved_bytes(const struct mms_conn *conn);
 
 /* Reads what the socket has and parses it; MMS_OK also when nothing was there. The end of the connection is reported once
  * the replies before it have been taken; a reply that nobody asked for is MMS_ERR_PROTOCOL. Errors close the connection:
- * MMS_ERR_CLOSED, MMS_ERR_RESET, MMS_ERR_CONNECT, MMS_ERR_PROTOCOL, MMS_ERR_REFUSED (handshake refused; class in
- * mms_conn_refusal()). */
+ * MMS_ERR_CLOSED, MMS_ERR_RESET, MMS_ERR_CONNECT, MMS_ERR_PROTOCOL, MMS_ERR_TOO_LARGE (a reply over max_reply_bytes),
+ * MMS_ERR_REFUSED (handshake refused; class in mms_conn_refusal()). */
 enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error);
 
 /* The next reply to a command, in order, or NULL when none is complete yet. Caller frees. Replies of the handshake are
