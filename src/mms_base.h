@@ -16,6 +16,7 @@ enum mms_status {
 	MMS_ERR_RESET,       /* connection lost in the middle of a reply; soft fault */
 	MMS_ERR_CONNECT,     /* refused, unreachable, connect timeout; hard fault */
 	MMS_ERR_PROTOCOL,    /* bytes that are no RESP, or a reply of a wrong shape or size; hard fault */
+	MMS_ERR_TOO_LARGE,   /* a reply longer than allowed here: no fault of the node where the value asked for may be so long */
 	MMS_ERR_REFUSED,     /* the server answered with an error; see enum mms_reply_class */
 	MMS_ERR_LOCAL,       /* this process ran out of something (fds, ports, buffers): no fault of the node */
 	MMS_ERR_NO_NODE,     /* no usable node answered */

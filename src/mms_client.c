@@ -179,6 +179,17 @@ struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, en
 	return *status == MMS_OK ? conn : NULL;
 }
 
+size_t mms_client_reply_max(const struct mms_client *client)
+{
+	return (size_t)client->settings.max_session_size + MMS_CLIENT_REPLY_ROOM;
+}
+
+/* What was read may be written again: there is as much room for a command around it. */
+void mms_client_limit(struct mms_client *client, unsigned node)
+{
+	mms_conn_set_limits(client->conns[node], mms_client_reply_max(client), mms_client_reply_max(client) + MMS_CLIENT_REPLY_ROOM);
+}
+
 void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status status,
 		enum mms_reply_class refusal, const struct mms_error *error)
 {
@@ -198,6 +209,7 @@ void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status 
 		break;
 	case MMS_ERR_LOCAL:
 	case MMS_ERR_MEMORY:
+	case MMS_ERR_TOO_LARGE:
 		return;
 	default:
 		break;
@@ -310,14 +322,13 @@ static bool prepare_connections(struct mms_client *client)
 			.tls_name = mms_node_list_tls_name(&client->settings.nodes[i]),
 			.tls = client->tls,
 			.db = settings->nodes[i].db,
-			.max_reply_bytes = (size_t)settings->max_session_size + 65536,
-			.max_output_bytes = (size_t)settings->max_session_size + 65536,
 		};
 
 		client->conns[i] = mms_conn_new(&options);
 		if (client->conns[i] == NULL) {
 			return false;
 		}
+		mms_client_limit(client, i);
 	}
 	return true;
 }

@@ -14,6 +14,7 @@
 #include "mms_spin.h"
 #include "mms_tmp_key.h"
 
+#define MMS_CLIENT_REPLY_ROOM 65536u /* a reply may be longer than mmsession.max_session_size by so much */
 #define MMS_CLIENT_SCRATCH 65536 /* half of it is texts about failed nodes: touched only when there are any */
 
 /* What a connection's server has been told to watch, and may be. */
@@ -75,6 +76,11 @@ struct mms_mono mms_client_deadline(const struct mms_client *client);
 /* Connection to the node, opening it if need be; NULL with status and error set. */
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
 		struct mms_error *error);
+
+/* Most bytes of one reply, and of one record with its header, that this client takes. */
+size_t mms_client_reply_max(const struct mms_client *client);
+/* The limits of the node's connection are those of the client's settings, which may have been others when it was made. */
+void mms_client_limit(struct mms_client *client, unsigned node);
 
 /* Tells the breaker; closes the connection. refusal: class of a server error, MMS_CLASS_NONE otherwise. */
 void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status status,

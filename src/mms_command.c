@@ -36,6 +36,7 @@ void mms_command_init(struct mms_command *command)
 	command->reply_count = 0;
 	command->leading_count = 0;
 	command->bound = false;
+	command->any_length = false;
 	command->scratch_used = 0;
 	command->overflow = false;
 }
@@ -148,6 +149,16 @@ void mms_command_read_header(struct mms_command *command, struct mms_slice key)
 	argument(command, key);
 	number(command, 0);
 	number(command, MMS_RECORD_HEADER_SIZE - 1);
+	begin(command, "PTTL", 2);
+	argument(command, key);
+}
+
+void mms_command_read_up_to(struct mms_command *command, struct mms_slice key, uint64_t len_max)
+{
+	begin(command, "GETRANGE", 4);
+	argument(command, key);
+	number(command, 0);
+	number(command, len_max - 1);
 	begin(command, "PTTL", 2);
 	argument(command, key);
 }
@@ -301,6 +312,7 @@ void mms_command_get(struct mms_command *command, struct mms_slice key)
 {
 	begin(command, "GET", 2);
 	argument(command, key);
+	command->any_length = true;
 }
 
 void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply *second, struct mms_put_result *out)

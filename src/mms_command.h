@@ -29,6 +29,7 @@ struct mms_command {
 	uint32_t reply_count;                  /* replies that the server will send for it */
 	uint32_t leading_count;                /* the first of them, which matter only as far as they are errors */
 	bool bound;                            /* means something on the connection of the WATCH before it alone */
+	bool any_length;                       /* asks for a whole value: how long that is, is nothing that its node can help */
 	uint32_t scratch_used;
 	bool overflow;                         /* something did not fit: a programmer's error, refused by conn */
 	char scratch[MMS_COMMAND_SCRATCH];
@@ -67,6 +68,8 @@ void mms_command_read_after(struct mms_command *command, const struct mms_slice 
 /* Header alone: GETRANGE, PTTL. Replies: 2 (an empty string when there is no key). The types of the two differ on purpose, as
  * those of a whole read do: should a node answer something twice, the next answers don't fit their questions any more. */
 void mms_command_read_header(struct mms_command *command, struct mms_slice key);
+/* As a whole read, but no more than the first len_max (> 0) bytes; an empty string when there is no key. Replies: 2. */
+void mms_command_read_up_to(struct mms_command *command, struct mms_slice key, uint64_t len_max);
 
 /* Conditional put: SET tmp PX, then the script on headers, which renames tmp onto key when the record is newer than what
  * stands there. tmp_key must be unique per write; it expires after MMS_COMMAND_TMP_TTL_S when the script does not run.

@@ -39,10 +39,15 @@ struct mms_conn {
 	enum mms_reply_class refusal;
 };
 
+static const char no_buffer[] = "send: a command that does not fit its buffer";
+static const char no_room[] = "send: more than max_output_bytes are waiting";
+
 static enum mms_status start_connect(struct mms_conn *conn, const struct sockaddr *address, socklen_t len,
 		struct mms_error *error);
 static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status admit(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
+static enum mms_status admit_whole(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
+static enum mms_status refuse(const struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error);
 static struct iovec queued_part(const struct mms_conn *conn);
 static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
 		struct mms_error *error);
@@ -75,6 +80,13 @@ void mms_conn_set_password(struct mms_conn *conn, struct mms_slice password)
 {
 	conn->options.password = password;
 	conn->login.password = password;
+}
+
+void mms_conn_set_limits(struct mms_conn *conn, size_t max_reply_bytes, size_t max_output_bytes)
+{
+	conn->options.max_reply_bytes = max_reply_bytes;
+	conn->options.max_output_bytes = max_output_bytes;
+	mms_reply_reader_limit(conn->reader, max_reply_bytes);
 }
 
 void mms_conn_free(struct mms_conn *conn)
@@ -186,7 +198,7 @@ enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *c
 
 enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
 {
-	enum mms_status status = admit(conn, command, error);
+	enum mms_status status = admit_whole(conn, command, error);
 
 	return status == MMS_OK ? append(conn, command, 0, error) : status;
 }
@@ -309,13 +321,8 @@ static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *
 		return fail(conn, MMS_ERR_LOCAL, "user and password are too long", error);
 	}
 	conn->handshake_left = command.reply_count;
+	mms_output_expect_secret(&conn->output, mms_socket_length(command.parts, command.part_count));
 
-	size_t len = 0;
-
-	for (uint32_t index = 0; index < command.part_count; index++) {
-		len += command.parts[index].iov_len;
-	}
-	mms_output_expect_secret(&conn->output, len);
 	enum mms_status status = append(conn, &command, 0, error);
 
 	explicit_bzero(command.scratch, command.scratch_used);
@@ -329,13 +336,26 @@ static enum mms_status admit(struct mms_conn *conn, const struct mms_command *co
 		return fail(conn, MMS_ERR_CLOSED, "the connection is closed", error);
 	}
 	if (command->overflow) {
-		return fail(conn, MMS_ERR_LOCAL, "send: a command that does not fit its buffer", error);
+		return fail(conn, MMS_ERR_LOCAL, no_buffer, error);
 	}
 	if (conn->outstanding == 0) {
 		conn->answered = false;
 	}
 	conn->outstanding += command->reply_count;
 	return MMS_OK;
+}
+
+/* As admit, if there is room for all of the command behind what is queued. */
+static enum mms_status admit_whole(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error)
+{
+	size_t len = mms_socket_length(command->parts, command->part_count), queued = mms_conn_queued_bytes(conn);
+	size_t max = conn->options.max_output_bytes;
+
+	if (command->overflow || queued > max || len > max - queued) {
+		return refuse(conn, MMS_ERR_LOCAL, command->overflow ? no_buffer : no_room, error);
+	}
+	return mms_output_reserve(&conn->output, len) ? admit(conn, command, error)
+			: refuse(conn, MMS_ERR_MEMORY, "out of memory", error);
 }
 
 static struct iovec queued_part(const struct mms_conn *conn)
@@ -349,11 +369,7 @@ static struct iovec queued_part(const struct mms_conn *conn)
 static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
 		struct mms_error *error)
 {
-	size_t whole = 0;
-
-	for (size_t index = 0; index < part_count; index++) {
-		whole += parts[index].iov_len;
-	}
+	size_t whole = mms_socket_length(parts, part_count);
 	ssize_t result = mms_socket_send(&conn->sock, parts, part_count);
 
 	if (result < 0 && errno != EAGAIN) { /* which is EWOULDBLOCK here */
@@ -382,7 +398,7 @@ static enum mms_status append(struct mms_conn *conn, const struct mms_command *c
 
 		/* The handshake, queued before there are commands, goes in whatever the limit. */
 		if (conn->outstanding > 0 && (queued > max || len > max - queued)) {
-			return fail(conn, MMS_ERR_LOCAL, "send: more than max_output_bytes are waiting", error);
+			return fail(conn, MMS_ERR_LOCAL, no_room, error);
 		}
 		if (!mms_output_append(&conn->output, (const char *) part->iov_base + skip, len)) {
 			return fail(conn, MMS_ERR_MEMORY, "out of memory", error);
@@ -568,7 +584,14 @@ static bool is_local_shortage(int number)
 
 static enum mms_status fail(struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error)
 {
-	mms_error_set(error, "node %s (%s): %s", conn->options.node_name, conn->options.node_address, text);
+	(void) refuse(conn, status, text, error);
 	mms_conn_close(conn);
+	return status;
+}
+
+/* An error that ends nothing. */
+static enum mms_status refuse(const struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error)
+{
+	mms_error_set(error, "node %s (%s): %s", conn->options.node_name, conn->options.node_address, text);
 	return status;
 }

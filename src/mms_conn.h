@@ -41,6 +41,8 @@ enum mms_conn_state { MMS_CONN_CLOSED, MMS_CONN_CONNECTING, MMS_CONN_OPEN };
 struct mms_conn *mms_conn_new(const struct mms_conn_options *options);
 /* Another password for the next open; borrowed like the first. */
 void mms_conn_set_password(struct mms_conn *conn, struct mms_slice password);
+/* Other limits, from now on; while no reply is outstanding. */
+void mms_conn_set_limits(struct mms_conn *conn, size_t max_reply_bytes, size_t max_output_bytes);
 /* Closes and frees; NULL is fine. */
 void mms_conn_free(struct mms_conn *conn);
 
@@ -71,7 +73,8 @@ bool mms_conn_was_used(const struct mms_conn *conn);
 
 /* Sends or queues the command; what the socket does not take at once is copied. On error the connection is closed. */
 enum mms_status mms_conn_send(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
-/* As send, but only queues: several commands go out with one mms_conn_flush(). */
+/* As send, but only queues: several commands go out with one mms_conn_flush(). What can't be queued (MMS_ERR_LOCAL: it does not
+ * fit within max_output_bytes, or its own buffer; MMS_ERR_MEMORY) leaves the connection, and all that was asked on it, as it is. */
 enum mms_status mms_conn_queue(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
 /* Sends what is queued, as far as the socket takes it; also finishes a connect, and goes on with a TLS handshake. */
 enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error);
@@ -87,8 +90,8 @@ uint64_t mms_conn_moved_bytes(const struct mms_conn *conn);
 
 /* Reads what the socket has and parses it; MMS_OK also when nothing was there. The end of the connection is reported once
  * the replies before it have been taken; a reply that nobody asked for is MMS_ERR_PROTOCOL. Errors close the connection:
- * MMS_ERR_CLOSED, MMS_ERR_RESET, MMS_ERR_CONNECT, MMS_ERR_PROTOCOL, MMS_ERR_REFUSED (handshake refused; class in
- * mms_conn_refusal()). */
+ * MMS_ERR_CLOSED, MMS_ERR_RESET, MMS_ERR_CONNECT, MMS_ERR_PROTOCOL, MMS_ERR_TOO_LARGE (a reply over max_reply_bytes),
+ * MMS_ERR_REFUSED (handshake refused; class in mms_conn_refusal()). */
 enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error);
 
 /* The next reply to a command, in order, or NULL when none is complete yet. Caller frees. Replies of the handshake are

@@ -151,6 +151,7 @@ static bool send_to(struct mms_fanout *fanout, unsigned node)
 	struct mms_error error;
 	struct mms_conn *conn = client->conns[node];
 
+	mms_client_limit(client, node);
 	if (fanout->slots[node].command->bound) {
 		status = mms_conn_state(conn) == MMS_CONN_OPEN && mms_conn_outstanding(conn) == 0 ? MMS_OK : MMS_ERR_CLOSED;
 		error.text[0] = '\0';
@@ -176,6 +177,9 @@ static void fail(struct mms_fanout *fanout, unsigned node, enum mms_status statu
 {
 	struct mms_fanout_slot *slot = &fanout->slots[node];
 
+	if (status == MMS_ERR_TOO_LARGE && !slot->command->any_length) {
+		status = MMS_ERR_PROTOCOL;
+	}
 	slot->state = MMS_FANOUT_FAILED;
 	slot->status = status;
 	fanout->waiting_mask &= ~(UINT64_C(1) << node);

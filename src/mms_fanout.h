@@ -2,7 +2,8 @@
  * No node is asked twice, but for a connection that the server had closed while it was idle. A node's own (short) wait
  * counts only once some other node has answered: before that there is nothing better to do than to go on waiting, up to
  * read_timeout_ms. A connect has connect_timeout_ms of that; where a TLS connection has to be made, its handshake and the
- * answer have connect_timeout_ms on top of either wait.
+ * answer have connect_timeout_ms on top of either wait. An answer longer than this process takes ends its connection with
+ * MMS_ERR_TOO_LARGE; where the command asked for a whole value, no breaker hears of it.
  *
  *   mms_fanout_begin(&fanout, client, deadline);
  *   mms_fanout_ask(&fanout, node, &command, wait_us);     for each node

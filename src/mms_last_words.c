@@ -51,8 +51,8 @@ static struct mms_conn *connect_to(struct mms_office *office, unsigned node, boo
 		.user = mms_slice_of(settings->user), .password = mms_slice_of(office->password),
 		.tls_name = mms_node_list_tls_name(&settings->nodes[node]), .tls = office->tls,
 		.db = settings->nodes[node].db, .silent = silent,
-		.max_reply_bytes = (size_t)settings->max_session_size + 65536,
-		.max_output_bytes = (size_t)settings->max_session_size + 4u * QUEUED_MAX,
+		.max_reply_bytes = MMS_LINK_REPLY_MAX,
+		.max_output_bytes = MMS_LINK_OUTPUT_MAX,
 	};
 	struct mms_mono until = { mms_clock_mono().us + (int64_t)settings->connect_timeout_ms * 1000 };
 	struct mms_conn *conn = mms_conn_new(&options);
@@ -100,8 +100,9 @@ static void say_to(struct mms_office *office, struct mms_link *link, struct mms_
 
 static bool say(struct mms_conn *conn, const struct mms_command *command, struct mms_mono deadline)
 {
-	return mms_conn_queue(conn, command, NULL) == MMS_OK
-			&& (mms_conn_queued_bytes(conn) <= QUEUED_MAX || flush(conn, 0, deadline));
+	/* What can't be queued is passed over; an error of the connection shows in the flush. */
+	(void)mms_conn_queue(conn, command, NULL);
+	return mms_conn_state(conn) != MMS_CONN_CLOSED && (mms_conn_queued_bytes(conn) <= QUEUED_MAX || flush(conn, 0, deadline));
 }
 
 static bool say_ring(struct mms_office *office, struct mms_link *link, struct mms_conn *conn, struct mms_mono deadline)

@@ -37,8 +37,8 @@ enum mms_status mms_link_init(struct mms_link *link, struct mms_office *office, 
 		.tls_name = mms_node_list_tls_name(&settings->nodes[index]),
 		.tls = office->tls,
 		.db = settings->nodes[index].db,
-		.max_reply_bytes = (size_t)settings->max_session_size + 65536,
-		.max_output_bytes = (size_t)settings->max_session_size + 4u * MMS_LINK_WINDOW_BYTES,
+		.max_reply_bytes = MMS_LINK_REPLY_MAX,
+		.max_output_bytes = MMS_LINK_OUTPUT_MAX,
 	};
 
 	memset(link, 0, sizeof *link);
@@ -130,8 +130,11 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 		fault = fault == MMS_FAULT_WRITE_ONLY ? MMS_FAULT_HARD : fault;
 	}
 	/* A server that closed an idle connection (restart, `timeout`) gets one free attempt. */
-	link->retry_at.us = office->now.us + (was_ready ? 0 : RETRY_FIRST_US);
+	link->retry_at.us = office->now.us + (was_ready && blame ? 0 : RETRY_FIRST_US);
 	mms_link_drop(link);
+	if (!blame) {
+		mms_breaker_note(breaker, error->text, mms_clock_wall());
+	}
 	if (blame && !(status == MMS_ERR_CLOSED && was_ready)) {
 		(void)mms_breaker_fault(breaker, fault, error->text, office->now, mms_clock_wall(),
 				mms_link_random(office));
@@ -166,6 +169,10 @@ bool mms_link_request(struct mms_link *link, const struct mms_command *command, 
 		return false;
 	}
 	status = mms_conn_queue(link->conn, command, &error);
+	if (status == MMS_ERR_LOCAL || status == MMS_ERR_MEMORY) { /* nothing the node can help, nor what else is under way */
+		mms_breaker_note(&mms_link_node(link)->breaker, error.text, mms_clock_wall());
+		return false;
+	}
 	if (status != MMS_OK) {
 		mms_link_fail(link, status, &error);
 		return false;
@@ -216,6 +223,10 @@ void mms_link_check_deadline(struct mms_link *link)
 
 	if (link->state == MMS_LINK_DOWN || (!greeting && link->request_count == 0)
 			|| link->office->now.us < link->deadline.us) {
+		return;
+	}
+	if (!greeting && mms_conn_moved_bytes(link->conn) - link->moved_bytes >= MMS_LINK_PROGRESS_BYTES) {
+		push_deadline(link);
 		return;
 	}
 	mms_error_set(&error, "node %s (%s): %s: no answer in time", config->name, config->address,
@@ -380,6 +391,7 @@ static void push_deadline(struct mms_link *link)
 
 	if (link->state == MMS_LINK_READY) {
 		link->deadline.us = link->office->now.us + (int64_t)settings->read_timeout_ms * PROGRESS_FACTOR * 1000;
+		link->moved_bytes = mms_conn_moved_bytes(link->conn);
 	}
 }
 

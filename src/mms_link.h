@@ -21,6 +21,12 @@ struct mms_link;
 
 #define MMS_LINK_WINDOW 1024              /* requests in flight per node */
 #define MMS_LINK_WINDOW_BYTES (1u << 20)  /* queued bytes beyond which no further mirror is added */
+/* One process of a host is its replicator, whatever its own mmsession.max_session_size: it carries what any other may have written.
+ * A link holds one reply at a time that is not whole yet; queued are mirrors (one of them may pass the window) and what the
+ * reconciler moves, which is one record if that is a large one. */
+#define MMS_LINK_REPLY_MAX ((size_t)MMS_SESSION_SIZE_MAX + 65536u)
+#define MMS_LINK_OUTPUT_MAX (2 * (size_t)MMS_SESSION_SIZE_MAX + 8 * (size_t)MMS_LINK_WINDOW_BYTES)
+#define MMS_LINK_PROGRESS_BYTES 16384u /* that must have moved for a wait to go on */
 #define MMS_LINK_REPLIES 2
 #define MMS_LINK_COMPARE_US 1000000       /* after a connect, when much is sent again, or a first version that was none there: all
                                            * are compared with what stands there */
@@ -87,6 +93,7 @@ struct mms_link {
 	int64_t clock_ms;                       /* what the server's clock said when the monotonic one was at 0; the survey keeps it */
 	bool clock_known;
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
+	uint64_t moved_bytes;                   /* of the connection, when the deadline was set last */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
 	struct mms_mono ready_since;
 	char run_id[41];                        /* of the server that was greeted */
@@ -129,13 +136,14 @@ void mms_link_fini(struct mms_link *link);
  * mms_link_set_ready()). */
 void mms_link_connect(struct mms_link *link);
 
-/* The connection is of no use any more: closes it, tells the breaker what status is worth, answers every outstanding
- * request with NULL, schedules the next attempt. */
+/* The connection is of no use any more: closes it, tells the breaker what status is worth (what this process lacks is noted as
+ * the node's last error, and no fault), answers every outstanding request with NULL, schedules the next attempt. */
 void mms_link_fail(struct mms_link *link, enum mms_status status, const struct mms_error *error);
 /* Closes without blame (shutdown, fenced off). */
 void mms_link_drop(struct mms_link *link);
 
-/* Queues a command; false when the window is full or the connection gone (the callback is then not called). */
+/* Queues a command; false when the window is full, the connection gone, or this process can't queue it (memory; more than
+ * MMS_LINK_OUTPUT_MAX): the link stays ready then, and the node's last error says why. The callback is not called. */
 bool mms_link_request(struct mms_link *link, const struct mms_command *command, mms_link_reply_fn reply_fn,
 		void *context, uint64_t token);
 bool mms_link_has_room(const struct mms_link *link, uint32_t requests);
@@ -143,7 +151,7 @@ bool mms_link_has_room(const struct mms_link *link, uint32_t requests);
 /* Sends what is queued. */
 void mms_link_flush(struct mms_link *link);
 
-/* Fails the link when its deadline has passed. */
+/* Fails the link when its deadline has passed, and few bytes have moved since it was set: a large record takes its time. */
 void mms_link_check_deadline(struct mms_link *link);
 
 bool mms_link_ready(const struct mms_link *link);

@@ -106,7 +106,12 @@ static void send_batch(struct mms_link *link)
 		}
 		if (mms_mirror_needs(link, &item)) {
 			if (!send_entry(link, &item)) {
-				return;
+				/* Not for want of room: this process can't. Once those before it are answered, it is passed over. */
+				if (!mms_link_ready(link) || link->mirrors_in_flight > 0) {
+					return;
+				}
+				mms_link_count(link->office, MMS_METRIC_mirror_failures);
+				hint_entry(link, &item);
 			}
 			link->office->busy = true;
 		}

@@ -10,7 +10,6 @@
 /* A larger buffer is not kept once it is empty. */
 #define CAPACITY_KEEP 65536
 
-static bool reserve(struct mms_output *output, size_t len);
 static bool grow(struct mms_output *output, size_t capacity);
 static void wipe_secret(struct mms_output *output, size_t from, size_t to);
 
@@ -44,36 +43,7 @@ struct mms_slice mms_output_waiting(const struct mms_output *output)
 	return (struct mms_slice) {len > 0 ? output->bytes + output->first : "", len};
 }
 
-bool mms_output_append(struct mms_output *output, const void *bytes, size_t len)
-{
-	if (len == 0) {
-		return true;
-	}
-	if (!reserve(output, len)) {
-		return false;
-	}
-	memcpy(output->bytes + output->end, bytes, len);
-	output->end += len;
-	return true;
-}
-
-size_t mms_output_drop(struct mms_output *output, size_t len)
-{
-	size_t waiting = output->end - output->first;
-
-	if (len < waiting) {
-		output->first += len;
-		return 0;
-	}
-	output->first = output->end = 0;
-	if (output->capacity > CAPACITY_KEEP) {
-		mms_output_fini(output);
-	}
-	return len - waiting;
-}
-
-/* Room for len bytes behind the end. */
-static bool reserve(struct mms_output *output, size_t len)
+bool mms_output_reserve(struct mms_output *output, size_t len)
 {
 	size_t waiting = output->end - output->first;
 	size_t capacity = output->capacity < CAPACITY_MIN ? CAPACITY_MIN : output->capacity;
@@ -94,6 +64,34 @@ static bool reserve(struct mms_output *output, size_t len)
 		capacity *= 2;
 	}
 	return grow(output, capacity);
+}
+
+bool mms_output_append(struct mms_output *output, const void *bytes, size_t len)
+{
+	if (len == 0) {
+		return true;
+	}
+	if (!mms_output_reserve(output, len)) {
+		return false;
+	}
+	memcpy(output->bytes + output->end, bytes, len);
+	output->end += len;
+	return true;
+}
+
+size_t mms_output_drop(struct mms_output *output, size_t len)
+{
+	size_t waiting = output->end - output->first;
+
+	if (len < waiting) {
+		output->first += len;
+		return 0;
+	}
+	output->first = output->end = 0;
+	if (output->capacity > CAPACITY_KEEP) {
+		mms_output_fini(output);
+	}
+	return len - waiting;
 }
 
 /* Secrets are copied by hand: realloc() would leave the old buffer as it was. */

@@ -26,6 +26,9 @@ void mms_output_wipe(struct mms_output *output);
 /* What waits. Borrows until the next call. */
 struct mms_slice mms_output_waiting(const struct mms_output *output);
 
+/* Room for len bytes behind what waits: the next appends of so many can't fail. False when memory is short. */
+bool mms_output_reserve(struct mms_output *output, size_t len);
+
 /* Copies bytes behind what waits. False when memory is short: nothing has changed then. */
 bool mms_output_append(struct mms_output *output, const void *bytes, size_t len);
 

@@ -3,6 +3,8 @@
  * (mms_judge), then pick (mms_tally), then fetch, and when the fetch fails strike that node out and pick again. */
 #include "mms_read.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,7 @@ struct reading {
 static bool ask_nodes(struct reading *reading);
 static bool is_enough(struct reading *reading, unsigned node);
 static void ask_others(struct reading *reading, unsigned asked);
+static bool is_too_large(const struct reading *reading, const struct mms_record_header *header);
 static void judge(struct reading *reading, unsigned node, bool whole);
 static void ask_again(struct reading *reading);
 static int newest_of(const struct reading *reading);
@@ -49,6 +52,8 @@ static bool is_backlog_newer(const struct reading *reading);
 static bool take_backlog(struct reading *reading, struct mms_answer *answer);
 static void take_newest(struct reading *reading, const struct mms_record_header *newest, struct mms_answer *answer);
 static void keep_payload(struct reading *reading, unsigned node);
+static void refuse_newest(const struct reading *reading, const struct mms_record_header *newest, int node,
+		struct mms_answer *answer);
 
 _Static_assert(sizeof(struct reading) <= MMS_CLIENT_SCRATCH, "a reading lives in the client's scratch");
 
@@ -95,7 +100,9 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_tally_confirm(&reading->tally, &reading->fanout, version, answer);
 	if (!mms_tally_misses_quorum(&reading->tally, &reading->fanout, answer)) {
 		answer->authoritative = mms_tally_is_authoritative(&reading->tally, &client->settings);
-		if (header != NULL) {
+		if (header != NULL && is_too_large(reading, header)) {
+			refuse_newest(reading, header, newest, answer);
+		} else if (header != NULL) {
 			take_newest(reading, header, answer);
 		} else {
 			mms_tally_explain_nothing(&reading->tally, &reading->fanout, answer);
@@ -279,10 +286,39 @@ static void ask_again(struct reading *reading)
 	}
 }
 
+/* Is a record of this header longer than this process takes? */
+static bool is_too_large(const struct reading *reading, const struct mms_record_header *header)
+{
+	return MMS_RECORD_HEADER_SIZE + (uint64_t)header->payload_len > mms_client_reply_max(reading->client);
+}
+
+/* What the node has was longer than this process takes: its header says whose it is, and how long. Where that had been asked for
+ * before, and still says less, the value is not what its header says. */
+static void judge_by_header(struct reading *reading, unsigned node)
+{
+	struct mms_copy *copy = &reading->copies[node], before = *copy;
+
+	if (mms_fanout_ask(&reading->fanout, node, &reading->header_only,
+			(int64_t)reading->client->settings.read_timeout_ms * 1000)) {
+		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
+	}
+	mms_judge_answer(&reading->fanout, node, &reading->question, false, copy);
+	if (copy->verdict == MMS_VERDICT_HAS && before.verdict == MMS_VERDICT_HAS && !is_too_large(reading, &copy->header)
+			&& mms_version_compare(&copy->header.version, &before.header.version) == 0) {
+		copy->verdict = MMS_VERDICT_DAMAGED;
+		mms_client_count(reading->client, MMS_METRIC_corrupt_records);
+	}
+}
+
 static void judge(struct reading *reading, unsigned node, bool whole)
 {
+	const struct mms_fanout_slot *slot = &reading->fanout.slots[node];
 	struct mms_copy *copy = &reading->copies[node];
 
+	if (slot->state == MMS_FANOUT_FAILED && slot->status == MMS_ERR_TOO_LARGE) {
+		judge_by_header(reading, node);
+		return;
+	}
 	mms_judge_answer(&reading->fanout, node, &reading->question, whole, copy);
 	if (copy->whole) {
 		keep_payload(reading, node);
@@ -323,7 +359,7 @@ static int fetch_newest(struct reading *reading, int newest)
 	unsigned rounds_max = 2 * reading->client->settings.node_count;
 
 	for (unsigned round = 0; newest >= 0 && !reading->copies[newest].header.version.tombstone
-			&& !reading->copies[newest].whole; round++) {
+			&& !reading->copies[newest].whole && !is_too_large(reading, &reading->copies[newest].header); round++) {
 		if (round < rounds_max) {
 			fetch(reading, (unsigned)newest);
 		} else {
@@ -401,6 +437,9 @@ static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 	if (!is_backlog_newer(reading)) {
 		return false;
 	}
+	if (is_too_large(reading, &backlog->header)) {
+		return true;
+	}
 	answer->copied = mms_backlog_take(client->cluster, key, backlog, &len);
 	if (answer->copied == NULL) { /* delivered since they answered */
 		mms_refresh_all(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
@@ -411,6 +450,21 @@ static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 	answer->payload.len = len - MMS_RECORD_HEADER_SIZE;
 	answer->pttl_ms = backlog->ttl_ms;
 	return true;
+}
+
+/* Nothing older in its place: what is written after that would take the place of the newest. */
+static void refuse_newest(const struct reading *reading, const struct mms_record_header *newest, int node,
+		struct mms_answer *answer)
+{
+	const struct mms_settings *settings = &reading->client->settings;
+	char where[MMS_NOTE_TEXT_SIZE] = "the mailbox of this host";
+
+	if (!reading->from_backlog) {
+		(void)snprintf(where, sizeof where, "node %s (%s)", settings->nodes[node].name, settings->nodes[node].address);
+	}
+	answer->found = MMS_FOUND_UNREADABLE;
+	mms_error_set(&answer->error, "%s: this session has %" PRIu32 " bytes, more than mmsession.max_session_size (%" PRIu32
+			") allows here: not read, what is stored stays", where, newest->payload_len, settings->max_session_size);
 }
 
 /* Is the payload at hand that of the newest version? Its node may have been seen with another header since. */

@@ -167,6 +167,9 @@ static void take_header(struct job *job, struct mms_link *link, struct mms_reply
 		copy->pttl_ms = mms_reply_integer(replies[1]);
 		if (bytes.len > 0 && bytes.len <= sizeof copy->bytes) {
 			verdict = mms_hlc_decode(bytes, job->order.key, mms_hlc_now(&job->reconciler->office->shm->anchor), &copy->header);
+			if (verdict == MMS_RECORD_GOOD && copy->header.payload_len > MMS_SESSION_SIZE_MAX) {
+				verdict = MMS_RECORD_DAMAGED; /* nobody's */
+			}
 			copy->has = verdict == MMS_RECORD_GOOD;
 			copy->foreign = verdict == MMS_RECORD_FOREIGN;
 			copy->replace = verdict == MMS_RECORD_DAMAGED;
@@ -337,7 +340,7 @@ static void fetch(struct job *job)
 		return;
 	}
 	mms_command_init(&command);
-	mms_command_read_whole(&command, job->order.key);
+	mms_command_read_up_to(&command, job->order.key, size + 1); /* what is longer than its header says shows itself, and no more */
 	if (!mms_link_ready(link) || !mms_link_request(link, &command, on_record, job, 0)) {
 		lose_newest(job);
 		return;
@@ -357,6 +360,14 @@ static void strike(struct job *job, struct copy *copy, bool damaged)
 	}
 }
 
+/* Has somebody written a newer record since its header was asked for, of which this is a part only? */
+static bool is_longer_by_now(const struct job *job, struct mms_slice bytes, struct mms_record_header *header)
+{
+	return mms_hlc_decode(bytes, job->order.key, mms_clock_wall(), header) == MMS_RECORD_GOOD
+			&& bytes.len < MMS_RECORD_HEADER_SIZE + (uint64_t)header->payload_len
+			&& mms_version_compare(&header->version, &job->result.newest.version) > 0;
+}
+
 static void on_record(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct job *job = context;
@@ -374,8 +385,10 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 	}
 	bytes = mms_reply_text(replies[0]);
 	pttl_ms = mms_reply_integer(replies[1]);
-	if (mms_reply_type(replies[0]) == MMS_REPLY_NIL || pttl_ms == -2 || pttl_ms == 0) {
+	if (bytes.len == 0 || pttl_ms == -2 || pttl_ms == 0) {
 		strike(job, copy, false); /* expired meanwhile */
+	} else if (is_longer_by_now(job, bytes, &header)) {
+		copy->header = header;
 	} else if (mms_record_decode_whole(bytes, job->order.key, &header, &payload) != MMS_RECORD_GOOD
 			|| mms_hlc_decode(bytes, job->order.key, mms_hlc_now(&job->reconciler->office->shm->anchor), &header) != MMS_RECORD_GOOD) {
 		strike(job, copy, true);

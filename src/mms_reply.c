@@ -126,6 +126,13 @@ void mms_reply_reader_free(struct mms_reply_reader *reader)
 	free(reader);
 }
 
+void mms_reply_reader_limit(struct mms_reply_reader *reader, size_t max_bytes)
+{
+	if (reader != NULL) {
+		reader->max_bytes = max_bytes;
+	}
+}
+
 enum mms_status mms_reply_reader_feed(struct mms_reply_reader *reader, const char *bytes, size_t len,
 		struct mms_error *error)
 {
@@ -374,7 +381,7 @@ static enum mms_status fail(struct mms_reply_reader *reader, struct mms_error *e
 		return MMS_ERR_MEMORY;
 	}
 	mms_error_set(error, "%s", reader->refusal != NULL ? reader->refusal : reader->parser->errstr);
-	return MMS_ERR_PROTOCOL;
+	return reader->refusal == too_long ? MMS_ERR_TOO_LARGE : MMS_ERR_PROTOCOL;
 }
 
 static enum mms_status renew_parser(struct mms_reply_reader *reader, struct mms_error *error)
@@ -430,12 +437,13 @@ static void *make_string(const redisReadTask *task, char *text, size_t len)
 	if (task->type != REDIS_REPLY_STRING && task->type != REDIS_REPLY_STATUS && task->type != REDIS_REPLY_ERROR) {
 		return refuse(task, unasked_type);
 	}
+	/* First, as when its length alone has come. A line is no value: it is never rightly so long. */
+	if (len > reader->max_bytes - reader->reply_bytes) {
+		return refuse(task, task->type == REDIS_REPLY_STRING ? too_long : "a line is longer than allowed");
+	}
 	/* hiredis does not look at the two bytes behind a string; when they are wrong we are out of step. */
 	if (text[len] != '\r' || text[len + 1] != '\n') {
 		return refuse(task, no_line_end);
-	}
-	if (len > reader->max_bytes - reader->reply_bytes) {
-		return refuse(task, too_long);
 	}
 	reader->reply_bytes += len;
 	if (task->type == REDIS_REPLY_STATUS && len == ok.count && memcmp(text, ok.text, len) == 0) {

@@ -15,15 +15,17 @@ enum mms_reply_type {
 };
 
 /* max_bytes: most that the strings of one reply may hold together; max_elements: most elements that its arrays may have
- * together. A reply beyond either is a protocol error, found before memory is spent on it; so are arrays nested more
- * than MMS_REPLY_DEPTH_MAX deep, lines without an end, and types of RESP3 (which nobody asked for). NULL when memory is
- * short. */
+ * together. A reply beyond the first is MMS_ERR_TOO_LARGE, beyond the second a protocol error, both found before memory is spent
+ * on it; so are arrays nested more than MMS_REPLY_DEPTH_MAX deep, lines without an end, and types of RESP3 (which nobody asked
+ * for). NULL when memory is short. */
 #define MMS_REPLY_DEPTH_MAX 7
 struct mms_reply_reader *mms_reply_reader_new(size_t max_bytes, size_t max_elements);
 void mms_reply_reader_free(struct mms_reply_reader *reader);
+/* Another max_bytes, between two replies; NULL is fine. */
+void mms_reply_reader_limit(struct mms_reply_reader *reader, size_t max_bytes);
 
-/* Bytes as they came, parsed at once. MMS_ERR_PROTOCOL when they are no RESP or pass a limit, MMS_ERR_MEMORY; either is
- * for good: every later call fails the same way. */
+/* Bytes as they came, parsed at once. MMS_ERR_PROTOCOL when they are no RESP or pass a limit, MMS_ERR_TOO_LARGE, MMS_ERR_MEMORY;
+ * each is for good: every later call fails the same way. */
 enum mms_status mms_reply_reader_feed(struct mms_reply_reader *reader, const char *bytes, size_t len,
 		struct mms_error *error);
 

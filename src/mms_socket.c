@@ -53,6 +53,16 @@ void mms_socket_close(struct mms_socket *sock)
 	*sock = MMS_SOCKET_CLOSED;
 }
 
+size_t mms_socket_length(const struct iovec *parts, size_t part_count)
+{
+	size_t len = 0;
+
+	for (size_t index = 0; index < part_count; index++) {
+		len += parts[index].iov_len;
+	}
+	return len;
+}
+
 ssize_t mms_socket_send(struct mms_socket *sock, struct iovec *parts, size_t part_count)
 {
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = part_count};

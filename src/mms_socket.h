@@ -26,6 +26,8 @@ enum mms_status mms_socket_start_tls(struct mms_socket *sock, struct mms_tls_con
 /* Not a byte is sent. */
 void mms_socket_close(struct mms_socket *sock);
 
+/* Bytes of all parts together. */
+size_t mms_socket_length(const struct iovec *parts, size_t part_count);
 /* Bytes taken, or -1 with errno. A first byte taken ends a plain connect. With TLS only the first part is looked at: each would be
  * a record, and a system call, of its own. */
 ssize_t mms_socket_send(struct mms_socket *sock, struct iovec *parts, size_t part_count);

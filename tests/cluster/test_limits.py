@@ -145,6 +145,76 @@ def test_sessions_up_to_the_limit_work_and_larger_ones_are_refused(cluster, new_
            f"{stall[1]} {stall[0]:.1f} ms, plain GET {plain:.1f} ms", stall[0], (5.0, max(5.0, 1.5 * plain)))
 
 
+def _states(shop):
+    return [node["state"] for host in shop.hosts for node in host.status()["nodes"]]
+
+
+def _spread(host, new_id, count=100):
+    """Small carts, one after the other: the ids of those that were acknowledged."""
+    ids = [new_id() for _ in range(count)]
+    return [each for each in ids if host.put(each, "n", each)]
+
+
+def _missing(shop, ids):
+    return {node.name: len(set(ids) - set(node.raw_records())) for node in shop.nodes}
+
+
+@pytest.mark.row("sizes")
+def test_a_session_larger_than_the_replicators_own_limit_holds_up_no_other(cluster, new_id):
+    shop = cluster(3, 2, workers=2, mmsession={"mailbox_size": "256M", "budget_ms": "5000", "read_timeout_ms": "1000"},
+                   ini={"memory_limit": "1G"})
+    host, other = shop.hosts
+    small = _spread(host, new_id, 10)
+    session = new_id()
+    answer = host.visit(session, f"ini:mmsession.max_session_size:64M;start;fill:big:{40 * MB}:{session};close")
+    small += _spread(host, new_id)
+    equal = shop.wait_equal(20)
+    missing = _missing(shop, small + [session])
+    bar("sizes", "40 MB by ini_set() in one script of a host: stored, and mirrored by a process whose limit is 16 MB",
+        f"{answer['warnings']}, equal after {equal:.1f} s", answer["ok"]["close"] and not answer["warnings"])
+    bar("sizes", "the carts behind it are on all nodes", f"{len(small)} acknowledged, missing {missing}",
+        len(small) == 110 and not any(missing.values()))
+    states = _states(shop)
+    bar("sizes", "no node is blamed, and no hint left", states, set(states) == {"closed"}
+        and not any(node["hints"] for node in host.status()["nodes"]))
+    seen = other.visit(session, "ini:mmsession.max_session_size:64M;read_and_close;size:big")["values"]["big"]
+    bar("sizes", "read on another host by a script that raised its own limit", f"{seen} bytes", seen == 40 * MB)
+
+
+@pytest.mark.row("sizes")
+def test_a_session_over_a_hosts_limit_fails_alone_there(cluster, new_id):
+    shop = cluster(3, 0, workers=2, mmsession={"mailbox_size": "64M", "budget_ms": "5000", "read_timeout_ms": "1000"},
+                   ini={"memory_limit": "1G"})
+    large = shop.add_host(0, mmsession={"max_session_size": "64M"})
+    low = shop.add_host(1, mmsession={"max_session_size": "1M"})
+    session, foreign = new_id(), new_id()
+    small = _spread(large, new_id, 20)
+    stored = large.visit(session, f"start;fill:big:{24 * MB}:{session};close")["ok"]["close"]
+    for node in shop.nodes:
+        node.call("SET", f"mms:{foreign}", b"x" * (8 * MB))
+    assert large.flush(10000)
+    said, lost = [], []
+    for each in small:
+        said.append(low.visit(session, "read_and_close;size:big")["warnings"])
+        low.visit(foreign, "read_and_close")
+        if low.fetch(each, "n") != each:
+            lost.append(each)
+    states = _states(shop)
+    bar("sizes", "24 MB where 1 MB is allowed: that session fails, naming node, size and setting", said[0],
+        stored and all(words and "web2" in words[0] and f"{24 * MB}"[:6] in words[0]
+                       and "mmsession.max_session_size (1048576)" in words[0] for words in said))
+    bar("sizes", "all other visitors are served in between, no node is blamed", f"{len(lost)} lost, {states}",
+        not lost and set(states) == {"closed"})
+    shop.nodes[2].restart()
+    for node in shop.nodes[:2]:
+        node.call("DEL", f"mms:{foreign}")
+    large.stop()
+    until(lambda: low.node_status("web3")["complete"], 30, "the emptied node filled by the host of 1 MB")
+    held = shop.nodes[2].raw_records()
+    bar("sizes", "a node that came back empty is filled by the host of 1 MB, the large session too",
+        f"{len(held)} records, large: {session in held}", session in held and set(small) <= set(held))
+
+
 @pytest.mark.row("F47")
 @pytest.mark.parametrize("away", [None, 0, 2], ids=["healthy", "local-away", "peer-away"])
 def test_the_rules_of_phps_handlers_hold_with_a_node_away(cluster, new_id, away):

@@ -25,6 +25,7 @@ struct fake_rule {
 	const char *bytes;
 	size_t bytes_len;  /* 0: text */
 	size_t cut_len;
+	int skip;          /* so many go by first */
 	int times;         /* so often, then it is gone; -1 = for ever */
 	unsigned hits;
 };
@@ -125,7 +126,7 @@ static inline bool fake_match(struct fake *fake, const char *command, struct fak
 		struct fake_rule *rule = &fake->rules[index];
 		const bool any = strcmp(rule->verb, "*") == 0 && strcmp(verb, "SCRIPT") != 0;
 
-		if (rule->times != 0 && (any || strcmp(rule->verb, verb) == 0)) {
+		if (rule->times != 0 && (any || strcmp(rule->verb, verb) == 0) && rule->skip-- <= 0) {
 			rule->times -= rule->times > 0;
 			rule->hits++;
 			*out = *rule;

@@ -195,6 +195,7 @@ static void faults_of_this_process_and_of_keys_open_nothing(void **state)
 	(void) state;
 	for (int i = 0; i < 10; i++) {
 		fault(host, MMS_ERR_LOCAL, MMS_CLASS_NONE);
+		fault(host, MMS_ERR_TOO_LARGE, MMS_CLASS_NONE);
 		fault(host, MMS_ERR_MEMORY, MMS_CLASS_NONE);
 		fault(host, MMS_ERR_REFUSED, MMS_CLASS_NOSCRIPT);
 		mms_client_refused(host->client, 0, MMS_CLASS_WRONGTYPE, "WRONGTYPE");

@@ -296,6 +296,39 @@ static void a_command_that_did_not_fit_is_refused(void **state)
 	teardown_peer();
 }
 
+/* Others' commands are under way on the connection. */
+static void what_can_not_be_queued_leaves_the_connection_as_it_is(void **state)
+{
+	static char payload[300000];
+	unsigned char header[MMS_RECORD_HEADER_SIZE] = {0};
+	struct mms_command command, ping;
+	size_t queued;
+
+	(void) state;
+	setup_peer(true);
+	finish_handshake();
+	mms_command_init(&ping);
+	mms_command_ping(&ping);
+	assert_int_equal(mms_conn_queue(conn, &ping, &error), MMS_OK);
+	queued = mms_conn_queued_bytes(conn);
+	mms_command_init(&command);
+	mms_command_put(&command, S("key"), S("tmp"), header, (struct mms_slice) {payload, sizeof(payload)}, 1, S(""));
+	mms_conn_set_limits(conn, 1 << 20, 200000);
+	assert_int_equal(mms_conn_queue(conn, &command, &error), MMS_ERR_LOCAL);
+	assert_non_null(strstr(error.text, "max_output_bytes"));
+	mms_command_init(&command);
+	mms_command_get(&command, (struct mms_slice) {payload, MMS_COMMAND_SCRATCH});
+	assert_int_equal(mms_conn_queue(conn, &command, &error), MMS_ERR_LOCAL);
+	assert_non_null(strstr(error.text, "does not fit"));
+	assert_int_equal(mms_conn_state(conn), MMS_CONN_OPEN);
+	assert_int_equal(mms_conn_queued_bytes(conn), queued);
+	assert_int_equal(mms_conn_outstanding(conn), 1);
+	assert_int_equal(mms_conn_flush(conn, &error), MMS_OK);
+	peer_write("+PONG\r\n", 7);
+	assert_int_equal(receive(), MMS_OK);
+	teardown_peer();
+}
+
 static enum mms_status send_unheard(void)
 {
 	struct mms_command command;
@@ -414,6 +447,7 @@ int main(void)
 		cmocka_unit_test(no_memory_that_is_freed_has_the_password_in_it),
 		cmocka_unit_test(queued_commands_go_out_with_one_flush),
 		cmocka_unit_test(a_command_that_did_not_fit_is_refused),
+		cmocka_unit_test(what_can_not_be_queued_leaves_the_connection_as_it_is),
 		cmocka_unit_test(answers_that_nobody_wants_are_dropped_in_their_place),
 		cmocka_unit_test(a_connection_that_ends_behind_a_dropped_answer_was_idle),
 		cmocka_unit_test(a_dropped_error_ends_the_connection_as_idle),

@@ -130,7 +130,7 @@ static void replies_that_came_before_the_end_can_be_taken(void **state)
 	teardown_peer();
 }
 
-static void assert_protocol_error(const char *bytes, size_t len, const char *words)
+static void assert_ends_with(enum mms_status expected, const char *bytes, size_t len, const char *words)
 {
 	for (int whole = 0; whole < 2; whole++) {
 		enum mms_status status = MMS_OK;
@@ -142,7 +142,7 @@ static void assert_protocol_error(const char *bytes, size_t len, const char *wor
 			peer_write(bytes + index, whole ? len : 1);
 			status = receive();
 		}
-		assert_int_equal(status, MMS_ERR_PROTOCOL);
+		assert_int_equal(status, expected);
 		if (strstr(error.text, words) == NULL) {
 			fail_msg("%s lacks: %s", error.text, words);
 		}
@@ -154,17 +154,17 @@ static void assert_protocol_error(const char *bytes, size_t len, const char *wor
 static void what_is_no_reply_or_too_much_ends_the_connection(void **state)
 {
 	(void) state;
-	assert_protocol_error("HTTP/1.1 400 Bad Request\r\n", 26, "node web2 (tcp://10.0.0.2:6379): receive: ");
-	assert_protocol_error("$99999999999\r\n", 14, "longer than allowed");
-	assert_protocol_error("*99999999\r\n", 11, "more elements than allowed");
-	assert_protocol_error("$3\r\nabcde\r\n", 11, "does not end");
+	assert_ends_with(MMS_ERR_PROTOCOL, "HTTP/1.1 400 Bad Request\r\n", 26, "node web2 (tcp://10.0.0.2:6379): receive: ");
+	assert_ends_with(MMS_ERR_TOO_LARGE, "$99999999999\r\n", 14, "longer than allowed");
+	assert_ends_with(MMS_ERR_PROTOCOL, "*99999999\r\n", 11, "more elements than allowed");
+	assert_ends_with(MMS_ERR_PROTOCOL, "$3\r\nabcde\r\n", 11, "does not end");
 }
 
 static void a_reply_that_nobody_asked_for_ends_the_connection(void **state)
 {
 	(void) state;
-	assert_protocol_error("+PONG\r\n+more\r\n", 14, "nobody asked for");
-	assert_protocol_error("+PONG\r\n$5\r\nmo", 13, "nobody asked for");
+	assert_ends_with(MMS_ERR_PROTOCOL, "+PONG\r\n+more\r\n", 14, "nobody asked for");
+	assert_ends_with(MMS_ERR_PROTOCOL, "+PONG\r\n$5\r\nmo", 13, "nobody asked for");
 	setup_peer(true);
 	finish_handshake();
 	peer_write("+", 1);

@@ -1,5 +1,6 @@
 /* Hints on their way: from whichever node has the newest copy, or from the hint itself, to the node that missed it. */
 #include "office.h"
+#include "large.h"
 
 #include "mms_delivery.h"
 #include "mms_greeting.h"
@@ -97,6 +98,30 @@ static void it_comes_from_the_node_that_has_it(void **state)
 	assert_true(node_holds(0, "s", &sample) && node_holds(1, "s", &sample));
 	assert_in_range(node_number(1, "PTTL", RIG_PREFIX "s"), RIG_TTL_MS / 2, RIG_TTL_MS);
 	assert_int_equal(host_metric(desk->host, MMS_METRIC_hints_delivered), 2);
+	end();
+}
+
+/* By a process whose own max_session_size is smaller. */
+static void a_large_one_is_delivered_as_any_other(void **state)
+{
+	struct sample sample;
+	struct large large;
+
+	(void) state;
+	begin(3);
+	large = large_aged("large", 0, 6u << 20);
+	sample_aged(&sample, "s", 0, "data");
+	node_put_large(2, "large", &large);
+	node_put(2, "s", &sample);
+	assert_true(mms_hints_add(&desk->host->cluster->hints, key_of("large"), large.bytes, bit(0) | bit(1),
+			(struct mms_mono){ now_us() + 600000000 }, mms_clock_mono()));
+	hint(1, "s", &sample);
+	deliver();
+	assert_int_equal(hints(0) + hints(1), 0);
+	assert_true(node_holds_large(0, "large", &large) && node_holds_large(1, "large", &large));
+	assert_true(node_holds(1, "s", &sample));
+	assert_true(nodes_are_in_order(desk->host));
+	large_free(&large);
 	end();
 }
 
@@ -526,6 +551,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_comes_from_the_node_that_has_it),
+		cmocka_unit_test(a_large_one_is_delivered_as_any_other),
 		cmocka_unit_test(the_newest_copy_is_delivered_even_if_it_is_newer_than_the_hint),
 		cmocka_unit_test(what_the_node_has_by_now_is_settled),
 		cmocka_unit_test(a_tombstone_comes_from_the_hint_itself),

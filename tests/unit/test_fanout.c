@@ -489,7 +489,7 @@ static void an_answer_that_comes_twice_answers_nothing_else(void **state)
 
 static void garbage_is_a_hard_fault(void **state)
 {
-	static const char *const garbage[] = { "HTTP/1.1 400 Bad Request\r\n\r\n", "$-7\r\n", "$99999999999\r\n", "*1\r\n$x\r\n" };
+	static const char *const garbage[] = { "HTTP/1.1 400 Bad Request\r\n\r\n", "$-7\r\n", "*1\r\n$x\r\n" };
 	struct question question;
 	struct fake *fake;
 	struct host *host;
@@ -507,6 +507,39 @@ static void garbage_is_a_hard_fault(void **state)
 		assert_false(mms_client_can_read(host->client, 0));
 		mms_fanout_end(&question.fanout);
 	}
+	host_free(host);
+	fake_free(fake);
+}
+
+/* Who asks for a value must be ready for any length of it; the length of other answers is known. */
+static void a_value_that_is_too_long_is_no_fault_and_any_other_answer_is(void **state)
+{
+	struct question question;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	host = host_with_fake(1, 0, fake);
+	fake_says(fake, "GET", "$99999999\r\n", -1);
+	fake_says(fake, "GETRANGE", "$99999999\r\n", -1);
+	for (unsigned round = 0; round < 5; round++) {
+		assert_int_equal(fetch(&question, host, 0, "k", LONG_US), MMS_FANOUT_FAILED);
+		assert_int_equal(question.fanout.slots[0].status, MMS_ERR_TOO_LARGE);
+		assert_int_equal(mms_conn_state(host->client->conns[0]), MMS_CONN_CLOSED);
+		assert_true(mms_client_can_read(host->client, 0));
+		assert_int_equal(atomic_load(&host->cluster->nodes[0].breaker.soft_faults), 0);
+		mms_fanout_end(&question.fanout);
+	}
+	begin(&question, host, LONG_US);
+	mms_command_init(&question.command);
+	mms_command_read_header(&question.command, key_of("k"));
+	assert_true(mms_fanout_ask(&question.fanout, 0, &question.command, LONG_US));
+	mms_fanout_wait(&question.fanout, bit(0));
+	assert_int_equal(question.fanout.slots[0].status, MMS_ERR_PROTOCOL);
+	assert_false(mms_client_can_read(host->client, 0));
+	mms_fanout_end(&question.fanout);
 	host_free(host);
 	fake_free(fake);
 }
@@ -624,6 +657,7 @@ int main(void)
 		cmocka_unit_test(a_question_that_was_given_up_takes_its_connection_along),
 		cmocka_unit_test(an_answer_that_comes_twice_answers_nothing_else),
 		cmocka_unit_test(garbage_is_a_hard_fault),
+		cmocka_unit_test(a_value_that_is_too_long_is_no_fault_and_any_other_answer_is),
 		cmocka_unit_test(an_error_of_the_server_is_an_answer),
 		cmocka_unit_test(a_refused_handshake_is_the_nodes_fault),
 		cmocka_unit_test(others_go_on_while_one_is_waited_for),

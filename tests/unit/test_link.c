@@ -256,6 +256,34 @@ static void a_silent_node_is_given_up_and_progress_is_not(void **state)
 	desk_close(desk);
 }
 
+/* A large record takes its time on a slow line; so long as its bytes move, the node is no silent one. */
+static void bytes_that_move_are_progress(void **state)
+{
+	static char payload[100000];
+	unsigned char header[MMS_RECORD_HEADER_SIZE] = { 0 };
+	struct mms_command command;
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 0));
+	desk_await(desk, heard.count == 1);
+	node_stop(0);
+	mms_command_init(&command);
+	mms_command_put_new(&command, key_of("k"), header, (struct mms_slice){ payload, sizeof(payload) }, 1000);
+	assert_true(mms_link_request(desk_link(desk, 0), &command, note, NULL, 1));
+	mms_link_flush(desk_link(desk, 0));
+	desk->office.now.us += 100000000;
+	mms_link_check_deadline(desk_link(desk, 0));
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_READY);
+	desk->office.now.us += 100000000;
+	mms_link_check_deadline(desk_link(desk, 0)); /* nothing since */
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	node_continue(0);
+	desk_close(desk);
+}
+
 /* A port where nobody says a word. Returns the listener; the clients that fill its queue go into filling: then it answers no
  * SYN. */
 static int silent_port(uint32_t *port, int filling[], size_t count)
@@ -398,6 +426,25 @@ static void dropping_blames_nobody(void **state)
 	desk_close(desk);
 }
 
+static void what_this_process_lacks_is_named_and_not_tried_again_at_once(void **state)
+{
+	const struct mms_error error = { "node n0: send: No buffer space available" };
+	char text[MMS_BREAKER_TEXT_SIZE];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	assert_true(desk_link(desk, 0)->retry_at.us > desk->office.now.us);
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 0)));
+	assert_int_equal(atomic_load(&desk_breaker(desk, 0)->soft_faults), 0);
+	assert_true(mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text)).ms > 0);
+	assert_string_equal(text, error.text);
+	desk_close(desk);
+}
+
 static void a_callback_may_fail_its_own_link(void **state)
 {
 	struct desk *desk;
@@ -484,10 +531,12 @@ int main(void)
 		cmocka_unit_test(a_failed_probe_prolongs_the_wait),
 		cmocka_unit_test(an_idle_connection_closed_by_the_server_is_no_fault),
 		cmocka_unit_test(a_silent_node_is_given_up_and_progress_is_not),
+		cmocka_unit_test(bytes_that_move_are_progress),
 		cmocka_unit_test(a_connect_without_an_answer_ends),
 		cmocka_unit_test(a_server_that_took_the_connection_and_is_late_has_two_more_tries),
 		cmocka_unit_test(a_tls_handshake_that_is_late_has_two_more_tries),
 		cmocka_unit_test(dropping_blames_nobody),
+		cmocka_unit_test(what_this_process_lacks_is_named_and_not_tried_again_at_once),
 		cmocka_unit_test(a_callback_may_fail_its_own_link),
 		cmocka_unit_test(answers_that_nobody_asked_for_end_the_connection),
 		cmocka_unit_test(a_name_without_an_address_waits),

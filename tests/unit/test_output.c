@@ -91,6 +91,9 @@ static void a_length_that_no_memory_has_is_refused_and_changes_nothing(void **st
 	assert_true(mms_output_append(&output, "abc", 3));
 	assert_false(mms_output_append(&output, "x", SIZE_MAX));
 	assert_false(mms_output_append(&output, "x", SIZE_MAX / 2));
+	assert_false(mms_output_reserve(&output, SIZE_MAX));
+	assert_true(mms_output_reserve(&output, 100000));
+	assert_true(output.capacity >= 100003);
 	assert_int_equal(mms_output_waiting(&output).len, 3);
 	mms_output_fini(&output);
 }

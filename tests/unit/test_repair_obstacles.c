@@ -1,5 +1,6 @@
 /* What must not keep a repair from ending, and what must not end one too early. */
 #include "repairs.h"
+#include "large.h"
 
 static void attempts_are(unsigned long most, unsigned node, unsigned long scans_before)
 {
@@ -85,6 +86,7 @@ static void a_record_that_expires_meanwhile_is_no_reason_to_begin_again(void **s
 {
 	struct fake *fake;
 	unsigned long scans;
+	unsigned fetched;
 
 	(void) state;
 	rig_fresh();
@@ -93,9 +95,72 @@ static void a_record_that_expires_meanwhile_is_no_reason_to_begin_again(void **s
 	put_numbered(0, 0, 1);
 	empty(1);
 	scans = node_calls(0, "scan");
-	fake_says(fake, "GET", "$-1\r\n", 1);
+	fetched = fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_ANSWER, .bytes = "$0\r\n\r\n", .skip = 1, .times = 1 });
 	turn_until(is_complete(1));
 	attempts_are(1, 0, scans);
+	assert_int_equal(fake_hits(fake, fetched), 1);
+	end();
+	fake_free(fake);
+}
+
+/* By a process whose own max_session_size is smaller; and what nobody can make sense of is as long as it likes. */
+static void records_of_any_size_are_compared_and_moved(void **state)
+{
+	char *text = calloc(1, 9u << 20);
+	struct sample sample;
+	struct large large;
+	unsigned long scans;
+
+	(void) state;
+	assert_non_null(text);
+	begin(3);
+	large = large_aged("large", 5000, 6u << 20);
+	put_numbered(0, 0, 20);
+	node_put_large(0, "large", &large);
+	node_put_bytes(0, "foreign", text, 9u << 20);
+	sample_aged(&sample, "longer", 5000, "than its header says");
+	memcpy(text, sample.bytes, sample.len);
+	node_put_bytes(0, "longer", text, 9u << 20);
+	empty(1);
+	scans = node_calls(0, "scan");
+	turn_until(is_complete(1));
+	attempts_are(1, 0, scans);
+	assert_true(has_numbered(1, 0, 20));
+	assert_true(node_holds_large(1, "large", &large));
+	assert_int_equal(node_number(1, "EXISTS", RIG_PREFIX "longer"), 0);
+	assert_true(nodes_are_in_order(desk->host));
+	large_free(&large);
+	free(text);
+	end();
+}
+
+/* Between header and fetch somebody stored much more: what was fetched is a part of that. */
+static void a_record_that_grows_meanwhile_is_fetched_as_it_is_then(void **state)
+{
+	struct sample sample;
+	struct large large;
+	struct fake *fake;
+	char head[MMS_RECORD_HEADER_SIZE + 32];
+	size_t len;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	sample_aged(&sample, "s", 9000, "small");
+	large = large_aged("s", 5000, 2u << 20);
+	empty(1);
+	node_put_large(0, "s", &large);
+	/* The first answer is the header that stood there before. */
+	len = (size_t) snprintf(head, sizeof(head), "$%d\r\n", MMS_RECORD_HEADER_SIZE);
+	memcpy(head + len, sample.bytes, MMS_RECORD_HEADER_SIZE);
+	len += MMS_RECORD_HEADER_SIZE;
+	memcpy(head + len, "\r\n", 2);
+	fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_ANSWER, .bytes = head, .bytes_len = len + 2, .times = 1 });
+	turn_until(is_complete(1));
+	assert_true(node_holds_large(1, "s", &large));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_corrupt_records), 0);
+	large_free(&large);
 	end();
 	fake_free(fake);
 }
@@ -298,6 +363,8 @@ int main(void)
 		cmocka_unit_test(an_older_copy_does_not_replace_a_damaged_newer_one),
 		cmocka_unit_test(a_record_without_ttl_is_given_its_lifetime_on_the_target),
 		cmocka_unit_test(a_record_that_expires_meanwhile_is_no_reason_to_begin_again),
+		cmocka_unit_test(records_of_any_size_are_compared_and_moved),
+		cmocka_unit_test(a_record_that_grows_meanwhile_is_fetched_as_it_is_then),
 		cmocka_unit_test(a_life_that_is_much_shorter_is_prolonged),
 		cmocka_unit_test(an_overflow_that_comes_during_a_scan_is_not_ended_by_it),
 		cmocka_unit_test(an_overflow_forgets_nothing_that_was_compared_since),

@@ -46,8 +46,8 @@ static void assert_text(const struct mms_reply *reply, const char *text, size_t 
 	assert_memory_equal(slice.ptr, text, len);
 }
 
-/* Feeds bytes one by one: fed must end in a protocol error whose text holds `words`, and stay there. */
-static void assert_refused(const char *bytes, size_t len, const char *words)
+/* Feeds bytes one by one: fed must end in this error, whose text holds `words`, and stay there. */
+static void assert_refused_as(enum mms_status expected, const char *bytes, size_t len, const char *words)
 {
 	struct mms_reply_reader *reader = reader_of(MAX_BYTES, MAX_ELEMENTS);
 	struct mms_reply *reply = NULL;
@@ -57,20 +57,40 @@ static void assert_refused(const char *bytes, size_t len, const char *words)
 	for (size_t index = 0; index < len && status == MMS_OK; index++) {
 		status = mms_reply_reader_feed(reader, bytes + index, 1, &error);
 	}
-	if (status != MMS_ERR_PROTOCOL || strstr(error.text, words) == NULL) {
+	if (status != expected || strstr(error.text, words) == NULL) {
 		fail_msg("%.40s: status %d, %s", bytes, status, error.text);
 	}
-	assert_int_equal(mms_reply_reader_next(reader, &reply, &error), MMS_ERR_PROTOCOL);
+	assert_int_equal(mms_reply_reader_next(reader, &reply, &error), expected);
 	assert_null(reply);
-	assert_int_equal(mms_reply_reader_feed(reader, TEXT("+OK\r\n"), &error), MMS_ERR_PROTOCOL);
+	assert_int_equal(mms_reply_reader_feed(reader, TEXT("+OK\r\n"), &error), expected);
 	assert_non_null(strstr(error.text, words));
 	assert_int_equal(mms_reply_reader_ready(reader), 0);
 	mms_reply_reader_free(reader);
 
 	/* The same at once. */
 	reader = reader_of(MAX_BYTES, MAX_ELEMENTS);
-	assert_int_equal(mms_reply_reader_feed(reader, bytes, len, &error), MMS_ERR_PROTOCOL);
+	assert_int_equal(mms_reply_reader_feed(reader, bytes, len, &error), expected);
 	mms_reply_reader_free(reader);
+}
+
+static void assert_refused(const char *bytes, size_t len, const char *words)
+{
+	assert_refused_as(MMS_ERR_PROTOCOL, bytes, len, words);
+}
+
+/* Too long, or no length at all: hiredis' releases draw the line at different places. */
+static void assert_no_reply(const char *bytes, size_t len)
+{
+	struct mms_reply_reader *reader = reader_of(MAX_BYTES, MAX_ELEMENTS);
+	const enum mms_status status = mms_reply_reader_feed(reader, bytes, len, NULL);
+
+	assert_true(status == MMS_ERR_PROTOCOL || status == MMS_ERR_TOO_LARGE);
+	mms_reply_reader_free(reader);
+}
+
+static void assert_too_large(const char *bytes, size_t len)
+{
+	assert_refused_as(MMS_ERR_TOO_LARGE, bytes, len, "longer than allowed");
 }
 
 static void every_type_is_read_through_its_accessors(void **state)
@@ -283,7 +303,28 @@ static void strings_up_to_the_limit_are_taken_and_no_byte_more(void **state)
 	assert_int_equal(mms_reply_text(reply).len, MAX_BYTES);
 	mms_reply_free(reply);
 	head = snprintf(bytes, sizeof(bytes), "$%d\r\n", MAX_BYTES + 1);
-	assert_refused(bytes, (size_t) head, "longer than allowed");
+	assert_too_large(bytes, (size_t) head);
+	/* Whole, and with a wrong end: the same as when its length alone had come. */
+	memset(bytes + head, 'x', MAX_BYTES + 3);
+	assert_too_large(bytes, (size_t) head + MAX_BYTES + 3);
+}
+
+static void another_limit_holds_from_the_next_reply_on(void **state)
+{
+	struct mms_reply_reader *reader = reader_of(MAX_BYTES, MAX_ELEMENTS);
+	char bytes[2 * MAX_BYTES];
+	const int head = snprintf(bytes, sizeof(bytes), "$%d\r\n", MAX_BYTES + 1);
+
+	(void) state;
+	memset(bytes + head, 'x', MAX_BYTES + 1);
+	memcpy(bytes + head + MAX_BYTES + 1, "\r\n", 2);
+	mms_reply_reader_limit(reader, MAX_BYTES + 1);
+	assert_int_equal(mms_reply_reader_feed(reader, bytes, (size_t) head + MAX_BYTES + 3, NULL), MMS_OK);
+	assert_int_equal(mms_reply_reader_ready(reader), 1);
+	mms_reply_reader_limit(reader, MAX_BYTES);
+	assert_int_equal(mms_reply_reader_feed(reader, bytes, (size_t) head, NULL), MMS_ERR_TOO_LARGE);
+	mms_reply_reader_free(reader);
+	mms_reply_reader_limit(NULL, 1);
 }
 
 static void the_limit_holds_for_the_strings_of_an_array_together(void **state)
@@ -292,9 +333,9 @@ static void the_limit_holds_for_the_strings_of_an_array_together(void **state)
 	int len = snprintf(bytes, sizeof(bytes), "*2\r\n$600\r\n%0600d\r\n$500\r\n", 1);
 
 	(void) state;
-	assert_refused(bytes, (size_t) len, "longer than allowed");
+	assert_too_large(bytes, (size_t) len);
 	len = snprintf(bytes, sizeof(bytes), "*2\r\n$600\r\n%0600d\r\n+%0500d\r\n", 1, 2);
-	assert_refused(bytes, (size_t) len, "longer than allowed");
+	assert_refused(bytes, (size_t) len, "a line is longer than allowed");
 }
 
 static void the_limits_start_anew_with_every_reply(void **state)
@@ -320,11 +361,11 @@ static void huge_lengths_are_refused_before_memory_is_spent(void **state)
 
 	(void) state;
 	getrusage(RUSAGE_SELF, &before);
-	assert_refused(TEXT("$2147483647\r\n"), "longer than allowed");
-	assert_refused(TEXT("$4294967296\r\n"), "longer than allowed");
-	assert_refused(TEXT("$9223372036854775807\r\n"), "");
-	assert_refused(TEXT("$18446744073709551617\r\n"), "");
-	assert_refused(TEXT("$99999999999999999999999999999999999999999\r\n"), "");
+	assert_too_large(TEXT("$2147483647\r\n"));
+	assert_too_large(TEXT("$4294967296\r\n"));
+	assert_no_reply(TEXT("$9223372036854775807\r\n"));
+	assert_no_reply(TEXT("$18446744073709551617\r\n"));
+	assert_no_reply(TEXT("$99999999999999999999999999999999999999999\r\n"));
 	assert_refused(TEXT("$-2\r\n"), "");
 	assert_refused(TEXT("$-9223372036854775808\r\n"), "");
 	assert_refused(TEXT("*51\r\n"), "more elements");
@@ -471,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_string_received_where_it_belongs_must_end_where_it_should),
 		cmocka_unit_test(long_strings_come_whole_among_others_however_they_are_sliced),
 		cmocka_unit_test(strings_up_to_the_limit_are_taken_and_no_byte_more),
+		cmocka_unit_test(another_limit_holds_from_the_next_reply_on),
 		cmocka_unit_test(the_limit_holds_for_the_strings_of_an_array_together),
 		cmocka_unit_test(the_limits_start_anew_with_every_reply),
 		cmocka_unit_test(huge_lengths_are_refused_before_memory_is_spent),

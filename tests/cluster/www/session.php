@@ -26,6 +26,8 @@ function step(string $verb, array $words, array &$answer)
             return session_start(['read_and_close' => true]);
         case 'strict':
             return ini_set('session.use_strict_mode', $words[0]);
+        case 'ini': // ini:name:value
+            return ini_set($words[0], $words[1]) !== false;
         case 'id':
             return session_id($words[0]);
         case 'set':
