@@ -363,7 +363,7 @@ static void strike(struct job *job, struct copy *copy, bool damaged)
 /* Has somebody written a newer record since its header was asked for, of which this is a part only? */
 static bool is_longer_by_now(const struct job *job, struct mms_slice bytes, struct mms_record_header *header)
 {
-	return mms_hlc_decode(bytes, job->order.key, mms_clock_wall(), header) == MMS_RECORD_GOOD
+	return mms_hlc_decode(bytes, job->order.key, mms_hlc_now(&job->reconciler->office->shm->anchor), header) == MMS_RECORD_GOOD
 			&& bytes.len < MMS_RECORD_HEADER_SIZE + (uint64_t)header->payload_len
 			&& mms_version_compare(&header->version, &job->result.newest.version) > 0;
 }
