@@ -99,7 +99,7 @@ def slowest(phases, *names):
 
 def bars(shop, phases, how, asked, found):
     healthy = phases.slowest_us("healthy")
-    value, each = slowest(phases, *asked)
+    value, each = slowest(phases, "warm-up", *asked)
     within("F38", f"name server {how}: no request waits for it, none above {ms(STALL_US)}", f"{each}, healthy {ms(healthy)}, asked {asked}",
            value, allowed(STALL_US, healthy))
     assert all(asked.values()) or how == "away", "nobody asked while the name server was silent"
