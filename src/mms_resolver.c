@@ -19,7 +19,7 @@ struct query {
 	unsigned node;
 	bool by_name, under_way;
 	struct evdns_getaddrinfo_request *request; /* while under way; NULL when it was answered at once */
-	struct mms_mono due;
+	struct mms_mono due, due_down; /* while its node is in use, or down */
 };
 
 struct mms_resolver {
@@ -77,6 +77,17 @@ void mms_resolver_free(struct mms_resolver *resolver)
 	free(resolver);
 }
 
+static bool is_down(const struct query *query)
+{
+	return !mms_breaker_allows_read(&query->resolver->office->cluster->nodes[query->node].breaker);
+}
+
+/* A node that goes down after its name was resolved may have moved: what was planned for it in use is too late. */
+static int64_t due_us(const struct query *query)
+{
+	return is_down(query) ? query->due_down.us : query->due.us;
+}
+
 void mms_resolver_run(struct mms_resolver *resolver)
 {
 	struct mms_office *office;
@@ -90,11 +101,11 @@ void mms_resolver_run(struct mms_resolver *resolver)
 		struct query *query = &resolver->queries[i];
 		char port[8];
 
-		if (!query->by_name || query->under_way || office->now.us < query->due.us) {
+		if (!query->by_name || query->under_way || office->now.us < due_us(query)) {
 			continue;
 		}
 		query->under_way = true;
-		query->due.us = office->now.us + AGAIN_DOWN_US;
+		query->due.us = query->due_down.us = office->now.us + AGAIN_DOWN_US;
 		(void)snprintf(port, sizeof port, "%u", office->settings->nodes[i].port);
 		query->request = evdns_getaddrinfo(resolver->dns, office->settings->nodes[i].host, port, &hints, on_answer, query);
 	}
@@ -107,8 +118,8 @@ int64_t mms_resolver_next_us(const struct mms_resolver *resolver)
 	for (unsigned i = 0; resolver != NULL && i < resolver->office->node_count; i++) {
 		const struct query *query = &resolver->queries[i];
 
-		if (query->by_name && !query->under_way && query->due.us < next) {
-			next = query->due.us;
+		if (query->by_name && !query->under_way && due_us(query) < next) {
+			next = due_us(query);
 		}
 	}
 	return next;
@@ -153,7 +164,6 @@ static void on_answer(int failed, struct evutil_addrinfo *answer, void *argument
 	struct query *query = argument;
 	struct mms_office *office = query->resolver->office;
 	struct mms_node_sh *node = &office->cluster->nodes[query->node];
-	bool down = !mms_breaker_allows_read(&node->breaker);
 	const struct evutil_addrinfo *chosen;
 
 	query->under_way = false;
@@ -168,9 +178,10 @@ static void on_answer(int failed, struct evutil_addrinfo *answer, void *argument
 		blame(office, query->node, &error);
 		return;
 	}
-	chosen = choose(answer, node, down);
+	chosen = choose(answer, node, is_down(query));
 	mms_shm_publish_address(node, chosen->ai_addr, (uint32_t)chosen->ai_addrlen);
-	query->due.us = office->now.us + (down ? AGAIN_DOWN_US : AGAIN_US);
+	query->due.us = office->now.us + AGAIN_US;
+	query->due_down.us = office->now.us + AGAIN_DOWN_US;
 	office->links[query->node].retry_at = office->now;
 	office->busy = true;
 	evutil_freeaddrinfo(answer);

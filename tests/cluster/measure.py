@@ -51,7 +51,9 @@ class Phases:
         self.load.stop()
 
     def run(self, name, length):
-        self._spans[name] = self.load.run_for(length)
+        """A phase that is run again goes on until now."""
+        begin, end = self.load.run_for(length)
+        self._spans[name] = self._spans.get(name, (begin,))[0], end
 
     def span(self, name, skip=0.0):
         begin, end = self._spans[name]

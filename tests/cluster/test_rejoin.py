@@ -1,4 +1,7 @@
-"""B2: what it costs when a node comes back. Headers are compared; records move only where versions differ."""
+"""B2: what it costs when a node comes back. Headers are compared; records move only where versions differ. And who goes on
+when whoever compares them is killed."""
+import os
+import signal
 import threading
 import time
 
@@ -53,9 +56,9 @@ def _counter(shop, name):
     return sum(host.status()["counters"][name] for host in shop.hosts)
 
 
-def _whole(shop, victim):
-    """Every host says so, and has nothing left to deliver."""
-    status = [host.node_status(victim.name) for host in shop.hosts]
+def _whole(hosts, victim):
+    """Each of them says so, and has nothing left to deliver."""
+    status = [host.node_status(victim.name) for host in hosts]
     return all(each["complete"] and each["state"] == "closed" and not each["hints"] and not each["behind"] for each in status)
 
 
@@ -70,7 +73,7 @@ def _rejoin(shop, victim, how, missed, limit):
         began = time.monotonic()
         if how == "empty":
             victim.call("CONFIG", "SET", "maxmemory", data * 11 // 10)
-        until(lambda: _whole(shop, victim), limit, f"{victim.name} is whole", every=0.1)
+        until(lambda: _whole(shop.hosts, victim), limit, f"{victim.name} is whole", every=0.1)
         took = time.monotonic() - began
     compared = _counter(shop, "repair_scanned") - compared
     moved = [tuple(now - then for now, then in zip(_net(node), old)) for node, old in zip([*survivors, victim], before)]
@@ -117,3 +120,81 @@ def test_a_node_that_rejoins_is_sent_what_it_missed_and_no_more(cluster, new_id,
     _write(shop.hosts[1], prefix, changed, "third")
     compared = _rejoin(shop, victim, "empty", count * size, limit)
     assert compared >= count, "no scan has run"
+
+
+LEASE_S = 5         # docs/protocol.md, "Repair scan"
+BETWEEN_S = 4       # from the lease's end to the next try (2 s) and its look at what was left (2 s)
+RATE = 1 << 20      # bytes a second that a scan may compare and move; a comparison counts as 100 for each node
+
+
+class Writer:
+    """A host where visitors go on writing while others are killed."""
+
+    def __init__(self, host, prefix):
+        self._host, self._prefix, self._stopping = host, prefix, threading.Event()
+        self.written, self.refused = 0, []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self._stopping.wait(0.02):
+            answer = self._host.visit(f"{self._prefix}{self.written}", "start;set:value:meanwhile;close")
+            self.refused += answer["warnings"]
+            self.written += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception):
+        self._stopping.set()
+        self._thread.join()
+
+
+def _repairer(shop, victim, moved):
+    """The host whose scan of this node has moved so many sessions by now; None while there is none."""
+    for host in shop.hosts:
+        repair = host.node_status(victim.name)["repair"]
+        if repair["running"] and repair["moved"] > moved:
+            return host
+    return None
+
+
+def _kill(host, what):
+    if what == "host":
+        host.kill_all()
+    else:
+        os.kill(host.status()["replicator"]["pid"], signal.SIGKILL)
+
+
+@pytest.mark.row("repair-killed")
+@pytest.mark.row("F42")
+@pytest.mark.parametrize("what", ["host", "replicator"])
+def test_a_scan_goes_on_when_whoever_holds_its_lease_is_killed(cluster, new_id, full, what):
+    count = 20000 if full else 1500
+    shop, prefix, later = cluster(3, 3, mmsession={"repair_rate": RATE, "repair_interval": 0}), new_id(), new_id()
+    victim = shop.nodes[2]
+    _write(shop.hosts[0], prefix, count, "first")
+    assert all(host.flush(30000) for host in shop.hosts)
+    until(lambda: all(node.call("DBSIZE") >= count for node in shop.nodes), 30, "all nodes have all")
+    scan = count * (len(shop.nodes[0].call("GET", f"mms:{prefix}0")) + 3 * 100) / RATE
+    victim.restart(empty=True)
+    holder = until(lambda: _repairer(shop, victim, count // 5), 30, "a scan", every=0.02)
+    others = [host for host in shop.hosts if host is not holder]
+    compared = [host.status()["counters"]["repair_scanned"] for host in others]
+    with Writer(others[0], later) as writer:
+        lease, left = victim.call("GET", "mms::lease"), count - victim.call("DBSIZE")
+        _kill(holder, what)
+        killed = time.monotonic()
+        until(lambda: _whole(others, victim), 60 + 3 * scan, f"{victim.name} is whole", every=0.1)
+        took = time.monotonic() - killed
+    compared = [host.status()["counters"]["repair_scanned"] - then for host, then in zip(others, compared)]
+    bar("repair-killed", f"{what}: killed with the lease, in the middle", f"{left} of {count} sessions were missing",
+        lease is not None and left > count // 10)
+    timing("repair-killed", f"{what}: complete within lease ({LEASE_S} s), next try ({BETWEEN_S} s) and scan ({scan:.1f} s)",
+           f"{took:.1f} s, compared by other hosts {compared}", took <= LEASE_S + BETWEEN_S + scan)
+    assert what == "replicator" or any(compared), "nobody went on"
+    bar("repair-killed", f"{what}: all nodes equal within 10 s", f"{shop.wait_equal(10):.1f} s", True)
+    good = [others[1].bulk("read", start, number, value=value)["good"]
+            for start, number, value in ((prefix, count, "first"), (later, writer.written, "meanwhile"))]
+    bar("repair-killed", f"{what}: nothing is lost, also of what is written meanwhile", f"{good} of {[count, writer.written]} as written, "
+        f"{len(writer.refused)} refused {writer.refused[:1]}", good == [count, writer.written] and not writer.refused and writer.written > 10)

@@ -152,3 +152,25 @@ def test_lost_packets_lose_no_writes(cluster, full):
     # The last look is from another host than the visitor's: after what was apart has met.
     bar("F14", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
     no_harm("F14", shop, phases, ["healthy", "loss", "back"])
+
+
+@pytest.mark.row("F14")
+def test_packets_that_come_twice_or_out_of_order_change_nothing(cluster, full):
+    if not namespaces_allowed():
+        pytest.skip("network namespaces are refused here: packets can't be doubled or overtaken")
+    network = Namespaces(3, wired=(2,))
+    shop, wire = cluster(3, 3, network=network), network.wire(2)
+    with Phases(shop, full, rate=100) as phases:
+        phases.run("healthy", 1)
+        before = [network.tcp_counts(place) for place in range(3)]
+        wire.set(twice=20, late=20, late_ms=20)
+        phases.run("disturbed", seconds(full, 60, 3))
+        wire.set()
+        phases.run("back", 0.5)
+    counts, after = wire.counts(), [network.tcp_counts(place) for place in range(3)]
+    seen = {name: sum(now[name] - then[name] for now, then in zip(after, before)) for name in ("TCPOFOQueue", "TCPDSACKOldSent")}
+    add("F14", "20 % of the packets to and from one host twice, 20 % up to 20 ms late", f"{counts}, TCP put in order or threw away "
+        f"{seen}, p99 {ms(phases.p99('disturbed'))}, healthy {ms(phases.p99('healthy'))}")
+    assert counts["twice"] > 100 and counts["overtaken"] > 100 and min(seen.values()) > 10, "nothing was disturbed"
+    bar("F14", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
+    no_harm("F14", shop, phases, ["healthy", "disturbed", "back"])

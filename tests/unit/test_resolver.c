@@ -278,6 +278,22 @@ static void a_changed_address_is_used_within_half_a_minute(void **state)
 	close_bureau(&bureau);
 }
 
+static void a_node_that_goes_down_is_asked_for_at_once(void **state)
+{
+	struct bureau bureau;
+
+	(void) state;
+	open_bureau(&bureau);
+	turn_until(&bureau, address_of_web2(&bureau) == 1);
+	assert_true(mms_resolver_next_us(bureau.resolver) - bureau.desk->office.now.us > 10000000);
+	host_open_breaker(bureau.desk->host, 1, MMS_FAULT_HARD);
+	assert_true(mms_resolver_next_us(bureau.resolver) - bureau.desk->office.now.us <= 2000000);
+	atomic_store(&dns.addresses[0], 2);
+	turn(&bureau, 2100000);
+	turn_until(&bureau, address_of_web2(&bureau) == 2);
+	close_bureau(&bureau);
+}
+
 static void the_address_in_use_stays_while_the_name_has_it(void **state)
 {
 	struct bureau bureau;
@@ -341,6 +357,7 @@ int main(void)
 		cmocka_unit_test(a_failure_keeps_the_address_that_was),
 		cmocka_unit_test(a_server_that_takes_seconds_holds_nothing_up),
 		cmocka_unit_test(a_changed_address_is_used_within_half_a_minute),
+		cmocka_unit_test(a_node_that_goes_down_is_asked_for_at_once),
 		cmocka_unit_test(the_address_in_use_stays_while_the_name_has_it),
 		cmocka_unit_test(the_next_address_is_tried_when_the_first_is_dead),
 		cmocka_unit_test(a_request_waits_for_names_once_and_within_its_budget),

@@ -14,12 +14,12 @@ class Cluster:
 
     hosts: how many. handler: "mmsession" or "phpredis" (a host list, the control). proxied: hosts reach peers
     through fault proxies (True, or only the nodes with these indexes), cluster.link(host, node) is the one between the two. proxied_local: the local node too.
-    local_tcp: the local node over TCP instead of its Unix socket. network: Loopback() or Namespaces(n).
+    local_tcp: the local node over TCP instead of its Unix socket. named: TCP nodes by name, <node>.test. network: Loopback() or Namespaces(n).
     program: kind of server, MMS_SERVER decides when it is None. mmsession: INI settings without their prefix. ini: other settings. fpm: keyword arguments of Host.
     node_settings: command line of every node. node_environments: variables of each node, in their order.
     """
 
-    def __init__(self, count=3, hosts=2, handler="mmsession", proxied=False, proxied_local=False, local_tcp=False,
+    def __init__(self, count=3, hosts=2, handler="mmsession", proxied=False, proxied_local=False, local_tcp=False, named=False,
                  network=None, program=None, workers=8, mmsession=None, ini=None, fpm=None,
                  node_settings=(), node_environments=(), phpredis_options="timeout=1&read_timeout=1"):
         self.folder = tempfile.mkdtemp(prefix="cluster-", dir=os.environ.get("MMS_RUN_DIR"))
@@ -27,7 +27,7 @@ class Cluster:
         self._network = network or Loopback()
         self._handler, self._workers = handler, workers
         self._mmsession, self._ini, self._fpm = dict(mmsession or {}), dict(ini or {}), dict(fpm or {})
-        self._local_tcp, self._phpredis_options = local_tcp, phpredis_options
+        self._local_tcp, self._named, self._phpredis_options = local_tcp, named, phpredis_options
         self._proxied, self._proxied_local = proxied, proxied_local
         self.proxy = None
         self.nodes, self.hosts = [], []
@@ -82,7 +82,7 @@ class Cluster:
             return f"tcp://127.0.0.1:{self.proxy.link(name).port}"
         if local and not self._local_tcp:
             return f"unix://{node.socket}"
-        return f"tcp://{node.host}:{node.port}"
+        return f"tcp://{f'{node.name}.test' if self._named else node.host}:{node.port}"
 
     @staticmethod
     def _link_name(host_index, node):

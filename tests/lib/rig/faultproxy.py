@@ -15,6 +15,7 @@ A link forwards bytes until it is told otherwise by Link.set(...):
   slice=True            replies in pieces of one byte
   bytes_per_second=N    replies at that rate
   command_bytes_per_second=N   commands are taken from the client at that rate
+  free_bytes=N          with that: of what comes at once, so many bytes cost no time
   slow_close_ms=N       the node's closing of a connection reaches the client so much later
   rules=[{"verb": "GET" or "*", "do": ..., "share": 1.0, ...}]
                         per command: "answer" (reply) instead of the node, "swallow" its reply, "twice",
@@ -243,9 +244,10 @@ class _Front(asyncio.Protocol):
         self._taken += len(data)
         self.back.transport.write(data)
         rate = faults.get("command_bytes_per_second")
-        if rate:
+        slow = len(data) - faults.get("free_bytes", 0)
+        if rate and slow > 0:
             self.transport.pause_reading()
-            asyncio.get_running_loop().call_later(len(data) / rate, self._read_on)
+            asyncio.get_running_loop().call_later(slow / rate, self._read_on)
         return True
 
     def _read_on(self):

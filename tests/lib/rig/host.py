@@ -6,6 +6,7 @@ import subprocess
 import urllib.parse
 
 from . import fastcgi
+from .nameserver import with_resolv_conf
 from .process import alive, children, end, spawn, until
 
 WWW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "cluster", "www")
@@ -69,15 +70,15 @@ def php_environment():
 
 class Host:
     """name is also mmsession.host_id. pool: lines of the pool's configuration; fpm_global: of [global]; environment: of
-    php-fpm."""
+    php-fpm. resolv_conf: file that stands in for /etc/resolv.conf there."""
 
     def __init__(self, name, folder, extensions, settings, workers=8, namespace=None, pool=(), fpm_global=(),
-                 daemonize=False, environment=None):
+                 daemonize=False, environment=None, resolv_conf=None):
         self.name, self.folder, self.workers_max = name, folder, workers
         self.socket = os.path.join(folder, "fpm.sock")
         self.log = os.path.join(folder, "php.log")
         self._namespace, self._daemonize = namespace, daemonize
-        self._environment = dict(environment or {})
+        self._environment, self._resolv_conf = dict(environment or {}), resolv_conf
         self._pid_file = os.path.join(folder, "fpm.pid")
         self._process = None
         self.master = None
@@ -104,10 +105,11 @@ class Host:
             conf.write("\n".join(lines) + "\n")
 
     def start(self):
-        self._process = spawn(
-            [fpm_program(), "--daemonize" if self._daemonize else "--nodaemonize", "-c", self.ini,
-             "-y", self._pool_file], namespace=self._namespace, log=self.log,
-            env=dict(php_environment(), **self._environment))
+        command = [fpm_program(), "--daemonize" if self._daemonize else "--nodaemonize", "-c", self.ini, "-y", self._pool_file]
+        if self._resolv_conf:
+            command = with_resolv_conf(self._resolv_conf, command)
+        self._process = spawn(command, namespace=self._namespace, log=self.log,
+                              env=dict(php_environment(), **self._environment))
         until(self._answers, 20, lambda: f"php-fpm of {self.name} answers; its log ends: {self.log_text()[-2000:]}")
         self.master = self._read_pid()
         return self

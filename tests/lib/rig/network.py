@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 
+from .nameserver import NameServer
 from .process import end, free_port, spawn, until
+from .wire import Wire
 
 _SUBNET = "10.77.0"
 _BRIDGE_MTU = "1500"
@@ -39,14 +41,17 @@ class Loopback:
 
 
 class Namespaces:
-    """Place i is a namespace with address 10.77.0.<i+1> on a bridge that all places share."""
+    """Place i is a namespace with address 10.77.0.<i+1> on a bridge that all places share.
+
+    wired: places whose line to the bridge can be disturbed packet by packet, see wire(); packets are no longer than on a line then.
+    """
 
     kind = "network namespaces"
     can_blackhole = True
 
-    def __init__(self, count):
-        self._holders = []
-        self._deaf = {}
+    def __init__(self, count, wired=()):
+        self._holders, self._helpers, self._wires = [], [], {}
+        self._deaf, self._wired = {}, wired
         self._switch = self._hold()
         self._inside(self._switch, "ip", "link", "add", "bridge", "type", "bridge")
         self._inside(self._switch, "ip", "link", "set", "bridge", "up")
@@ -71,13 +76,53 @@ class Namespaces:
         pid = self._hold()
         self._inside(self._switch, "ip", "link", "add", f"port{index}", "mtu", _BRIDGE_MTU,
                      "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-        self._inside(self._switch, "ip", "link", "set", f"port{index}", "master", "bridge", "up")
+        self._inside(self._switch, "ip", "link", "set", self._plug(index), "master", "bridge", "up")
+        if self._wired:
+            self._inside(pid, "ip", "link", "set", "eth0", "gso_max_segs", "1")
         self._inside(pid, "ip", "address", "add", f"{_SUBNET}.{index + 1}/24", "dev", "eth0")
         self._inside(pid, "ip", "link", "set", "eth0", "up")
         return pid
 
+    def _plug(self, index):
+        """The interface of this place that goes into the bridge."""
+        if index not in self._wired:
+            return f"port{index}"
+        self._inside(self._switch, "ip", "link", "add", f"wire{index}", "mtu", _BRIDGE_MTU, "type", "veth", "peer", "name", f"plug{index}")
+        for name in (f"port{index}", f"wire{index}"):
+            self._inside(self._switch, "ip", "link", "set", name, "up")
+        self._wires[index] = self._helped(Wire(self._switch, f"port{index}", f"wire{index}"))
+        return f"plug{index}"
+
+    def _helped(self, helper):
+        self._helpers.append(helper)
+        return helper
+
     def place(self, index):
         return self._places[index]
+
+    def wire(self, index):
+        """The Wire between a place and the bridge."""
+        return self._wires[index]
+
+    def name_server(self, index):
+        """A NameServer at a place, silent at first; it ends with the network."""
+        return self._helped(NameServer(self._places[index], f"{_SUBNET}.{index + 1}"))
+
+    @staticmethod
+    def address(number):
+        """Any address of this network."""
+        return f"{_SUBNET}.{number}"
+
+    def move(self, index, number):
+        """The place has this address from now on, and what goes to the one it had gets no answer."""
+        self._inside(self._places[index], "sh", "-c", "ip address flush dev eth0 && "
+                     f"ip address add {self.address(number)}/24 dev eth0")
+
+    def tcp_counts(self, index):
+        """TcpExt of /proc/net/netstat at a place: what its kernel has seen on all connections."""
+        with open(f"/proc/{self._places[index]}/net/netstat") as counts:
+            names, values = [line.split()[1:] for line in counts if line.startswith("TcpExt:")]
+        return dict(zip(names, map(int, values)))
 
     def listen_address(self, index):
         # A namespace of our own has no other listener: the well-known port is free and reads well.
@@ -119,5 +164,7 @@ class Namespaces:
         self._inside(self._places[index], "nft", rules)
 
     def close(self):
+        for helper in self._helpers:
+            helper.close()
         for holder in self._holders:
             end(holder)
