@@ -45,6 +45,13 @@ struct mms_conn *mms_conn_new(const struct mms_conn_options *options)
 	return conn;
 }
 
+void mms_conn_set_limits(struct mms_conn *conn, size_t max_reply_bytes, size_t max_output_bytes)
+{
+	(void) conn;
+	(void) max_reply_bytes;
+	(void) max_output_bytes;
+}
+
 void mms_conn_set_password(struct mms_conn *conn, struct mms_slice password)
 {
 	conn->options.password = password;
