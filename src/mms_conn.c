@@ -34,6 +34,7 @@ struct mms_conn {
 	uint32_t outstanding;               /* replies to commands that were not taken yet */
 	uint32_t unheard;                   /* replies that come before those and that nobody wants */
 	uint64_t moved_bytes;               /* sent and received since open */
+	uint64_t received_bytes;            /* of these */
 	bool used;                          /* a whole reply came since open */
 	bool answered;                      /* a byte came since the first of the outstanding commands was sent */
 	enum mms_reply_class refusal;
@@ -127,7 +128,7 @@ void mms_conn_close(struct mms_conn *conn)
 	conn->handshake_left = 0;
 	conn->outstanding = 0;
 	conn->unheard = 0;
-	conn->moved_bytes = 0;
+	conn->moved_bytes = conn->received_bytes = 0;
 	conn->used = false;
 	conn->answered = false;
 }
@@ -241,6 +242,11 @@ size_t mms_conn_queued_bytes(const struct mms_conn *conn)
 uint64_t mms_conn_moved_bytes(const struct mms_conn *conn)
 {
 	return conn->moved_bytes;
+}
+
+uint64_t mms_conn_received_bytes(const struct mms_conn *conn)
+{
+	return conn->received_bytes;
 }
 
 enum mms_status mms_conn_receive(struct mms_conn *conn, struct mms_error *error)
@@ -435,6 +441,7 @@ static enum mms_status read_socket(struct mms_conn *conn, size_t *total, struct 
 		}
 		*total += (size_t) result;
 		conn->moved_bytes += (size_t) result;
+		conn->received_bytes += (size_t) result;
 		conn->answered = true;
 		status = digest(conn, parts, (size_t) result, error);
 		if (status == MMS_OK && mms_socket_is_drained(&conn->sock, (size_t) result, parts[0].iov_len + parts[1].iov_len)) {

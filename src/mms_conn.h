@@ -87,6 +87,8 @@ size_t mms_conn_queued_bytes(const struct mms_conn *conn);
 
 /* Bytes sent and received since open: what tells a slow node from a silent one. */
 uint64_t mms_conn_moved_bytes(const struct mms_conn *conn);
+/* Those received. What the socket takes says of the node only that it reads, and that only once the socket's buffer is full. */
+uint64_t mms_conn_received_bytes(const struct mms_conn *conn);
 
 /* Reads what the socket has and parses it; MMS_OK also when nothing was there. The end of the connection is reported once
  * the replies before it have been taken; a reply that nobody asked for is MMS_ERR_PROTOCOL. Errors close the connection:

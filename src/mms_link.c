@@ -210,6 +210,14 @@ void mms_link_flush(struct mms_link *link)
 	watch(link);
 }
 
+/* A large record is under way, to the node or from it. What a socket with room takes is no progress: a stopped node's does, too. */
+static bool makes_progress(const struct mms_link *link)
+{
+	return mms_conn_received_bytes(link->conn) - link->received_bytes >= MMS_LINK_PROGRESS_BYTES
+			|| (mms_conn_wants_write(link->conn)
+				&& mms_conn_moved_bytes(link->conn) - link->moved_bytes >= MMS_LINK_PROGRESS_BYTES);
+}
+
 void mms_link_check_deadline(struct mms_link *link)
 {
 	const struct mms_settings *settings = link->office->settings;
@@ -225,7 +233,7 @@ void mms_link_check_deadline(struct mms_link *link)
 			|| link->office->now.us < link->deadline.us) {
 		return;
 	}
-	if (!greeting && mms_conn_moved_bytes(link->conn) - link->moved_bytes >= MMS_LINK_PROGRESS_BYTES) {
+	if (!greeting && makes_progress(link)) {
 		push_deadline(link);
 		return;
 	}
@@ -392,6 +400,7 @@ static void push_deadline(struct mms_link *link)
 	if (link->state == MMS_LINK_READY) {
 		link->deadline.us = link->office->now.us + (int64_t)settings->read_timeout_ms * PROGRESS_FACTOR * 1000;
 		link->moved_bytes = mms_conn_moved_bytes(link->conn);
+		link->received_bytes = mms_conn_received_bytes(link->conn);
 	}
 }
 

@@ -93,7 +93,7 @@ struct mms_link {
 	int64_t clock_ms;                       /* what the server's clock said when the monotonic one was at 0; the survey keeps it */
 	bool clock_known;
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
-	uint64_t moved_bytes;                   /* of the connection, when the deadline was set last */
+	uint64_t moved_bytes, received_bytes;   /* of the connection, when the deadline was set last */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
 	struct mms_mono ready_since;
 	char run_id[41];                        /* of the server that was greeted */

@@ -112,6 +112,11 @@ uint64_t mms_conn_moved_bytes(const struct mms_conn *conn)
 	return conn->moved_bytes;
 }
 
+uint64_t mms_conn_received_bytes(const struct mms_conn *conn)
+{
+	return conn->moved_bytes;
+}
+
 bool mms_conn_wants_write(const struct mms_conn *conn)
 {
 	(void) conn;

@@ -256,29 +256,51 @@ static void a_silent_node_is_given_up_and_progress_is_not(void **state)
 	desk_close(desk);
 }
 
+static void ask_stopped(struct desk *desk, size_t payload_len)
+{
+	static char payload[32 << 20];
+	unsigned char header[MMS_RECORD_HEADER_SIZE] = { 0 };
+	struct mms_command command;
+	const unsigned count = heard.count;
+
+	assert_true(payload_len <= sizeof(payload));
+	assert_true(ask_for(desk_link(desk, 0), "k", note, 0));
+	desk_await(desk, heard.count == count + 1);
+	node_stop(0);
+	mms_command_init(&command);
+	mms_command_put_new(&command, key_of("k"), header, (struct mms_slice){ payload, payload_len }, 1000);
+	assert_true(mms_link_request(desk_link(desk, 0), &command, note, NULL, 1));
+	mms_link_flush(desk_link(desk, 0));
+	desk->office.now.us += 100000000;
+	mms_link_check_deadline(desk_link(desk, 0));
+}
+
 /* A large record takes its time on a slow line; so long as its bytes move, the node is no silent one. */
 static void bytes_that_move_are_progress(void **state)
 {
-	static char payload[100000];
-	unsigned char header[MMS_RECORD_HEADER_SIZE] = { 0 };
-	struct mms_command command;
 	struct desk *desk;
 
 	(void) state;
 	rig_fresh();
 	desk = open_ready(host_new(1, "web1"));
-	assert_true(ask_for(desk_link(desk, 0), "k", note, 0));
-	desk_await(desk, heard.count == 1);
-	node_stop(0);
-	mms_command_init(&command);
-	mms_command_put_new(&command, key_of("k"), header, (struct mms_slice){ payload, sizeof(payload) }, 1000);
-	assert_true(mms_link_request(desk_link(desk, 0), &command, note, NULL, 1));
-	mms_link_flush(desk_link(desk, 0));
-	desk->office.now.us += 100000000;
-	mms_link_check_deadline(desk_link(desk, 0));
+	ask_stopped(desk, 32 << 20);
+	assert_true(mms_conn_wants_write(desk_link(desk, 0)->conn));
 	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_READY);
 	desk->office.now.us += 100000000;
 	mms_link_check_deadline(desk_link(desk, 0)); /* nothing since */
+	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
+	node_continue(0);
+	desk_close(desk);
+}
+
+static void what_a_stopped_nodes_socket_takes_is_no_progress(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = open_ready(host_new(1, "web1"));
+	ask_stopped(desk, 100000);
 	assert_int_equal(desk_link(desk, 0)->state, MMS_LINK_DOWN);
 	node_continue(0);
 	desk_close(desk);
@@ -532,6 +554,7 @@ int main(void)
 		cmocka_unit_test(an_idle_connection_closed_by_the_server_is_no_fault),
 		cmocka_unit_test(a_silent_node_is_given_up_and_progress_is_not),
 		cmocka_unit_test(bytes_that_move_are_progress),
+		cmocka_unit_test(what_a_stopped_nodes_socket_takes_is_no_progress),
 		cmocka_unit_test(a_connect_without_an_answer_ends),
 		cmocka_unit_test(a_server_that_took_the_connection_and_is_late_has_two_more_tries),
 		cmocka_unit_test(a_tls_handshake_that_is_late_has_two_more_tries),
