@@ -33,8 +33,7 @@ struct mms_conn {
 	uint32_t handshake_done, handshake_left; /* its replies */
 	uint32_t outstanding;               /* replies to commands that were not taken yet */
 	uint32_t unheard;                   /* replies that come before those and that nobody wants */
-	uint64_t moved_bytes;               /* sent and received since open */
-	uint64_t received_bytes;            /* of these */
+	uint64_t moved_bytes, received_bytes; /* since open: sent and received; received alone */
 	bool used;                          /* a whole reply came since open */
 	bool answered;                      /* a byte came since the first of the outstanding commands was sent */
 	enum mms_reply_class refusal;
@@ -48,7 +47,6 @@ static enum mms_status start_connect(struct mms_conn *conn, const struct sockadd
 static enum mms_status queue_handshake(struct mms_conn *conn, struct mms_error *error);
 static enum mms_status admit(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
 static enum mms_status admit_whole(struct mms_conn *conn, const struct mms_command *command, struct mms_error *error);
-static enum mms_status refuse(const struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error);
 static struct iovec queued_part(const struct mms_conn *conn);
 static enum mms_status transmit(struct mms_conn *conn, struct iovec *parts, size_t part_count, size_t *sent,
 		struct mms_error *error);
@@ -63,6 +61,13 @@ static enum mms_status lost(struct mms_conn *conn, const char *what, int number,
 static enum mms_status lost_sending(struct mms_conn *conn, int number, struct mms_error *error);
 static bool is_local_shortage(int number);
 static enum mms_status fail(struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error);
+
+/* An error that ends nothing. */
+static enum mms_status refuse(const struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error)
+{
+	mms_error_set(error, "node %s (%s): %s", conn->options.node_name, conn->options.node_address, text);
+	return status;
+}
 
 struct mms_conn *mms_conn_new(const struct mms_conn_options *options)
 {
@@ -228,9 +233,7 @@ enum mms_status mms_conn_flush(struct mms_conn *conn, struct mms_error *error)
 	struct iovec part = queued_part(conn);
 	enum mms_status status = transmit(conn, &part, 1, &sent, error);
 
-	if (status == MMS_OK) {
-		(void) mms_output_drop(&conn->output, sent);
-	}
+	(void) mms_output_drop(&conn->output, sent);
 	return status;
 }
 
@@ -593,12 +596,5 @@ static enum mms_status fail(struct mms_conn *conn, enum mms_status status, const
 {
 	(void) refuse(conn, status, text, error);
 	mms_conn_close(conn);
-	return status;
-}
-
-/* An error that ends nothing. */
-static enum mms_status refuse(const struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error)
-{
-	mms_error_set(error, "node %s (%s): %s", conn->options.node_name, conn->options.node_address, text);
 	return status;
 }
