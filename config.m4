@@ -91,6 +91,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_backlog.c
     src/mms_base.c
     src/mms_breaker.c
+    src/mms_checkpoint.c
     src/mms_client.c
     src/mms_clock.c
     src/mms_closed.c

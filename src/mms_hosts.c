@@ -22,12 +22,6 @@ struct sighting {
 	struct mms_mono changed_at;
 };
 
-/* The count of overflows as a beat found it, and the first beat that did. */
-struct missed {
-	uint64_t beat;
-	uint32_t overflows;
-};
-
 struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
@@ -36,7 +30,6 @@ struct mms_hosts {
 	struct sighting *sightings;
 	uint32_t sighting_count;
 	struct mms_mono since;           /* when this replicator began to look */
-	struct missed *missed;           /* per node */
 	struct mms_mono *unknown_since;  /* per node: others don't list it; 0 = they do */
 	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
 	bool marked, leaving;
@@ -63,14 +56,12 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	hosts->since = office->now;
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
 	hosts->unknown_since = calloc(office->node_count, sizeof *hosts->unknown_since);
-	hosts->missed = calloc(office->node_count, sizeof *hosts->missed);
 	hosts->sightings = calloc(MMS_PAIRS_MAX, sizeof *hosts->sightings);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!complete || hosts->due == NULL || hosts->unknown_since == NULL || hosts->missed == NULL
-			|| hosts->sightings == NULL) {
+	if (!complete || hosts->due == NULL || hosts->unknown_since == NULL || hosts->sightings == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -91,7 +82,6 @@ void mms_hosts_free(struct mms_hosts *hosts)
 	}
 	free(hosts->due);
 	free(hosts->unknown_since);
-	free(hosts->missed);
 	free(hosts->sightings);
 	free(hosts);
 }
@@ -156,10 +146,13 @@ static bool has_settled(const struct mms_link *link)
 static void note_missed(struct mms_hosts *hosts, uint64_t beat)
 {
 	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		struct mms_node_sh *node = &hosts->office->cluster->nodes[i];
 		uint32_t overflows = mms_hints_overflow_count(&hosts->office->cluster->hints, i);
 
-		if (hosts->missed[i].beat == 0 || hosts->missed[i].overflows != overflows) {
-			hosts->missed[i] = (struct missed){ .beat = beat, .overflows = overflows };
+		if (atomic_load(&node->missed_beat) == 0 || atomic_load(&node->missed_overflows) != overflows) {
+			atomic_store(&node->missed_beat, 0); /* whoever succeeds this one in between finds it anew */
+			atomic_store(&node->missed_overflows, overflows);
+			atomic_store(&node->missed_beat, beat);
 		}
 	}
 }
@@ -293,8 +286,10 @@ const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uin
 
 bool mms_hosts_missed_by(const struct mms_hosts *hosts, unsigned node, uint64_t *beat, uint32_t *overflows)
 {
-	*beat = hosts->missed[node].beat;
-	*overflows = hosts->missed[node].overflows;
+	const struct mms_node_sh *shared = &hosts->office->cluster->nodes[node];
+
+	*beat = atomic_load(&shared->missed_beat);
+	*overflows = atomic_load(&shared->missed_overflows);
 	return *beat != 0 && *overflows == mms_hints_overflow_count(&hosts->office->cluster->hints, node);
 }
 

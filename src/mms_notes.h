@@ -22,4 +22,9 @@ struct mms_notes {
 bool mms_notes_add(struct mms_notes *notes, unsigned node, unsigned hash, struct mms_slice field, struct mms_slice value);
 void mms_notes_free(struct mms_notes *notes);
 
+/* As bytes. Returns how many there are, all of them or 0 when they are more than size; with out = NULL, how many there would be. */
+size_t mms_notes_write(const struct mms_notes *notes, char *out, size_t size);
+/* Adds those that mms_notes_write() gave. False when the bytes are no such: some may have been added then. */
+bool mms_notes_read(struct mms_notes *notes, struct mms_slice bytes);
+
 #endif

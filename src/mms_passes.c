@@ -1,17 +1,24 @@
 /* A pass counts only for what was known when the first of them began: a node that has become another since, or that is known
- * to miss more, is compared with everybody again. */
+ * to miss more, is compared with everybody again. The scan that was begun last is kept in shared memory with each step that it
+ * makes (mms_checkpoint), as an office is a short one: a worker's life, or what CPU time the request beside it allows. */
 #include "mms_passes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "mms_aftermath.h"
 #include "mms_scanned.h"
 
 #define SHARE_US 60000000         /* between scans of a node that not all hosts know */
 
+static void take_up(struct mms_passes *passes);
+
 void mms_passes_init(struct mms_passes *passes, struct mms_office *office, struct mms_hosts *hosts)
 {
-	*passes = (struct mms_passes){ .office = office, .hosts = hosts };
+	*passes = (struct mms_passes){ .office = office, .hosts = hosts, .checkpoint = mms_shm_checkpoint(office->cluster),
+		.kept = office->node_count + 1 };
+	take_up(passes);
 }
 
 void mms_passes_fini(struct mms_passes *passes)
@@ -89,14 +96,19 @@ static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned targ
 	return fresh;
 }
 
-uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target)
+/* Does what it has compared still count? */
+static bool counts(const struct mms_passes *passes, unsigned target)
 {
 	const struct mms_pass *pass = &passes->each[target], fresh = fresh_pass(passes, target);
-	bool same = pass->incarnation == fresh.incarnation && pass->mask == fresh.mask
+
+	return pass->incarnation == fresh.incarnation && pass->mask == fresh.mask
 			&& pass->overflows == fresh.overflows && pass->wanted == fresh.wanted
 			&& pass->since_ms <= fresh.since_ms;
+}
 
-	return same ? pass->done_mask : 0;
+uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target)
+{
+	return counts(passes, target) ? passes->each[target].done_mask : 0;
 }
 
 /* Is it in need, and is there a source that has not been compared? */
@@ -141,19 +153,183 @@ int64_t mms_passes_next_us(const struct mms_passes *passes)
 	return next;
 }
 
+/* The text of a checkpoint: length of the notes, notes, roll. */
+static struct mms_slice write_text(const struct mms_pass *pass)
+{
+	uint64_t notes_len = mms_notes_write(&pass->notes, NULL, 0);
+	size_t roll_len = pass->roll == NULL ? 0 : strlen(pass->roll), len = sizeof notes_len + (size_t)notes_len + roll_len;
+	char *text = len > MMS_CHECKPOINT_TEXT_MAX ? NULL : malloc(len);
+
+	if (text != NULL) {
+		memcpy(text, &notes_len, sizeof notes_len);
+		(void)mms_notes_write(&pass->notes, text + sizeof notes_len, (size_t)notes_len);
+		memcpy(text + sizeof notes_len + notes_len, pass->roll == NULL ? "" : pass->roll, roll_len);
+	}
+	return (struct mms_slice){ text, len };
+}
+
+static bool read_text(struct mms_pass *pass, const char *text, size_t len)
+{
+	struct mms_slice all = { text, len };
+	uint64_t notes_len;
+
+	if (len < sizeof notes_len) {
+		return false;
+	}
+	memcpy(&notes_len, text, sizeof notes_len);
+	all = mms_slice_part(all, sizeof notes_len, len);
+	if (notes_len > all.len || !mms_notes_read(&pass->notes, mms_slice_part(all, 0, (size_t)notes_len))) {
+		return false;
+	}
+	pass->roll = strdup(all.ptr + notes_len); /* up to the end of the text, which is a NUL */
+	return pass->roll != NULL;
+}
+
+static struct mms_checkpoint checkpoint_of(const struct mms_passes *passes, unsigned target)
+{
+	const struct mms_pass *pass = &passes->each[target];
+	struct mms_checkpoint checkpoint = { .target = target, .incarnation = pass->incarnation, .mask = pass->mask,
+		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .overflows = pass->overflows, .wanted = pass->wanted,
+		.salt = pass->salt, .source = pass->source, .source_run = pass->source_run, .cursor = pass->cursor,
+		.text_len = passes->text_len, .text_check = passes->text_check };
+
+	memcpy(checkpoint.token, pass->token, sizeof checkpoint.token);
+	return checkpoint;
+}
+
+static void keep(const struct mms_passes *passes, unsigned target)
+{
+	struct mms_checkpoint checkpoint = checkpoint_of(passes, target);
+
+	if (passes->kept == target) {
+		mms_checkpoint_save(passes->checkpoint, &checkpoint);
+	}
+}
+
+/* Of now on, this is the scan that is kept; without memory, or with too much to note, none is. */
+static void keep_all(struct mms_passes *passes, unsigned target)
+{
+	struct mms_pass *pass = &passes->each[target];
+	struct mms_checkpoint checkpoint;
+	struct mms_slice text = write_text(pass);
+
+	mms_keyset_clear(&passes->checkpoint->compared);
+	(void)mms_random_bytes(&pass->salt, sizeof pass->salt); /* on failure it stays what it was, and the set is empty all the same */
+	checkpoint = checkpoint_of(passes, target);
+	passes->kept = passes->office->node_count + 1;
+	mms_checkpoint_drop(passes->checkpoint);
+	if (text.ptr != NULL && mms_checkpoint_save_text(passes->checkpoint, &checkpoint, text)) {
+		passes->kept = target;
+		passes->text_len = checkpoint.text_len;
+		passes->text_check = checkpoint.text_check;
+	}
+	free((char *)text.ptr);
+}
+
+static void forget(struct mms_pass *pass)
+{
+	mms_notes_free(&pass->notes);
+	free(pass->roll);
+	pass->roll = NULL;
+}
+
+static bool is_sound(const struct mms_passes *passes, const struct mms_pass *pass, const struct mms_checkpoint *checkpoint)
+{
+	unsigned count = passes->office->node_count;
+
+	for (const struct mms_note *note = pass->notes.first; note != NULL; note = note->next) {
+		if (note->node >= count || note->hash >= MMS_HOSTS_HASHES) {
+			return false;
+		}
+	}
+	return checkpoint->source < count && ((checkpoint->mask | checkpoint->done_mask) & ~mms_passes_all_mask(passes->office)) == 0;
+}
+
+/* What a predecessor was at. */
+static void take_up(struct mms_passes *passes)
+{
+	struct mms_checkpoint found;
+	struct mms_pass *pass;
+	char *text;
+	size_t len;
+
+	if (!mms_checkpoint_load(passes->checkpoint, &found, &text, &len)) {
+		return;
+	}
+	if (found.target <= passes->office->node_count) {
+		pass = &passes->each[found.target];
+		*pass = (struct mms_pass){ .incarnation = found.incarnation, .mask = found.mask, .done_mask = found.done_mask,
+			.since_ms = found.since_ms, .overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
+			.salt = found.salt, .source = (unsigned)found.source, .source_run = found.source_run, .cursor = found.cursor };
+		memcpy(pass->token, found.token, sizeof pass->token);
+		passes->kept = (unsigned)found.target;
+		passes->text_len = found.text_len;
+		passes->text_check = found.text_check;
+		if (!read_text(pass, text, len) || !is_sound(passes, pass, &found)) {
+			forget(pass);
+			*pass = (struct mms_pass){ 0 };
+			passes->kept = passes->office->node_count + 1;
+		}
+	}
+	free(text);
+}
+
 bool mms_passes_begin(struct mms_passes *passes, unsigned target)
 {
 	struct mms_pass *pass = &passes->each[target];
 
-	if (mms_passes_done(passes, target) != 0) {
+	if (counts(passes, target) && (pass->done_mask != 0 || pass->cursor != 0)) {
+		if (passes->kept != target) {
+			keep_all(passes, target);
+		}
 		return false;
 	}
-	mms_notes_free(&pass->notes);
-	free(pass->roll);
+	forget(pass);
 	*pass = fresh_pass(passes, target);
 	pass->roll = is_sweep(passes, target) ? NULL : mms_scanned_roll(passes->hosts);
 	mms_aftermath_note(passes->hosts, target, &pass->notes);
+	keep_all(passes, target);
 	return true;
+}
+
+void mms_passes_leased(struct mms_passes *passes, unsigned target, const char *token)
+{
+	(void)snprintf(passes->each[target].token, sizeof passes->each[target].token, "%s", token);
+	keep(passes, target);
+}
+
+uint64_t mms_passes_cursor(const struct mms_passes *passes, unsigned target, unsigned source)
+{
+	const struct mms_pass *pass = &passes->each[target];
+
+	return pass->source == source && pass->source_run == incarnation_of(passes->office, source) ? pass->cursor : 0;
+}
+
+void mms_passes_advance(struct mms_passes *passes, unsigned target, unsigned source, uint64_t cursor)
+{
+	struct mms_pass *pass = &passes->each[target];
+
+	if (pass->source == source && pass->cursor == cursor) {
+		return;
+	}
+	pass->source = source;
+	pass->source_run = incarnation_of(passes->office, source);
+	pass->cursor = cursor;
+	keep(passes, target);
+}
+
+void mms_passes_done_with(struct mms_passes *passes, unsigned target, unsigned source)
+{
+	struct mms_pass *pass = &passes->each[target];
+
+	pass->done_mask |= UINT64_C(1) << source;
+	pass->cursor = 0;
+	keep(passes, target);
+}
+
+struct mms_keyset mms_passes_compared(const struct mms_passes *passes, unsigned target)
+{
+	return (struct mms_keyset){ &passes->checkpoint->compared, passes->each[target].salt };
 }
 
 void mms_passes_end(struct mms_passes *passes, unsigned target)
@@ -168,5 +344,10 @@ void mms_passes_end(struct mms_passes *passes, unsigned target)
 	}
 	atomic_store(is_sweep(passes, target) ? &cluster->sweep.served : &cluster->nodes[target].repair.served, pass->wanted);
 	mms_aftermath_clear(passes->hosts, &pass->notes);
-	pass->done_mask = 0;
+	pass->done_mask = pass->cursor = 0;
+	if (passes->kept == target) {
+		mms_checkpoint_drop(passes->checkpoint);
+		mms_keyset_clear(&passes->checkpoint->compared);
+		passes->kept = passes->office->node_count + 1;
+	}
 }

@@ -3,6 +3,7 @@
 #ifndef MMS_PASSES_H
 #define MMS_PASSES_H
 
+#include "mms_checkpoint.h"
 #include "mms_hosts.h"
 #include "mms_link.h"
 #include "mms_notes.h"
@@ -15,6 +16,11 @@ struct mms_pass {
 	uint64_t since_ms;            /* sweep: only what was stamped at or after this */
 	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
 	uint32_t wanted;              /* scans asked for by then */
+	uint64_t salt;                /* of the keys that they compared */
+	unsigned source;              /* whose keys are being walked */
+	uint64_t source_run;          /* which server that was */
+	uint64_t cursor;              /* of SCAN there: all keys before it have been compared; 0 = none has */
+	char token[MMS_CHECKPOINT_TOKEN]; /* of the lease under which they are made; empty = none */
 	struct mms_notes notes;       /* what was known by then to be cleared by it */
 	char *roll;                   /* lives that were known by then (mms_scanned); NULL = none, or no memory */
 	struct mms_mono retry_at;     /* no attempt before */
@@ -23,10 +29,13 @@ struct mms_pass {
 struct mms_passes {
 	struct mms_office *office;
 	struct mms_hosts *hosts;
+	struct mms_checkpoint_sh *checkpoint; /* of the scan that was begun last, for a successor */
+	unsigned kept;                /* its target; node_count + 1 = none */
+	uint64_t text_len, text_check; /* of what goes with it */
 	struct mms_pass each[MMS_NODES_MAX + 1];
 };
 
-/* Borrows both. */
+/* Borrows both. What a predecessor was at is known again: its target is `kept`. */
 void mms_passes_init(struct mms_passes *passes, struct mms_office *office, struct mms_hosts *hosts);
 void mms_passes_fini(struct mms_passes *passes);
 
@@ -41,6 +50,17 @@ uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target);
 
 /* A scan begins. True when it begins anew, with what is known now; false when it goes on with what was interrupted. */
 bool mms_passes_begin(struct mms_passes *passes, unsigned target);
+/* This is the lease's token from now on: a successor may take the lease over by it. */
+void mms_passes_leased(struct mms_passes *passes, unsigned target, const char *token);
+/* Where the pass over this source's keys has to begin: a cursor of SCAN. */
+uint64_t mms_passes_cursor(const struct mms_passes *passes, unsigned target, unsigned source);
+/* Its keys have been compared up to this cursor. */
+void mms_passes_advance(struct mms_passes *passes, unsigned target, unsigned source, uint64_t cursor);
+/* All of them have been. */
+void mms_passes_done_with(struct mms_passes *passes, unsigned target, unsigned source);
+/* Keys on which all nodes have been found to agree since the scan began. */
+struct mms_keyset mms_passes_compared(const struct mms_passes *passes, unsigned target);
+
 /* What the scan was for is done with, as far as it was known when it began. */
 void mms_passes_end(struct mms_passes *passes, unsigned target);
 

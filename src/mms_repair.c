@@ -41,8 +41,6 @@ struct mms_repair {
 	struct mms_mono leased_at, renew_at, look_at;
 	char closing[MMS_MARKER_VALUE_MAX]; /* the marker's value that was asked for */
 	struct mms_passes passes;
-	struct mms_keyset compared;   /* keys on which all nodes agreed in a pass for compared_target, as far as it goes */
-	unsigned compared_target;
 };
 
 static void ask_lease(struct mms_repair *repair, bool renew);
@@ -75,6 +73,9 @@ struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconcil
 		repair->office = office;
 		repair->hosts = hosts;
 		mms_passes_init(&repair->passes, office, hosts);
+		if (repair->passes.kept <= office->node_count) { /* what a predecessor was at comes first */
+			repair->target = (repair->passes.kept + office->node_count) % (office->node_count + 1);
+		}
 		repair->scan = mms_scan_new(office, reconciler);
 		if (repair->scan == NULL) {
 			free(repair);
@@ -94,7 +95,6 @@ void mms_repair_free(struct mms_repair *repair)
 		atomic_store(&report_of(repair)->running, 0);
 		mms_passes_fini(&repair->passes);
 		mms_scan_free(repair->scan);
-		mms_keyset_clear(&repair->compared);
 		free(repair);
 	}
 }
@@ -196,14 +196,15 @@ static void open_report(struct mms_repair *repair, bool anew)
 
 static void begin(struct mms_repair *repair)
 {
-	bool anew = mms_passes_begin(&repair->passes, repair->target);
-
-	if (anew || repair->compared_target != repair->target) {
-		mms_keyset_clear(&repair->compared);
-		repair->compared_target = repair->target;
-	}
-	open_report(repair, anew);
+	open_report(repair, mms_passes_begin(&repair->passes, repair->target));
+	mms_passes_leased(&repair->passes, repair->target, repair->token);
 	choose_source(repair);
+}
+
+/* Of a predecessor in office, whose lease may still stand. */
+static char *old_token(struct mms_repair *repair)
+{
+	return repair->passes.each[repair->target].token;
 }
 
 static void on_lease(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -220,6 +221,11 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 		repair->asked = false;
 	}
 	if (replies == NULL || mms_reply_integer(replies[0]) != 1) {
+		if (replies != NULL && !renewed && *old_token(repair) != '\0') { /* the predecessor's has ended: like anybody else */
+			*old_token(repair) = '\0';
+			ask_lease(repair, false);
+			return;
+		}
 		give_up(repair, false);
 		return;
 	}
@@ -354,7 +360,7 @@ static void ask_lease(struct mms_repair *repair, bool renew)
 	}
 	mms_command_init(&command);
 	mms_command_replace_if(&command, lease_key(repair, key, sizeof key),
-			mms_slice_of(renew ? repair->token : ""), mms_slice_of(repair->token), LEASE_MS);
+			mms_slice_of(renew ? repair->token : old_token(repair)), mms_slice_of(repair->token), LEASE_MS);
 	sent = mms_link_request(&repair->office->links[repair->lease_node], &command, on_lease, repair,
 			(uint64_t)repair->generation << 1 | (renew ? 1 : 0));
 	if (renew) {
@@ -375,7 +381,8 @@ static void choose_source(struct mms_repair *repair)
 	uint64_t target = is_sweep(repair) ? 0 : UINT64_C(1) << repair->target;
 	uint64_t open = mms_link_ready_mask(office) & pass->mask & ~pass->done_mask;
 	bool all_able = (pass->mask & ~mms_passes_able_mask(office)) == 0;
-	struct mms_scan_order order = { .since_ms = pass->since_ms, .report = report_of(repair), .compared = &repair->compared };
+	struct mms_scan_order order = { .since_ms = pass->since_ms, .report = report_of(repair),
+			.compared = mms_passes_compared(&repair->passes, repair->target) };
 
 	if (office->node_count == 1) { /* nobody to be compared with */
 		pass->done_mask = target;
@@ -388,6 +395,7 @@ static void choose_source(struct mms_repair *repair)
 	repair->step = STEP_SCANNING;
 	repair->source = (unsigned)__builtin_ctzll((open & ~target) != 0 ? open & ~target : open);
 	order.source = repair->source;
+	order.cursor = mms_passes_cursor(&repair->passes, repair->target, repair->source);
 	/* With all nodes there, one pass settles a key for all of them, and the others leave it out. */
 	order.whole = target == 0 || repair->source == repair->target || all_able;
 	order.mask = order.whole ? pass->mask : target | UINT64_C(1) << repair->source;
@@ -396,9 +404,12 @@ static void choose_source(struct mms_repair *repair)
 
 static void scan_on(struct mms_repair *repair)
 {
-	switch (mms_scan_run(repair->scan)) {
+	enum mms_scan_state state = mms_scan_run(repair->scan);
+
+	mms_passes_advance(&repair->passes, repair->target, repair->source, mms_scan_cursor(repair->scan));
+	switch (state) {
 	case MMS_SCAN_DONE:
-		repair->passes.each[repair->target].done_mask |= UINT64_C(1) << repair->source;
+		mms_passes_done_with(&repair->passes, repair->target, repair->source);
 		choose_source(repair);
 		break;
 	case MMS_SCAN_FAILED:
@@ -426,7 +437,6 @@ static void on_closed(struct mms_link *link, void *context, uint64_t token, stru
 		mms_link_count(office, MMS_METRIC_repairs);
 		mms_passes_end(&repair->passes, repair->target);
 		leave_scanned(repair, link);
-		mms_keyset_clear(&repair->compared);
 	}
 	give_up(repair, set); /* unless it is set, what was compared stays known: the next attempt only closes */
 }
@@ -460,7 +470,6 @@ static void close_scan(struct mms_repair *repair)
 	}
 	if (is_sweep(repair)) {
 		mms_passes_end(&repair->passes, repair->target);
-		mms_keyset_clear(&repair->compared);
 		give_up(repair, true);
 		return;
 	}
@@ -504,6 +513,7 @@ static void give_up(struct mms_repair *repair, bool whole)
 		atomic_store(&report->ended_us, office->now.us);
 		atomic_fetch_add(&report->finished, whole ? 1 : 0);
 	}
+	*old_token(repair) = '\0';
 	if (repair->token[0] != '\0' && mms_link_ready(target)) {
 		mms_command_init(&command);
 		mms_command_delete_if(&command, lease_key(repair, key, sizeof key), mms_slice_of(repair->token));

@@ -1,8 +1,10 @@
 /* Keys are kept as SCAN gave them and handed to the reconciler as it has room and the rate allows. With `since`, the source
  * alone is asked first, and the others only for what is young enough. Comparisons still under way when a pass is forgotten
- * are told from those of the next by a generation. */
+ * are told from those of the next by a generation. A cursor is safe once the last comparison of a key before it has ended;
+ * comparisons are counted apart before and behind one such mark at a time. */
 #include "mms_scan.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +18,10 @@
 #define RATE_MIN 65536         /* whatever a damaged mapping says */
 #define ALLOWANCE_US 100000    /* the rate may be saved up for so long */
 
-/* What a comparison is for; it is part of its token. */
-#define STAGE_BITS 2
+/* What a comparison is for, and on which side of the mark: parts of its token. */
 #define STAGE_MASK 3u
+#define SIDE_BIT 4u
+#define GENERATION_SHIFT 3
 enum stage {
 	STAGE_ALL,                 /* the nodes of the pass */
 	STAGE_YOUNG,               /* the source alone: is it young enough? */
@@ -34,10 +37,14 @@ struct mms_scan {
 	bool asked;                /* a SCAN is out */
 	bool failed;
 	bool walked;               /* the last SCAN said that there is no more */
-	char cursor[24];
+	char cursor[24];           /* of the last SCAN */
+	uint64_t safe;             /* cursor before which all keys have been compared */
+	uint64_t mark;             /* the next that will be safe */
+	bool marked;
+	unsigned side;             /* 0 or SIDE_BIT: of keys that are handed out now; those before the mark have the other */
 	char *keys;                /* of the last SCAN: length (2 bytes), bytes, ... */
 	size_t keys_len, keys_pos;
-	uint32_t jobs;             /* of this pass */
+	uint32_t jobs[2];          /* of this pass, by side */
 	int64_t allowance;         /* bytes that may be moved now; negative after a large record */
 	struct mms_mono refilled_at;
 };
@@ -72,8 +79,41 @@ void mms_scan_begin(struct mms_scan *scan, const struct mms_scan_order *order)
 	mms_scan_stop(scan);
 	scan->order = *order;
 	scan->state = MMS_SCAN_RUNNING;
-	scan->failed = scan->walked = false;
-	(void)snprintf(scan->cursor, sizeof scan->cursor, "0");
+	scan->failed = scan->walked = scan->marked = false;
+	scan->safe = order->cursor;
+	(void)snprintf(scan->cursor, sizeof scan->cursor, "%" PRIu64, order->cursor);
+}
+
+uint64_t mms_scan_cursor(const struct mms_scan *scan)
+{
+	return scan->safe;
+}
+
+static uint32_t jobs_of(const struct mms_scan *scan)
+{
+	return scan->jobs[0] + scan->jobs[1];
+}
+
+static uint32_t *jobs_on(struct mms_scan *scan, uint64_t side)
+{
+	return &scan->jobs[(side & SIDE_BIT) != 0];
+}
+
+/* All keys before this cursor have been handed out. */
+static void set_mark(struct mms_scan *scan)
+{
+	if (!scan->marked && mms_slice_decimal(mms_slice_of(scan->cursor), UINT64_MAX, &scan->mark)) {
+		scan->marked = true;
+		scan->side ^= SIDE_BIT;
+	}
+}
+
+static void look_at_mark(struct mms_scan *scan)
+{
+	if (scan->marked && *jobs_on(scan, scan->side ^ SIDE_BIT) == 0) {
+		scan->safe = scan->failed ? scan->safe : scan->mark;
+		scan->marked = false;
+	}
 }
 
 void mms_scan_stop(struct mms_scan *scan)
@@ -82,7 +122,7 @@ void mms_scan_stop(struct mms_scan *scan)
 	scan->keys = NULL;
 	scan->keys_pos = scan->keys_len = 0;
 	scan->generation = (scan->generation + 1) & INT32_MAX;
-	scan->jobs = 0;
+	scan->jobs[0] = scan->jobs[1] = 0;
 	scan->asked = false;
 	scan->state = MMS_SCAN_IDLE;
 }
@@ -96,7 +136,8 @@ enum mms_scan_state mms_scan_run(struct mms_scan *scan)
 	if (scan->keys_pos >= scan->keys_len && !scan->asked && !scan->walked) {
 		ask_for_keys(scan);
 	}
-	if (scan->walked && scan->keys_pos >= scan->keys_len && scan->jobs == 0) {
+	look_at_mark(scan);
+	if (scan->walked && scan->keys_pos >= scan->keys_len && jobs_of(scan) == 0) {
 		scan->state = scan->failed ? MMS_SCAN_FAILED : MMS_SCAN_DONE;
 		scan->office->busy = true;
 	}
@@ -109,6 +150,7 @@ static void ask_for_keys(struct mms_scan *scan)
 	struct mms_command command;
 	char pattern[MMS_PREFIX_MAX + 2];
 
+	set_mark(scan);
 	(void)snprintf(pattern, sizeof pattern, "%s*", scan->office->settings->prefix);
 	mms_command_init(&command);
 	mms_command_scan(&command, mms_slice_of(scan->cursor), mms_slice_of(pattern), KEYS_PER_STEP);
@@ -185,7 +227,8 @@ static bool compare_one(struct mms_scan *scan)
 {
 	bool source_alone = scan->order.since_ms > 0;
 	struct mms_reconcile_order order = { .ask_mask = scan->order.mask, .fill_mask = scan->order.mask,
-			.done_fn = on_compared, .context = scan, .token = (uint64_t)scan->generation << STAGE_BITS | STAGE_ALL };
+			.done_fn = on_compared, .context = scan,
+			.token = (uint64_t)scan->generation << GENERATION_SHIFT | scan->side | STAGE_ALL };
 
 	order.key = next_key(scan);
 	if (source_alone) {
@@ -193,9 +236,9 @@ static bool compare_one(struct mms_scan *scan)
 		order.fill_mask = 0;
 		order.token |= STAGE_YOUNG;
 	}
-	scan->jobs++;
+	++*jobs_on(scan, scan->side);
 	if (!mms_reconcile(scan->reconciler, &order)) {
-		scan->jobs--;
+		--*jobs_on(scan, scan->side);
 		return false;
 	}
 	scan->allowance -= BYTES_PER_NODE * __builtin_popcountll(order.ask_mask);
@@ -213,8 +256,8 @@ static void hand_out(struct mms_scan *scan)
 	if (scan->allowance > rate * ALLOWANCE_US / 1000000) {
 		scan->allowance = rate * ALLOWANCE_US / 1000000;
 	}
-	while (scan->keys_pos < scan->keys_len && scan->jobs < JOBS_MAX && scan->allowance > 0) {
-		if (scan->order.compared != NULL && mms_keyset_has(scan->order.compared, next_key(scan))) {
+	while (scan->keys_pos < scan->keys_len && jobs_of(scan) < JOBS_MAX && scan->allowance > 0) {
+		if (scan->order.compared.shared != NULL && mms_keyset_has(&scan->order.compared, next_key(scan))) {
 			scan->keys_pos += sizeof(uint16_t) + next_key(scan).len;
 			continue;
 		}
@@ -245,15 +288,15 @@ static void count(struct mms_scan *scan, const struct mms_reconcile_result *resu
 	}
 }
 
-/* Compares the key of a comparison that has just ended once more, with these nodes. */
+/* Compares the key of a comparison that has just ended once more, with these nodes. stage: with its side. */
 static void compare_again(struct mms_scan *scan, const struct mms_reconcile_result *result, uint64_t mask, uint64_t stage)
 {
 	struct mms_reconcile_order order = { .key = result->key, .ask_mask = mask, .fill_mask = mask,
-			.done_fn = on_compared, .context = scan, .token = (uint64_t)scan->generation << STAGE_BITS | stage };
+			.done_fn = on_compared, .context = scan, .token = (uint64_t)scan->generation << GENERATION_SHIFT | stage };
 
-	scan->jobs++;
+	++*jobs_on(scan, stage);
 	if (!mms_reconcile(scan->reconciler, &order)) {
-		scan->jobs--;
+		--*jobs_on(scan, stage);
 		scan->failed = true; /* no node can be asked: a job has just become free */
 	}
 }
@@ -263,28 +306,28 @@ static void compare_again(struct mms_scan *scan, const struct mms_reconcile_resu
 static void on_compared(void *context, uint64_t token, const struct mms_reconcile_result *result)
 {
 	struct mms_scan *scan = context;
-	uint64_t stage = token & STAGE_MASK, all = mms_link_ready_mask(scan->office) | scan->order.mask;
+	uint64_t stage = token & STAGE_MASK, side = token & SIDE_BIT, all = mms_link_ready_mask(scan->office) | scan->order.mask;
 	uint64_t needed = stage == STAGE_YOUNG ? UINT64_C(1) << scan->order.source : scan->order.mask, lacking;
 
-	if (token >> STAGE_BITS != scan->generation) {
+	if (token >> GENERATION_SHIFT != scan->generation) {
 		return;
 	}
-	scan->jobs--;
+	--*jobs_on(scan, side);
 	if (stage == STAGE_YOUNG && result->found
 			&& mms_hlc_ms(result->newest.version.hlc) >= scan->order.since_ms) {
-		compare_again(scan, result, scan->order.mask, STAGE_ALL);
+		compare_again(scan, result, scan->order.mask, side | STAGE_ALL);
 		return;
 	}
 	if (stage == STAGE_ALL && result->rotten_mask != 0 && all != scan->order.mask) {
-		compare_again(scan, result, all, STAGE_MEND); /* a node that this pass has nothing to do with may have it sound */
+		compare_again(scan, result, all, side | STAGE_MEND); /* a node that this pass has nothing to do with may have it sound */
 	}
 	lacking = result->found && stage != STAGE_YOUNG
 			? needed & ~result->equal_mask & ~result->foreign_mask & ~result->damaged_mask : 0;
 	if ((needed & ~result->answered_mask) != 0 || lacking != 0) {
 		scan->failed = true;
-	} else if (stage == STAGE_ALL && scan->order.whole && scan->order.compared != NULL && result->found
+	} else if (stage == STAGE_ALL && scan->order.whole && scan->order.compared.shared != NULL && result->found
 			&& (result->rotten_mask | result->damaged_mask | result->foreign_mask) == 0) {
-		(void)mms_keyset_add(scan->order.compared, result->key);
+		(void)mms_keyset_add(&scan->order.compared, result->key);
 	}
 	count(scan, result);
 }

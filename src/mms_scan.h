@@ -14,7 +14,8 @@ struct mms_scan_order {
 	unsigned source;     /* whose keys */
 	uint64_t mask;       /* nodes that are to agree on them, the source among them */
 	bool whole;          /* these are all that take part: what they agree on needs no other pass */
-	struct mms_keyset *compared; /* what they agreed on: left out, and added to when whole; may be NULL */
+	uint64_t cursor;     /* where the walk begins: 0, or what mms_scan_cursor() said of this source's server */
+	struct mms_keyset compared; /* what they agreed on: left out, and added to when whole; nothing when `shared` is NULL */
 	uint64_t since_ms;   /* only records stamped at or after this (HLC, Unix milliseconds); 0 = all */
 	struct mms_repair_sh *report; /* counted into; may be NULL */
 };
@@ -34,6 +35,9 @@ void mms_scan_free(struct mms_scan *scan);
 void mms_scan_begin(struct mms_scan *scan, const struct mms_scan_order *order);
 /* Goes on; DONE and FAILED stay until the next begin or stop. */
 enum mms_scan_state mms_scan_run(struct mms_scan *scan);
+/* All keys before this cursor have been compared, and their answers came. It stays where the first one was missing; after
+ * that the pass goes on, for what it can still do, and fails. */
+uint64_t mms_scan_cursor(const struct mms_scan *scan);
 /* Forgets the pass: answers still under way count for nothing. */
 void mms_scan_stop(struct mms_scan *scan);
 

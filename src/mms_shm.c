@@ -23,7 +23,7 @@
 
 /* Where things stand in a slot; all of it follows from the size of the mailbox. */
 struct layout {
-	uint64_t hints_offset, ring_offset, slot_size; /* bytes from the start of the slot */
+	uint64_t hints_offset, checkpoint_offset, ring_offset, slot_size; /* bytes from the start of the slot */
 };
 
 _Static_assert(sizeof(struct sockaddr_storage) % 8 == 0, "addresses are copied in words of 8 bytes");
@@ -179,6 +179,11 @@ struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index)
 	return slot_at(shm, index);
 }
 
+struct mms_checkpoint_sh *mms_shm_checkpoint(struct mms_cluster_sh *cluster)
+{
+	return (struct mms_checkpoint_sh *)((uintptr_t)cluster + layout_for(0).checkpoint_offset);
+}
+
 struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm)
 {
 	return (struct mms_reservations_sh *)((uintptr_t)shm + PAGE_BYTES);
@@ -282,7 +287,8 @@ static struct layout layout_for(uint64_t mailbox_size)
 	struct layout layout;
 
 	layout.hints_offset = page_aligned(sizeof(struct mms_cluster_sh));
-	layout.ring_offset = page_aligned(layout.hints_offset + mms_hints_table_size(MMS_HINT_CAPACITY));
+	layout.checkpoint_offset = page_aligned(layout.hints_offset + mms_hints_table_size(MMS_HINT_CAPACITY));
+	layout.ring_offset = page_aligned(layout.checkpoint_offset + sizeof(struct mms_checkpoint_sh));
 	layout.slot_size = layout.ring_offset + mailbox_size;
 	return layout;
 }
@@ -450,8 +456,8 @@ static struct mms_cluster_sh *claim_slot_locked(struct mms_shm *shm, const struc
 	return NULL;
 }
 
-/* Everything behind the descriptor is written, also over what a claimer left that was killed here. Its hints' table and
- * ring are as the kernel gave them, for nobody uses a slot without fingerprint. */
+/* Everything behind the descriptor is written, also over what a claimer left that was killed here. Its hints' table,
+ * checkpoint and ring are as the kernel gave them, for nobody uses a slot without fingerprint. */
 static bool prepare_slot_locked(struct mms_shm *shm, struct mms_cluster_sh *cluster,
 		const struct mms_settings *settings)
 {

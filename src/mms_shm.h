@@ -12,6 +12,7 @@
 
 #include "mms_base.h"
 #include "mms_breaker.h"
+#include "mms_checkpoint.h"
 #include "mms_config.h"
 #include "mms_hints.h"
 #include "mms_hlc.h"
@@ -59,6 +60,8 @@ struct mms_node_sh {
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
 	_Atomic uint64_t closed_above;  /* of our closed sequence on it, with the server of closed_run; the replicator */
 	_Atomic uint64_t closed_run;    /* run_hash of that server, 0 = none; the replicator */
+	_Atomic uint64_t missed_beat;   /* first beat that found this count of overflows, 0 = none has; the replicator */
+	_Atomic uint32_t missed_overflows; /* of its hints; the replicator */
 	struct mms_repair_sh repair;
 	_Atomic uint32_t address_sequence; /* seqlock of the three below: odd while the replicator writes */
 	_Atomic uint32_t address_len;   /* 0 = host name not resolved yet */
@@ -156,6 +159,9 @@ struct mms_cluster_sh *mms_shm_cluster(struct mms_shm *shm, const struct mms_set
 
 /* Slot by index (0..slot_count-1), NULL when free: for drains and status. */
 struct mms_cluster_sh *mms_shm_cluster_at(struct mms_shm *shm, uint32_t index);
+
+/* How far the scan has come that this cluster's replicator began last. */
+struct mms_checkpoint_sh *mms_shm_checkpoint(struct mms_cluster_sh *cluster);
 
 /* The table of open requests, behind the struct; zeroed at first, which is what it starts as. */
 struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm);

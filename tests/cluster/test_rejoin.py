@@ -123,6 +123,7 @@ def test_a_node_that_rejoins_is_sent_what_it_missed_and_no_more(cluster, new_id,
 
 
 LEASE_S = 5         # docs/protocol.md, "Repair scan"
+STEP = 264          # sessions of one step of SCAN, and those under way
 BETWEEN_S = 4       # from the lease's end to the next try (2 s) and its look at what was left (2 s)
 RATE = 1 << 20      # bytes a second that a scan may compare and move; a comparison counts as 100 for each node
 
@@ -177,6 +178,7 @@ def test_a_scan_goes_on_when_whoever_holds_its_lease_is_killed(cluster, new_id, 
     assert all(host.flush(30000) for host in shop.hosts)
     until(lambda: all(node.call("DBSIZE") >= count for node in shop.nodes), 30, "all nodes have all")
     scan = count * (len(shop.nodes[0].call("GET", f"mms:{prefix}0")) + 3 * 100) / RATE
+    before = [host.status()["counters"]["repair_scanned"] for host in shop.hosts]
     victim.restart(empty=True)
     holder = until(lambda: _repairer(shop, victim, count // 5), 30, "a scan", every=0.02)
     others = [host for host in shop.hosts if host is not holder]
@@ -193,6 +195,10 @@ def test_a_scan_goes_on_when_whoever_holds_its_lease_is_killed(cluster, new_id, 
     timing("repair-killed", f"{what}: complete within lease ({LEASE_S} s), next try ({BETWEEN_S} s) and scan ({scan:.1f} s)",
            f"{took:.1f} s, compared by other hosts {compared}", took <= LEASE_S + BETWEEN_S + scan)
     assert what == "replicator" or any(compared), "nobody went on"
+    if what == "replicator":
+        compared = sum(host.status()["counters"]["repair_scanned"] for host in shop.hosts) - sum(before)
+        bar("repair-killed", "replicator: the next process goes on where it was: of the sessions at most those of two steps are compared twice",
+            f"{compared} comparisons of {count} sessions and {writer.written} written meanwhile", compared <= count + writer.written + 2 * STEP)
     bar("repair-killed", f"{what}: all nodes equal within 10 s", f"{shop.wait_equal(10):.1f} s", True)
     good = [others[1].bulk("read", start, number, value=value)["good"]
             for start, number, value in ((prefix, count, "first"), (later, writer.written, "meanwhile"))]

@@ -15,6 +15,8 @@
 #include "transaction.h"
 #include "world.h"
 
+#define PLACES_PER_SCAN 3
+
 #define ARGUMENTS_MAX 16
 
 static void new_server(struct node *node)
@@ -300,12 +302,38 @@ static int64_t number(const struct argument *argument)
 	return value;
 }
 
+/* A key's place in the walk of SCAN: another one in every run of the server, as with a real one. Never 0. */
+static uint32_t place_of(const struct node *node, const struct entry *entry)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < 8; i++) {
+		hash = (hash ^ (unsigned char)node->run_id[i]) * 16777619u;
+	}
+	for (size_t i = 0; i < entry->key_len; i++) {
+		hash = (hash ^ (unsigned char)entry->key[i]) * 16777619u;
+	}
+	return hash | 1;
+}
+
+static bool is_walked(const struct node *node, const struct entry *entry, uint32_t begin, uint32_t end)
+{
+	return place_of(node, entry) >= begin && place_of(node, entry) < end;
+}
+
+static bool has_prefix(const struct entry *entry, const struct argument *pattern, size_t prefix_len)
+{
+	return entry->key_len >= prefix_len && memcmp(entry->key, pattern->ptr, prefix_len) == 0;
+}
+
+/* Some keys with the prefix of "prefix*": the next places of the walk. */
 static void scan(struct node *node, const struct argument *arguments, struct reply *reply)
 {
-	/* All keys with the prefix of "prefix*" at once, in an order of its own. */
 	size_t prefix_len = arguments[3].len - 1;
 	struct content *content = &node->content;
+	uint32_t begin = (uint32_t)number(&arguments[1]), end = begin, last = 0;
 	unsigned found = 0;
+	char text[16];
 
 	for (unsigned i = content->count; i-- > 0;) {
 		struct entry *entry = &content->entries[i];
@@ -313,14 +341,29 @@ static void scan(struct node *node, const struct argument *arguments, struct rep
 		if (entry->expires_at <= sched_now()) {
 			node_delete(node, entry->key, entry->key_len);
 		} else {
-			found += entry->key_len >= prefix_len && memcmp(entry->key, arguments[3].ptr, prefix_len) == 0;
+			last = place_of(node, entry) > last ? place_of(node, entry) : last;
 		}
 	}
-	reply_printf(reply, "*2\r\n$1\r\n0\r\n*%u\r\n", found);
+	for (unsigned step = 0; step < PLACES_PER_SCAN && end <= last && last != 0; step++) {
+		uint32_t next = last;
+
+		for (unsigned i = 0; i < content->count; i++) {
+			uint32_t place = place_of(node, &content->entries[i]);
+
+			next = place >= end && place < next ? place : next;
+		}
+		end = next + 1;
+	}
+	for (unsigned i = 0; i < content->count; i++) {
+		found += is_walked(node, &content->entries[i], begin, end) && has_prefix(&content->entries[i], &arguments[3], prefix_len);
+	}
+	reply_printf(reply, "*2\r\n");
+	reply_bulk(reply, text, (size_t)snprintf(text, sizeof text, "%u", end > last ? 0 : end));
+	reply_printf(reply, "*%u\r\n", found);
 	for (unsigned i = 0; i < content->count; i++) {
 		struct entry *entry = &content->entries[i];
 
-		if (entry->key_len >= prefix_len && memcmp(entry->key, arguments[3].ptr, prefix_len) == 0) {
+		if (is_walked(node, entry, begin, end) && has_prefix(entry, &arguments[3], prefix_len)) {
 			reply_bulk(reply, entry->key, entry->key_len);
 		}
 	}

@@ -71,18 +71,33 @@ static inline void greet(unsigned node)
 	desk_await(desk, mms_link_ready(desk_link(desk, node)));
 }
 
-static inline void begin_with(struct host *host)
+static inline void take_office(void)
 {
-	desk = desk_open(host);
 	reconciler = mms_reconciler_new(&desk->office);
 	hosts = mms_hosts_new(&desk->office);
 	repair = mms_repair_new(&desk->office, reconciler, hosts);
-	ahead_us = 0;
-	look_at_markers = false;
 	assert_non_null(repair);
 	for (unsigned node = 0; node < desk->office.node_count; node++) {
 		greet(node);
 	}
+}
+
+static inline void leave_office(void)
+{
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		mms_link_drop(desk_link(desk, node));
+	}
+	mms_repair_free(repair);
+	mms_hosts_free(hosts);
+	mms_reconciler_free(reconciler);
+}
+
+static inline void begin_with(struct host *host)
+{
+	desk = desk_open(host);
+	ahead_us = 0;
+	look_at_markers = false;
+	take_office();
 }
 
 static inline bool is_complete(unsigned node)
@@ -122,12 +137,7 @@ static inline void begin(unsigned nodes)
 
 static inline void end(void)
 {
-	for (unsigned node = 0; node < desk->office.node_count; node++) {
-		mms_link_drop(desk_link(desk, node));
-	}
-	mms_repair_free(repair);
-	mms_hosts_free(hosts);
-	mms_reconciler_free(reconciler);
+	leave_office();
 	desk_close(desk);
 }
 
