@@ -206,7 +206,7 @@ static void keep(const struct mms_passes *passes, unsigned target)
 	}
 }
 
-/* Of now on, this is the scan that is kept; without memory, or with too much to note, none is. */
+/* From now on, this is the scan that is kept; without memory, or with too much to note, none is. */
 static void keep_all(struct mms_passes *passes, unsigned target)
 {
 	struct mms_pass *pass = &passes->each[target];
@@ -298,31 +298,34 @@ void mms_passes_leased(struct mms_passes *passes, unsigned target, const char *t
 	keep(passes, target);
 }
 
-uint64_t mms_passes_cursor(const struct mms_passes *passes, unsigned target, unsigned source)
-{
-	const struct mms_pass *pass = &passes->each[target];
-
-	return pass->source == source && pass->source_run == incarnation_of(passes->office, source) ? pass->cursor : 0;
-}
-
-void mms_passes_advance(struct mms_passes *passes, unsigned target, unsigned source, uint64_t cursor)
+uint64_t mms_passes_walk(struct mms_passes *passes, unsigned target, unsigned source)
 {
 	struct mms_pass *pass = &passes->each[target];
+	uint64_t run = incarnation_of(passes->office, source);
 
-	if (pass->source == source && pass->cursor == cursor) {
-		return;
+	if (pass->source != source || pass->source_run != run) {
+		pass->source = source;
+		pass->source_run = run;
+		pass->cursor = 0;
 	}
-	pass->source = source;
-	pass->source_run = incarnation_of(passes->office, source);
-	pass->cursor = cursor;
-	keep(passes, target);
+	return pass->cursor;
 }
 
-void mms_passes_done_with(struct mms_passes *passes, unsigned target, unsigned source)
+void mms_passes_advance(struct mms_passes *passes, unsigned target, uint64_t cursor)
 {
 	struct mms_pass *pass = &passes->each[target];
 
-	pass->done_mask |= UINT64_C(1) << source;
+	if (pass->cursor != cursor) {
+		pass->cursor = cursor;
+		keep(passes, target);
+	}
+}
+
+void mms_passes_walked(struct mms_passes *passes, unsigned target)
+{
+	struct mms_pass *pass = &passes->each[target];
+
+	pass->done_mask |= UINT64_C(1) << pass->source;
 	pass->cursor = 0;
 	keep(passes, target);
 }

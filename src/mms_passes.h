@@ -52,12 +52,12 @@ uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target);
 bool mms_passes_begin(struct mms_passes *passes, unsigned target);
 /* This is the lease's token from now on: a successor may take the lease over by it. */
 void mms_passes_leased(struct mms_passes *passes, unsigned target, const char *token);
-/* Where the pass over this source's keys has to begin: a cursor of SCAN. */
-uint64_t mms_passes_cursor(const struct mms_passes *passes, unsigned target, unsigned source);
-/* Its keys have been compared up to this cursor. */
-void mms_passes_advance(struct mms_passes *passes, unsigned target, unsigned source, uint64_t cursor);
+/* The keys of this source, which is ready, are walked now: from which cursor of SCAN on? */
+uint64_t mms_passes_walk(struct mms_passes *passes, unsigned target, unsigned source);
+/* They have been compared up to this cursor, of the server that was there when the walk began. */
+void mms_passes_advance(struct mms_passes *passes, unsigned target, uint64_t cursor);
 /* All of them have been. */
-void mms_passes_done_with(struct mms_passes *passes, unsigned target, unsigned source);
+void mms_passes_walked(struct mms_passes *passes, unsigned target);
 /* Keys on which all nodes have been found to agree since the scan began. */
 struct mms_keyset mms_passes_compared(const struct mms_passes *passes, unsigned target);
 

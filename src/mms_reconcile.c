@@ -11,6 +11,7 @@
 #include "mms_marker.h"
 
 #define FETCHES_MAX 8          /* per job: copies may be struck out, or replaced meanwhile */
+#define LOOKS_MAX 8            /* per job and node: at what stands there by now */
 #define LIFE_SLACK_MS 5000     /* on top of touch_interval: lives are read at different moments */
 #define LIFE_WITHOUT_TTL_MS 60000 /* at least; else the longest lifetime that the record knows of */
 
@@ -28,7 +29,7 @@ struct job {
 	bool used, parked;
 	bool repeated;       /* damage that only a put could see is answered once */
 	uint32_t waiting;    /* answers outstanding, plus one while questions are still going out or it is parked */
-	uint32_t fetches;
+	uint32_t fetches, looks;
 	int newest;          /* node whose copy is fetched */
 	uint64_t moving;     /* bytes that it counts for in the reconciler's `moving` */
 	struct mms_reconcile_order order;
@@ -106,7 +107,7 @@ static struct job *take_job(struct mms_reconciler *reconciler, const struct mms_
 		job->used = true;
 		job->parked = job->repeated = false;
 		job->waiting = 1;
-		job->fetches = 0;
+		job->fetches = job->looks = 0;
 		job->moving = 0;
 		job->order = *order;
 		memcpy(job->key, order->key.ptr, order->key.len);
@@ -491,7 +492,7 @@ static void on_put_new(struct mms_link *link, void *context, uint64_t payload_le
 
 	if (type == MMS_REPLY_STATUS) {
 		note_held(job, link->index, true, payload_len);
-	} else if (type == MMS_REPLY_NIL && job->fetches < FETCHES_MAX) {
+	} else if (type == MMS_REPLY_NIL && job->looks++ < LOOKS_MAX * job->reconciler->office->node_count) {
 		mms_command_init(&command);
 		mms_command_read_header(&command, job->order.key);
 		job->waiting += mms_link_request(link, &command, on_header_again, job, 0) ? 1 : 0;

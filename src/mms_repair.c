@@ -395,7 +395,7 @@ static void choose_source(struct mms_repair *repair)
 	repair->step = STEP_SCANNING;
 	repair->source = (unsigned)__builtin_ctzll((open & ~target) != 0 ? open & ~target : open);
 	order.source = repair->source;
-	order.cursor = mms_passes_cursor(&repair->passes, repair->target, repair->source);
+	order.cursor = mms_passes_walk(&repair->passes, repair->target, repair->source);
 	/* With all nodes there, one pass settles a key for all of them, and the others leave it out. */
 	order.whole = target == 0 || repair->source == repair->target || all_able;
 	order.mask = order.whole ? pass->mask : target | UINT64_C(1) << repair->source;
@@ -406,10 +406,10 @@ static void scan_on(struct mms_repair *repair)
 {
 	enum mms_scan_state state = mms_scan_run(repair->scan);
 
-	mms_passes_advance(&repair->passes, repair->target, repair->source, mms_scan_cursor(repair->scan));
+	mms_passes_advance(&repair->passes, repair->target, mms_scan_cursor(repair->scan));
 	switch (state) {
 	case MMS_SCAN_DONE:
-		mms_passes_done_with(&repair->passes, repair->target, repair->source);
+		mms_passes_walked(&repair->passes, repair->target);
 		choose_source(repair);
 		break;
 	case MMS_SCAN_FAILED:

@@ -47,6 +47,7 @@ struct mms_scan {
 	uint32_t jobs[2];          /* of this pass, by side */
 	int64_t allowance;         /* bytes that may be moved now; negative after a large record */
 	struct mms_mono refilled_at;
+	struct mms_mono source_since; /* of the source's connection: its cursors are this server's */
 };
 
 static void ask_for_keys(struct mms_scan *scan);
@@ -81,6 +82,7 @@ void mms_scan_begin(struct mms_scan *scan, const struct mms_scan_order *order)
 	scan->state = MMS_SCAN_RUNNING;
 	scan->failed = scan->walked = scan->marked = false;
 	scan->safe = order->cursor;
+	scan->source_since = scan->office->links[order->source].ready_since;
 	(void)snprintf(scan->cursor, sizeof scan->cursor, "%" PRIu64, order->cursor);
 }
 
@@ -154,7 +156,7 @@ static void ask_for_keys(struct mms_scan *scan)
 	(void)snprintf(pattern, sizeof pattern, "%s*", scan->office->settings->prefix);
 	mms_command_init(&command);
 	mms_command_scan(&command, mms_slice_of(scan->cursor), mms_slice_of(pattern), KEYS_PER_STEP);
-	scan->asked = mms_link_ready(source)
+	scan->asked = mms_link_ready(source) && source->ready_since.us == scan->source_since.us
 			&& mms_link_request(source, &command, on_scanned, scan, scan->generation);
 	if (!scan->asked) {
 		scan->failed = scan->walked = true;

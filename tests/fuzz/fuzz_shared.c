@@ -23,6 +23,7 @@
 #define WORDS 64          /* of the hint table: those that the input may write over */
 #define STEPS_MAX 24
 #define DAMAGE_MAX 16
+#define FORGED_MAX 250
 #define PAGE 4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,6 +38,7 @@ static struct mms_client *client;
 static struct mms_store *store;
 static struct mms_replicator *replicator;
 static int64_t clock_us;
+static uint32_t damaged_keys; /* how many of the checkpoint's slots were written over */
 
 #define check(condition) \
 	do { \
@@ -126,6 +128,10 @@ static void start_afresh(void)
 	memset(table, 0, MMS_HINT_CAPACITY * sizeof(uint32_t));
 	memset(table + MMS_HINT_CAPACITY * sizeof(uint32_t), 0, WORDS * sizeof(struct mms_hint_sh));
 	memset(ring, 0, 4 * PAGE);
+	mms_checkpoint_drop(mms_shm_checkpoint(cluster));
+	atomic_fetch_or(&mms_shm_checkpoint(cluster)->compared.count, damaged_keys);
+	mms_keyset_clear(&mms_shm_checkpoint(cluster)->compared);
+	damaged_keys = 0;
 	clock_us = INT64_C(1000000000);
 	client = mms_client_new(shm, &settings, fingerprint, NULL);
 	check(client != NULL);
@@ -313,6 +319,25 @@ static void damage(const uint8_t **data, const uint8_t *end)
 	*data += len;
 }
 
+/* A checkpoint of any content that passes for sound, and any slots of its keys. */
+static void forge(const uint8_t **data, const uint8_t *end)
+{
+	struct mms_checkpoint_sh *checkpoint = mms_shm_checkpoint(cluster);
+	struct mms_checkpoint forged = { .target = 1, .source = 2, .mask = 7 };
+	const size_t len = (size_t) (end - *data) < FORGED_MAX ? (size_t) (end - *data) : FORGED_MAX;
+	const size_t of_struct = len > 0 ? (*data)[0] % (sizeof(forged) + 1) : 0;
+
+	if (len < 1 + of_struct) {
+		return;
+	}
+	memcpy(&forged, *data + 1, of_struct);
+	(void) mms_checkpoint_save_text(checkpoint, &forged, (struct mms_slice){ (const char *) *data + 1 + of_struct, len - 1 - of_struct });
+	atomic_store(&checkpoint->compared.slots[of_struct], of_struct);
+	atomic_store(&checkpoint->compared.count, (uint32_t) of_struct);
+	damaged_keys = 1;
+	*data += len;
+}
+
 static void take_steps(const uint8_t *data, const uint8_t *end)
 {
 	for (unsigned step = 0; step < STEPS_MAX && data < end; step++) {
@@ -321,8 +346,14 @@ static void take_steps(const uint8_t *data, const uint8_t *end)
 
 		switch (what % 8) {
 		case 0:
-		case 1:
 			damage(&data, end);
+			break;
+		case 1:
+			if (what / 8 % 4 == 0) {
+				forge(&data, end);
+			} else {
+				damage(&data, end);
+			}
 			break;
 		case 2:
 			round_of_the_replicator();

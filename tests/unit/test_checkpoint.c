@@ -160,20 +160,22 @@ static void a_pass_is_taken_up_as_it_was(void **state)
 	first->each[1].done_mask = 0;
 	assert_true(mms_passes_begin(first, 1)); /* nothing was compared: with what is known now */
 	mms_passes_leased(first, 1, "token");
-	mms_passes_done_with(first, 1, 0);
-	mms_passes_advance(first, 1, 2, 77);
+	assert_int_equal(mms_passes_walk(first, 1, 0), 0);
+	mms_passes_walked(first, 1);
+	assert_int_equal(mms_passes_walk(first, 1, 2), 0);
+	mms_passes_advance(first, 1, 77);
 	second = passes_new();
 	assert_int_equal(second->kept, 1);
 	assert_int_equal(mms_passes_done(second, 1), 1);
-	assert_int_equal(mms_passes_cursor(second, 1, 2), 77);
-	assert_int_equal(mms_passes_cursor(second, 1, 0), 0);
+	assert_int_equal(mms_passes_walk(second, 1, 2), 77);
 	assert_string_equal(second->each[1].token, "token");
 	assert_int_equal(second->each[1].salt, first->each[1].salt);
 	assert_string_equal(second->each[1].roll, first->each[1].roll);
 	assert_false(mms_passes_begin(second, 1)); /* goes on */
 	/* Another server has another table: its cursors mean something else. */
 	atomic_fetch_add(&desk->host->cluster->nodes[2].run_hash, 1);
-	assert_int_equal(mms_passes_cursor(second, 1, 2), 0);
+	mms_passes_advance(second, 1, 88); /* what the walk of the one before has still come to */
+	assert_int_equal(mms_passes_walk(second, 1, 2), 0);
 	assert_int_equal(mms_passes_done(second, 1), 1);
 	/* Another target has nothing of what it was given. */
 	atomic_fetch_add(&desk->host->cluster->nodes[1].run_hash, 1);
@@ -301,6 +303,31 @@ static void what_was_not_compared_is_not_passed_over(void **state)
 	}
 }
 
+/* While nothing is asked, as the rate wants it, the source is connected anew: it may be another server by now, and to that one the
+ * cursor means something else. */
+static void a_walk_ends_with_the_sources_connection(void **state)
+{
+	unsigned long scanned;
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, COUNT / 2);
+	desk->host->cluster->settings.repair_rate = 65536;
+	empty(1);
+	scanned = host_metric(desk->host, MMS_METRIC_repair_scanned);
+	turn_until(host_metric(desk->host, MMS_METRIC_repair_scanned) > scanned + 300);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.running), 1);
+	desk_quiet(desk);
+	greet(0);
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.running) == 0);
+	assert_false(is_complete(1));
+	desk->host->cluster->settings.repair_rate = 1 << 30;
+	turn_until(is_complete(1));
+	assert_true(has_numbered(1, 0, COUNT / 2));
+	assert_in_range(host_metric(desk->host, MMS_METRIC_repair_scanned) - scanned, COUNT / 2, COUNT / 2 + 300);
+	end();
+}
+
 /* The target is silent, while the source's keys, few among many of others, have been walked to the end. */
 static void what_is_being_compared_is_not_passed_over(void **state)
 {
@@ -366,6 +393,7 @@ int main(void)
 		cmocka_unit_test(numbers_that_can_not_be_are_no_pass),
 		cmocka_unit_test(successors_go_on_where_the_one_before_was),
 		cmocka_unit_test(what_was_not_compared_is_not_passed_over),
+		cmocka_unit_test(a_walk_ends_with_the_sources_connection),
 		cmocka_unit_test(what_is_being_compared_is_not_passed_over),
 		cmocka_unit_test(a_successor_knows_by_which_beat_something_was_missed),
 	};

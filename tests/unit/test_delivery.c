@@ -490,6 +490,27 @@ static void a_node_that_never_takes_it_keeps_its_hint(void **state)
 	fake_free(fake);
 }
 
+/* The same with what no node has, so that nothing is fetched: it is asked a bounded number of times all the same. */
+static void a_node_that_never_takes_a_tombstone_keeps_its_hint(void **state)
+{
+	struct sample tombstone;
+	struct fake *fake;
+	unsigned asked;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(1, 0, fake));
+	sample_tombstone(&tombstone, "s", 0);
+	hint(0, "s", &tombstone);
+	asked = fake_rule(fake, (struct fake_rule){ .verb = "SET", .act = FAKE_ANSWER, .bytes = "$-1\r\n", .times = -1 });
+	deliver();
+	assert_int_equal(hints(0), 1);
+	assert_in_range(fake_hits(fake, asked), 2, 16);
+	end();
+	fake_free(fake);
+}
+
 static void flushed_scripts_keep_the_hint(void **state)
 {
 	struct sample sample, older;
@@ -569,6 +590,7 @@ int main(void)
 		cmocka_unit_test(a_lost_connection_keeps_the_hint),
 		cmocka_unit_test(what_stands_there_by_now_is_compared_again),
 		cmocka_unit_test(a_node_that_never_takes_it_keeps_its_hint),
+		cmocka_unit_test(a_node_that_never_takes_a_tombstone_keeps_its_hint),
 		cmocka_unit_test(flushed_scripts_keep_the_hint),
 		cmocka_unit_test(more_than_fit_at_a_time_are_delivered_in_turn),
 		cmocka_unit_test(when_to_look_again_is_said_while_there_are_hints),

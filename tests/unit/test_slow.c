@@ -75,7 +75,12 @@ static void what_the_local_node_may_hold_alone_is_not_left_out(void **state)
 	assert_false(mms_slow_may_skip(host->client, key_of("s")));
 	push(host, "open", 2, false); /* its producer has not said yet */
 	assert_false(mms_slow_may_skip(host->client, key_of("open")));
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < 4000; i++) {
+		push(host, "more", 2, true);
+	}
+	assert_true(mms_slow_may_skip(host->client, key_of("none")));
+	assert_false(mms_slow_may_skip(host->client, key_of("s")));
+	for (int i = 0; i < 96; i++) {
 		push(host, "more", 2, true);
 	}
 	assert_false(mms_slow_may_skip(host->client, key_of("none"))); /* too many to look through */
