@@ -4,7 +4,7 @@
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc $(pkg-config --cflags hiredis) tests/fuzz/fuzz_reply.c \
  *     src/mms_{reply,command,handshake,base}.c -lhiredis -lisal
  *
- * TEST LINK: mms_command mms_handshake */
+ * TEST LINK: mms_command mms_handshake    TEST OPTIONS: -max_len=1024    TEST BLIND: cmp */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

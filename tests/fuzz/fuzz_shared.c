@@ -3,7 +3,8 @@
  * take_steps()); a tenth of it decides what the nodes answer. Between two steps anything may be written over, but for the
  * locks that somebody holds at that moment: the C library follows pointers in those.
  *
- * TEST LINK: mms_replicator    TEST WITHOUT: mms_replicator mms_conn mms_clock mms_resolver    TEST OPTIONS: -max_len=512 -entropic=0 */
+ * TEST LINK: mms_replicator    TEST WITHOUT: mms_replicator mms_conn mms_clock mms_resolver    TEST OPTIONS: -max_len=512 -entropic=0
+ * TEST BLIND: cmp */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* for the .c file below */
 #endif
