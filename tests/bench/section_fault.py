@@ -267,7 +267,9 @@ def show(section, figures):
                   ["handler", "phase", "slowest", "of all turns", "mean", "failed", "requests"], rows)
     section.say(f"mmsession waits {CONNECT_MS} ms for a connection and {READ_MS} ms for an answer, its defaults. phpredis is there with 1 s for "
                 "both, and with the same as mmsession. Of php-memcached only the wait for a connection can be set for sessions. A request "
-                "counts for the second in which it began; a process that waits begins none.")
+                "counts for the second in which it began; a process that waits begins none. The turns follow each other in the same processes, "
+                "as a worker lives through several faults: with sess_remove_failed_servers a process of php-memcached never uses a server "
+                "again that it has removed, and fails a third of its requests from then on, in later turns' healthy phases too.")
     section.file("fault-seconds", ["handler", "turn", "second", "phase", "slowest ms", "mean ms", "requests", "failed"], every_second(figures))
     events = [(seconds[0], phase) for phase, seconds in phases()]
     for field in ("slowest", "mean"):
