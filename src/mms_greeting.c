@@ -366,6 +366,17 @@ static void say_what_is_no_marker(struct mms_link *link, const struct mms_identi
 	mms_breaker_note(&mms_link_node(link)->breaker, error.text, mms_clock_wall());
 }
 
+/* When this incarnation came: its connections are those of one office each. */
+static void note_meeting(struct mms_node_sh *node, struct mms_mono now)
+{
+	uint64_t run = mms_shm_incarnation(node);
+
+	if (atomic_load(&node->met_run) != run || atomic_load(&node->met_us) > now.us) {
+		atomic_store(&node->met_us, now.us);
+		atomic_store(&node->met_run, run);
+	}
+}
+
 static void become_ready(struct mms_link *link, const struct mms_identity *identity)
 {
 	struct mms_office *office = link->office;
@@ -395,6 +406,7 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 	if (!found_all(link, identity)) {
 		(void)mms_identity_publish(node, identity);
 	}
+	note_meeting(node, office->now);
 	link->state = MMS_LINK_READY;
 	link->ready_since = office->now;
 	link->compare_until.us = office->now.us + MMS_LINK_COMPARE_US;

@@ -16,10 +16,15 @@
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
 #define UNKNOWN_US 10000000          /* a node that others don't list for so long is not just being met by them */
 
+/* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
+#define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
+#define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
+
 struct sighting {
 	char name[MMS_LIFE_NAME_MAX];
 	uint64_t beat;
 	struct mms_mono changed_at;
+	struct mms_sighting_sh *shared;  /* the same, for a successor; NULL = no place */
 };
 
 struct mms_hosts {
@@ -29,8 +34,8 @@ struct mms_hosts {
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct sighting *sightings;
 	uint32_t sighting_count;
-	struct mms_mono since;           /* when this replicator began to look */
-	struct mms_mono *unknown_since;  /* per node: others don't list it; 0 = they do */
+	struct mms_mono since;           /* when the replicators of this life began to look */
+	struct mms_mono began_at;        /* when this one did */
 	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
 	bool marked, leaving;
 	uint64_t asked_mask, left_mask;  /* nodes that were told to forget this life; that have */
@@ -43,6 +48,26 @@ static void on_written(struct mms_link *link, void *context, uint64_t token, str
 static void on_left(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void move_watermark(struct mms_hosts *hosts);
 static void watch_strangers(struct mms_hosts *hosts);
+static void take_up(struct mms_hosts *hosts);
+
+/* How long the replicators of this life have looked, if this one goes on without a pause. */
+static void take_up(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	struct mms_cluster_sh *cluster = office->cluster;
+	int64_t looked_us = atomic_load(&cluster->looked_us), looking_us = atomic_load(&cluster->looking_us);
+
+	hosts->since = office->now;
+	if (looked_us > 0 && looked_us <= office->now.us && office->now.us - looked_us < PAUSE_US && looking_us > 0
+			&& looking_us <= looked_us) {
+		hosts->since.us = looking_us;
+		return;
+	}
+	atomic_store(&cluster->looking_us, office->now.us);
+	for (unsigned i = 0; i < office->node_count; i++) {
+		atomic_store(&cluster->nodes[i].unknown_us, 0);
+	}
+}
 
 struct mms_hosts *mms_hosts_new(struct mms_office *office)
 {
@@ -53,15 +78,15 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 		return NULL;
 	}
 	hosts->office = office;
-	hosts->since = office->now;
+	hosts->began_at = office->now;
+	take_up(hosts);
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
-	hosts->unknown_since = calloc(office->node_count, sizeof *hosts->unknown_since);
 	hosts->sightings = calloc(MMS_PAIRS_MAX, sizeof *hosts->sightings);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!complete || hosts->due == NULL || hosts->unknown_since == NULL || hosts->sightings == NULL) {
+	if (!complete || hosts->due == NULL || hosts->sightings == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -81,7 +106,6 @@ void mms_hosts_free(struct mms_hosts *hosts)
 		free(hosts->lists[hash]);
 	}
 	free(hosts->due);
-	free(hosts->unknown_since);
 	free(hosts->sightings);
 	free(hosts);
 }
@@ -96,6 +120,7 @@ void mms_hosts_run(struct mms_hosts *hosts)
 	if (hosts->leaving) {
 		return;
 	}
+	atomic_store(&office->cluster->looked_us, office->now.us);
 	move_watermark(hosts);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		struct mms_link *link = &office->links[i];
@@ -215,6 +240,46 @@ static struct sighting *new_sighting(struct mms_hosts *hosts)
 	return oldest;
 }
 
+/* Where a life is kept for successors: its place, a free one, or that of the one that has been silent for longest. */
+static struct mms_sighting_sh *shared_sighting(struct mms_cluster_sh *cluster, uint64_t hash)
+{
+	struct mms_sighting_sh *chosen = NULL;
+
+	for (uint32_t i = 0; i < MMS_SIGHTINGS_MAX; i++) {
+		struct mms_sighting_sh *place = &cluster->sightings[i];
+		uint64_t there = atomic_load(&place->name_hash);
+
+		if (there == hash) {
+			return place;
+		}
+		if (chosen == NULL || (atomic_load(&chosen->name_hash) != 0
+					&& (there == 0 || atomic_load(&place->changed_us) < atomic_load(&chosen->changed_us)))) {
+			chosen = place;
+		}
+	}
+	return chosen;
+}
+
+/* What predecessors have seen of it counts, if they saw as much and no time of theirs is of the future. */
+static void take_over_sighting(struct mms_hosts *hosts, struct sighting *sighting)
+{
+	uint64_t hash = mms_identity_hash(mms_slice_of(sighting->name));
+	struct mms_sighting_sh *shared = shared_sighting(hosts->office->cluster, hash);
+	int64_t changed_us = atomic_load(&shared->changed_us);
+
+	sighting->shared = shared;
+	if (atomic_load(&shared->name_hash) == hash && atomic_load(&shared->beat) >= sighting->beat && changed_us > 0
+			&& changed_us <= hosts->office->now.us) {
+		sighting->beat = atomic_load(&shared->beat);
+		sighting->changed_at.us = changed_us;
+		return;
+	}
+	atomic_store(&shared->name_hash, 0); /* until the rest is its own */
+	atomic_store(&shared->beat, sighting->beat);
+	atomic_store(&shared->changed_us, sighting->changed_at.us);
+	atomic_store(&shared->name_hash, hash);
+}
+
 static bool is_life(struct mms_slice name)
 {
 	return name.len > 0 && name.len < MMS_LIFE_NAME_MAX && memchr(name.ptr, ' ', name.len) != NULL;
@@ -233,11 +298,15 @@ static void sight(struct mms_hosts *hosts, const struct mms_pair *entry)
 	if (sighting == NULL) {
 		sighting = new_sighting(hosts);
 		mms_text_copy(sighting->name, sizeof sighting->name, entry->field);
-	} else if (life.beat <= sighting->beat) {
-		return;
+		sighting->beat = life.beat;
+		sighting->changed_at = hosts->office->now;
+		take_over_sighting(hosts, sighting);
+	} else if (life.beat > sighting->beat) {
+		sighting->beat = life.beat;
+		sighting->changed_at = hosts->office->now;
+		atomic_store(&sighting->shared->changed_us, sighting->changed_at.us);
+		atomic_store(&sighting->shared->beat, life.beat);
 	}
-	sighting->beat = life.beat;
-	sighting->changed_at = hosts->office->now;
 }
 
 static void on_lives(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -293,13 +362,20 @@ bool mms_hosts_missed_by(const struct mms_hosts *hosts, unsigned node, uint64_t 
 	return *beat != 0 && *overflows == mms_hints_overflow_count(&hosts->office->cluster->hints, node);
 }
 
-/* It has looked for long enough. */
+/* This replicator has read what all nodes have that answer. */
+static bool has_looked(const struct mms_hosts *hosts)
+{
+	return hosts->office->now.us - hosts->began_at.us > FIRST_LOOK_US && mms_hosts_read_since(hosts, (struct mms_mono){ 0 });
+}
+
+/* It has been looked for for long enough. */
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 {
 	const struct sighting *sighting = sighting_of(hosts, name);
 	struct mms_mono since = sighting == NULL ? hosts->since : sighting->changed_at;
 
-	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US;
+	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US
+			&& has_looked(hosts);
 }
 
 struct mms_pairs *mms_hosts_list(const struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node)
@@ -481,16 +557,16 @@ static void watch_strangers(struct mms_hosts *hosts)
 			}
 		}
 		if (!unknown || !first) {
-			hosts->unknown_since[node].us = 0;
-		} else if (hosts->unknown_since[node].us == 0) {
-			hosts->unknown_since[node] = office->now;
+			atomic_store(&office->cluster->nodes[node].unknown_us, 0);
+		} else if (atomic_load(&office->cluster->nodes[node].unknown_us) == 0) {
+			atomic_store(&office->cluster->nodes[node].unknown_us, office->now.us);
 		}
 	}
 }
 
 bool mms_hosts_must_share(const struct mms_hosts *hosts, unsigned node)
 {
-	int64_t since_us = hosts->unknown_since[node].us;
+	int64_t since_us = atomic_load(&hosts->office->cluster->nodes[node].unknown_us);
 
 	return since_us != 0 && hosts->office->now.us - since_us > UNKNOWN_US;
 }

@@ -11,6 +11,7 @@
 #include "mms_scanned.h"
 
 #define SHARE_US 60000000         /* between scans of a node that not all hosts know */
+#define SWEEP_AGE_S 86400         /* of a sweep that goes on, where no interval is set */
 
 static void take_up(struct mms_passes *passes);
 
@@ -66,28 +67,21 @@ static bool is_needed(const struct mms_passes *passes, unsigned target)
 				&& office->now.us - atomic_load(&shared->repair.ended_us) > SHARE_US);
 }
 
-static uint64_t incarnation_of(const struct mms_office *office, unsigned node)
-{
-	const struct mms_node_sh *shared = &office->cluster->nodes[node];
-
-	return atomic_load(&shared->run_hash) * 31 + atomic_load(&shared->node_id);
-}
-
 /* What a scan that began now would know. */
 static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned target)
 {
 	struct mms_office *office = passes->office;
-	struct mms_pass fresh = { .mask = mms_passes_all_mask(office) };
+	struct mms_pass fresh = { .mask = mms_passes_all_mask(office), .begun_us = office->now.us };
 	uint64_t since_ms;
 
 	if (!is_sweep(passes, target)) {
-		fresh.incarnation = incarnation_of(office, target);
+		fresh.incarnation = mms_shm_incarnation(&office->cluster->nodes[target]);
 		fresh.overflows = mms_hints_overflow_count(&office->cluster->hints, target);
 		fresh.wanted = atomic_load(&office->cluster->nodes[target].repair.wanted);
 		return fresh;
 	}
 	for (unsigned i = 0; i < office->node_count; i++) {
-		fresh.incarnation = fresh.incarnation * 131 + incarnation_of(office, i);
+		fresh.incarnation = fresh.incarnation * 131 + mms_shm_incarnation(&office->cluster->nodes[i]);
 	}
 	fresh.mask = mms_passes_able_mask(office);
 	/* A periodic one compares everything. */
@@ -96,14 +90,23 @@ static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned targ
 	return fresh;
 }
 
+/* A sweep says of all that it has been compared within the interval. */
+static bool is_young(const struct mms_passes *passes, const struct mms_pass *pass)
+{
+	int64_t age_us = mms_clock_apart(passes->office->now.us, pass->begun_us);
+	int64_t limit_s = (int64_t)passes->office->settings->repair_interval_s;
+
+	return age_us >= 0 && age_us / 1000000 <= (limit_s == 0 ? SWEEP_AGE_S : limit_s);
+}
+
 /* Does what it has compared still count? */
 static bool counts(const struct mms_passes *passes, unsigned target)
 {
 	const struct mms_pass *pass = &passes->each[target], fresh = fresh_pass(passes, target);
 
 	return pass->incarnation == fresh.incarnation && pass->mask == fresh.mask
-			&& pass->overflows == fresh.overflows && pass->wanted == fresh.wanted
-			&& pass->since_ms <= fresh.since_ms;
+			&& pass->overflows == fresh.overflows && pass->since_ms <= fresh.since_ms
+			&& (!is_sweep(passes, target) || is_young(passes, pass));
 }
 
 uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target)
@@ -119,7 +122,7 @@ static bool is_wanted(const struct mms_passes *passes, unsigned target)
 
 	if (is_sweep(passes, target)) {
 		/* With a node missing it is made all the same, and again when that one is back. */
-		if ((able & (able - 1)) == 0 || !is_needed(passes, target)) {
+		if (((able & (able - 1)) == 0 && office->node_count > 1) || able == 0 || !is_needed(passes, target)) {
 			return false;
 		}
 		done = mms_passes_done(passes, target);
@@ -189,7 +192,7 @@ static struct mms_checkpoint checkpoint_of(const struct mms_passes *passes, unsi
 {
 	const struct mms_pass *pass = &passes->each[target];
 	struct mms_checkpoint checkpoint = { .target = target, .incarnation = pass->incarnation, .mask = pass->mask,
-		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .overflows = pass->overflows, .wanted = pass->wanted,
+		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .begun_us = (uint64_t)pass->begun_us, .overflows = pass->overflows, .wanted = pass->wanted,
 		.salt = pass->salt, .source = pass->source, .source_run = pass->source_run, .cursor = pass->cursor,
 		.text_len = passes->text_len, .text_check = passes->text_check };
 
@@ -259,7 +262,7 @@ static void take_up(struct mms_passes *passes)
 	if (found.target <= passes->office->node_count) {
 		pass = &passes->each[found.target];
 		*pass = (struct mms_pass){ .incarnation = found.incarnation, .mask = found.mask, .done_mask = found.done_mask,
-			.since_ms = found.since_ms, .overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
+			.since_ms = found.since_ms, .begun_us = (int64_t)found.begun_us, .overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
 			.salt = found.salt, .source = (unsigned)found.source, .source_run = found.source_run, .cursor = found.cursor };
 		memcpy(pass->token, found.token, sizeof pass->token);
 		passes->kept = (unsigned)found.target;
@@ -301,7 +304,7 @@ void mms_passes_leased(struct mms_passes *passes, unsigned target, const char *t
 uint64_t mms_passes_walk(struct mms_passes *passes, unsigned target, unsigned source)
 {
 	struct mms_pass *pass = &passes->each[target];
-	uint64_t run = incarnation_of(passes->office, source);
+	uint64_t run = mms_shm_incarnation(&passes->office->cluster->nodes[source]);
 
 	if (pass->source != source || pass->source_run != run) {
 		pass->source = source;

@@ -14,8 +14,9 @@ struct mms_pass {
 	uint64_t mask;                /* nodes that take part */
 	uint64_t done_mask;           /* of these, whose keys have been compared */
 	uint64_t since_ms;            /* sweep: only what was stamped at or after this */
+	int64_t begun_us;             /* monotonic; when the first of these passes did */
 	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
-	uint32_t wanted;              /* scans asked for by then */
+	uint32_t wanted;              /* scans asked for by then: with its end they are served */
 	uint64_t salt;                /* of the keys that they compared */
 	unsigned source;              /* whose keys are being walked */
 	uint64_t source_run;          /* which server that was */

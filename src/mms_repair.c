@@ -78,6 +78,7 @@ struct mms_repair *mms_repair_new(struct mms_office *office, struct mms_reconcil
 		}
 		repair->scan = mms_scan_new(office, reconciler);
 		if (repair->scan == NULL) {
+			mms_passes_fini(&repair->passes);
 			free(repair);
 			return NULL;
 		}
@@ -176,15 +177,17 @@ static void open_report(struct mms_repair *repair, bool anew)
 	struct mms_command command;
 
 	atomic_store(&report->running, 1);
-	if (!anew) {
+	if (!anew && atomic_load(&report->total) != 0) {
 		return;
 	}
 	atomic_store(&report->total, 0);
-	atomic_store(&report->walked, 0);
-	atomic_store(&report->scanned, 0);
-	atomic_store(&report->moved, 0);
-	atomic_store(&report->bytes, 0);
-	atomic_store(&report->started_us, office->now.us);
+	if (anew) {
+		atomic_store(&report->walked, 0);
+		atomic_store(&report->scanned, 0);
+		atomic_store(&report->moved, 0);
+		atomic_store(&report->bytes, 0);
+		atomic_store(&report->started_us, office->now.us);
+	}
 	mms_command_init(&command);
 	mms_command_count_keys(&command);
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -385,7 +388,7 @@ static void choose_source(struct mms_repair *repair)
 			.compared = mms_passes_compared(&repair->passes, repair->target) };
 
 	if (office->node_count == 1) { /* nobody to be compared with */
-		pass->done_mask = target;
+		pass->done_mask = pass->mask;
 		open = 0;
 	}
 	if (open == 0) {
@@ -452,6 +455,14 @@ static bool others_wait(const struct mms_repair *repair)
 	return false;
 }
 
+/* Since when this incarnation has been known here; offices may be shorter than what is waited for. */
+static int64_t here_since_us(struct mms_link *target)
+{
+	const struct mms_node_sh *node = mms_link_node(target);
+
+	return atomic_load(&node->met_run) == mms_shm_incarnation(node) ? atomic_load(&node->met_us) : target->ready_since.us;
+}
+
 /* All sources done: the marker says complete, if it is still the one that stood there when this began. With a source
  * missing the node stays incomplete, and the next run goes on with that source when it is back. */
 static void close_scan(struct mms_repair *repair)
@@ -477,7 +488,7 @@ static void close_scan(struct mms_repair *repair)
 		give_up(repair, false);
 		return;
 	}
-	if (atomic_load(&mms_link_node(target)->complete) == 0 && (office->now.us - target->ready_since.us < SETTLE_US
+	if (atomic_load(&mms_link_node(target)->complete) == 0 && (office->now.us - here_since_us(target) < SETTLE_US
 			|| !mms_hosts_settled(repair->hosts, repair->target))) {
 		if (others_wait(repair)) {
 			give_up(repair, false);

@@ -215,6 +215,11 @@ void mms_shm_kick(struct mms_cluster_sh *cluster)
 	(void)written;
 }
 
+uint64_t mms_shm_incarnation(const struct mms_node_sh *node)
+{
+	return atomic_load(&node->run_hash) * 31 + atomic_load(&node->node_id);
+}
+
 /* No fence, because the thread sanitizer knows none: each acquiring load keeps those after it, each releasing store
  * those before it in their places. */
 bool mms_shm_node_address(const struct mms_node_sh *node, struct sockaddr_storage *out, uint32_t *len)

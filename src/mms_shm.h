@@ -25,6 +25,7 @@
 #define MMS_ELECTION_SEATS 4
 #define MMS_HINT_CAPACITY 32768u
 #define MMS_SHM_CLUSTERS_MAX 64u
+#define MMS_SIGHTINGS_MAX 512u
 
 /* The latest repair scan of a node that this host made; the replicator writes all of it but `wanted`. */
 struct mms_repair_sh {
@@ -39,6 +40,13 @@ struct mms_repair_sh {
 	_Atomic uint64_t bytes;         /* of these */
 	_Atomic int64_t started_us;     /* monotonic; 0 = never */
 	_Atomic int64_t ended_us;       /* monotonic; when the last attempt ended, whole or not; 0 = none has */
+};
+
+/* Another host's life, as the replicators of this one have seen it; the replicator writes all of it. */
+struct mms_sighting_sh {
+	_Atomic uint64_t name_hash;     /* mms_identity_hash(), 0 = free */
+	_Atomic uint64_t beat;          /* the highest */
+	_Atomic int64_t changed_us;     /* monotonic; when that one was first seen */
 };
 
 /* One node as this host sees it. */
@@ -56,6 +64,9 @@ struct mms_node_sh {
 	_Atomic uint64_t node_id;       /* from its marker key, 0 = not met yet; the replicator */
 	_Atomic uint64_t run_hash;      /* of the server's run_id, 0 = not met yet; the replicator */
 	_Atomic uint64_t distrust_until; /* mailbox entries before it: their masks speak of an earlier incarnation; the replicator */
+	_Atomic uint64_t met_run;       /* this incarnation (run_hash and node_id) has been met by a replicator of this life; the replicator */
+	_Atomic int64_t met_us;         /* monotonic; when it was; the replicator */
+	_Atomic int64_t unknown_us;     /* monotonic; since when a living host does not list it, 0 = all do; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
 	_Atomic uint64_t closed_above;  /* of our closed sequence on it, with the server of closed_run; the replicator */
@@ -102,6 +113,9 @@ struct mms_cluster_sh {
 	struct mms_repair_sh sweep;     /* all nodes compared with all: after a host's death, and now and then */
 	_Atomic int64_t swept_us;       /* monotonic; when this life last compared everything, 0 = never; the replicator */
 	_Atomic int64_t clock_spread_ms; /* how far clocks of hosts are apart, for mms_visit; the replicator's survey */
+	_Atomic int64_t looked_us;      /* monotonic; when a replicator last looked at the hosts; the replicator */
+	_Atomic int64_t looking_us;     /* monotonic; since when they have done so without a pause; the replicator */
+	struct mms_sighting_sh sightings[MMS_SIGHTINGS_MAX];
 	_Atomic uint32_t published;     /* 1: some node may know of this life; the replicator */
 	struct mms_node_sh nodes[MMS_NODES_MAX];
 	_Atomic uint64_t reserved;      /* latest reservation of a request of this cluster; request threads, any order */
@@ -167,6 +181,9 @@ struct mms_checkpoint_sh *mms_shm_checkpoint(struct mms_cluster_sh *cluster);
 struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm);
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
+
+/* A node's server and what it holds, as one number: another after a restart, a FLUSHALL, or for another node. */
+uint64_t mms_shm_incarnation(const struct mms_node_sh *node);
 
 /* This cluster's life in this mapping: a number that no other mapping and cluster on any host has, as far as chance goes. */
 uint64_t mms_shm_life(const struct mms_shm *shm, const struct mms_cluster_sh *cluster);

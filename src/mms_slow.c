@@ -48,10 +48,13 @@ bool mms_slow_may_skip(const struct mms_client *client, struct mms_slice key)
 {
 	const struct mms_cluster_sh *cluster = client->cluster;
 
+	if (pending_in_mailbox(&cluster->mailbox, key)) { /* before the hints, as entries become such */
+		return false;
+	}
 	for (unsigned i = 1; i < client->settings.node_count; i++) {
 		if (mms_hints_count(&cluster->hints, i) > 0 || mms_hints_overflowed(&cluster->hints, i)) {
 			return false;
 		}
 	}
-	return !pending_in_mailbox(&cluster->mailbox, key);
+	return true;
 }

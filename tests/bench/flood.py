@@ -3,9 +3,8 @@ import collections
 import hashlib
 import time
 
-from handlers import MESH, our_settings
+from handlers import MESH, our_settings, persistent_settings
 from report import span, whole
-from rig.host import phpredis_settings
 
 
 def digest(node, prefix):
@@ -39,7 +38,8 @@ def one_flood(stage, count):
 
 
 def one_flood_of_mesh(stage, count, limit=30):
-    """The same; behind is infinite where the nodes were not equal within limit seconds."""
+    """The same; behind: until all nodes had as many sessions as were written, if what they had then turns out to be equal. That
+    takes seconds to find out, which count for nobody; infinite where it was not so within limit seconds."""
     nodes = stage.mesh.nodes
     for node in nodes:
         node.call("FLUSHALL")
@@ -48,14 +48,16 @@ def one_flood_of_mesh(stage, count, limit=30):
 
     def equal():
         return len({digest(node, "PHPREDIS_SESSION:") for node in nodes}) == 1
-    began, same = time.monotonic(), False
+    began, same, behind = time.monotonic(), False, float("inf")
     while not same and time.monotonic() - began < limit:
         try:
-            same = [node.call("DBSIZE") for node in nodes] == [count] * len(nodes) and equal()
+            whole = [node.call("DBSIZE") for node in nodes] == [count] * len(nodes)
+            behind = time.monotonic() - began
+            same = whole and equal()
         except Exception:  # it does not answer while it loads
             same = False
-        time.sleep(0.2)
-    return {"rate": count / figures["seconds"], "behind": time.monotonic() - began if same else float("inf"), "equal": same,
+        time.sleep(0.02)
+    return {"rate": count / figures["seconds"], "behind": behind if same else float("inf"), "equal": same,
             "mib": figures["peak_kib"] / 1024, "resyncs": {"full syncs": syncs} if (syncs := stage.mesh.full_syncs() - before) else {}}
 
 
@@ -72,7 +74,7 @@ def floods(section, stage):
     stage.handlers.add("flood", our_settings(stage.nodes[:3], prefix="f:"))
     kinds = {"newest": one_flood}
     if stage.mesh:
-        stage.handlers.add("flood mesh", phpredis_settings(f"unix://{stage.mesh.nodes[0].socket}?persistent=1"))
+        stage.handlers.add("flood mesh", persistent_settings(stage.mesh.nodes[0]))
         kinds[MESH] = one_flood_of_mesh
     turns = {name: [] for name in kinds}
     for _ in range(runs):

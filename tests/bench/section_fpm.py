@@ -8,6 +8,7 @@ from handlers import CONTROLS, HERE, MEMCACHED, MESH, Cores, Stage, cpu_us, memc
 from report import median, number, ratio
 from rig.balancer import Balancer
 from rig.host import Host, files_settings, phpredis_settings
+from rig.process import until
 
 TITLE = "nginx, php-fpm, wrk"
 WORKERS = (8, 32, 128)
@@ -43,6 +44,7 @@ class Fronts:
                 balancer = Balancer(f"{folder}-nginx", [host], "page.php")
                 self.balancers[name] = balancer
                 balancer.start()
+                until(lambda host=host: len(host.workers()) == workers, 30, f"{name}: all {workers} workers are there")
                 self.php[name] = [host.master, *host.workers()]
         except BaseException:
             self.close()

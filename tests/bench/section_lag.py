@@ -10,9 +10,9 @@ import time
 
 from drain import PEER_COUNTS, drains
 from flood import floods
-from handlers import HERE, MESH, Cores, Stage, our_settings
+from handlers import HERE, MESH, Cores, Stage, our_settings, persistent_settings
 from report import spread
-from rig.host import php_environment, php_program, phpredis_settings
+from rig.host import php_environment, php_program
 
 TITLE = "Mirrors"
 LOADS = (0.01, 0.5, 0.9)
@@ -139,7 +139,7 @@ def kinds_of(stage, ceiling):
     stage.handlers.add("newest", our_settings(stage.nodes[:3], read="newest"))
     kinds = [Kind("newest", stage.nodes[1:3], "mms:", ceiling)]
     if stage.mesh:
-        stage.handlers.add(MESH, phpredis_settings(f"unix://{stage.mesh.nodes[0].socket}?persistent=1"))
+        stage.handlers.add(MESH, persistent_settings(stage.mesh.nodes[0]))
         kinds.append(Kind(MESH, stage.mesh.nodes[1:], "PHPREDIS_SESSION:"))
     return kinds
 

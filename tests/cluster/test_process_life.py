@@ -296,6 +296,35 @@ def test_short_lived_workers_lose_no_write(cluster, new_id, full, pool):
 
 
 @pytest.mark.row("F43")
+def test_short_lived_workers_bring_a_node_back_and_notice_the_dead(cluster, new_id, full):
+    shop = cluster(3, 2, workers=3, fpm={"pool": ["pm.max_requests = 20"]}, mmsession={"repair_interval": 0})
+    host, dying, session, stop = *shop.hosts, new_id(), threading.Event()
+    assert host.bulk("write", new_id(), 500, value="there")["good"] == 500
+    shop.wait_equal(10)
+
+    def visit():
+        while not stop.wait(0.015):
+            host.put(new_id(), "n", "x")
+    threads = [threading.Thread(target=visit, daemon=True)]
+    threads[0].start()
+    began = host.status()["counters"]["takeovers"]
+    shop.nodes[2].restart(empty=True)
+    back = time.monotonic()
+    until(lambda: host.node_status("web3")["repair"]["finished"] > 0 and host.node_status("web3")["complete"], 30, "web3 complete")
+    took = time.monotonic() - back
+    for node in shop.nodes:
+        node.call("HSET", "mms::lives", "web9 00000000000000ff", "7 1000")
+    until(lambda: not any(node.call("HEXISTS", "mms::lives", "web9 00000000000000ff") for node in shop.nodes), 30, "the dead are noticed")
+    noticed = time.monotonic() - back - took
+    offices = host.status()["counters"]["takeovers"] - began
+    stop.set()
+    threads[0].join()
+    bar("F43", "pm.max_requests = 20: a node that came back empty is complete, a silent host found dead and swept after",
+        f"{took:.1f} s and {noticed:.1f} s, {offices} replicators one after the other", offices > 5)
+    assert dying.put(session, "n", "x")
+
+
+@pytest.mark.row("F43")
 def test_request_terminate_timeout_takes_nothing_of_others_along(cluster, new_id, full):
     shop = cluster(3, 1, workers=4, fpm={"pool": ["request_terminate_timeout = 1s"]})
     host = shop.hosts[0]

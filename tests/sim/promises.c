@@ -366,6 +366,18 @@ static void check_logouts(void)
 	}
 }
 
+/* Something newer was acknowledged too, a logout for example, and has lived its own, shorter life. */
+static bool is_outlived(const struct acknowledged *one)
+{
+	for (unsigned i = 0; i < acknowledged_count; i++) {
+		if (acknowledged[i].session == one->session && acknowledged[i].expires_at <= sched_now()
+				&& reference_compare(&acknowledged[i].version, &one->version) > 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void promises_final(void)
 {
 	check_logouts();
@@ -375,7 +387,7 @@ void promises_final(void)
 		struct entry *left = check_record_on(&world.nodes[0], one->session, &found);
 		char shown[2][100] = { "", "nothing" };
 
-		if (one->gone || one->expires_at <= sched_now()) {
+		if (one->gone || one->expires_at <= sched_now() || is_outlived(one)) {
 			continue;
 		}
 		if (left != NULL && reference_compare(&found, &one->version) >= 0) {

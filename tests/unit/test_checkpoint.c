@@ -65,7 +65,7 @@ static void a_checkpoint_with_any_word_changed_is_none(void **state)
 		atomic_store(&shared->words[word], old);
 		assert_false(is_none(shared));
 	}
-	assert_int_equal(used, 20); /* magic, 13 numbers, 5 words of token, checksum; all words that it has */
+	assert_int_equal(used, 21); /* magic, 14 numbers, 5 words of token, checksum; all words that it has */
 	atomic_fetch_xor(&shared->text[0], 64);
 	assert_true(is_none(shared));
 	free(shared);
@@ -328,6 +328,26 @@ static void a_walk_ends_with_the_sources_connection(void **state)
 	end();
 }
 
+/* Offices of a second each, while two pass from a node's return until it may be called complete. */
+static void short_offices_bring_a_node_back_too(void **state)
+{
+	unsigned offices = 0;
+
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 50);
+	empty(1);
+	while (!is_complete(1) && offices < 12) {
+		turn_for(SECOND);
+		leave_office();
+		take_office();
+		offices++;
+	}
+	assert_in_range(offices, 2, 5);
+	assert_true(has_numbered(1, 0, 50));
+	end();
+}
+
 /* The target is silent, while the source's keys, few among many of others, have been walked to the end. */
 static void what_is_being_compared_is_not_passed_over(void **state)
 {
@@ -394,6 +414,7 @@ int main(void)
 		cmocka_unit_test(successors_go_on_where_the_one_before_was),
 		cmocka_unit_test(what_was_not_compared_is_not_passed_over),
 		cmocka_unit_test(a_walk_ends_with_the_sources_connection),
+		cmocka_unit_test(short_offices_bring_a_node_back_too),
 		cmocka_unit_test(what_is_being_compared_is_not_passed_over),
 		cmocka_unit_test(a_successor_knows_by_which_beat_something_was_missed),
 	};

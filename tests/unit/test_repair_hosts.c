@@ -150,6 +150,67 @@ static void a_dead_host_makes_one_compare_all_that_is_younger_than_its_watermark
 	end();
 }
 
+/* No office lasts for as long as it takes to see that somebody is silent: each goes on with what the one before has seen. */
+static void short_offices_notice_the_dead_too(void **state)
+{
+	unsigned offices = 0;
+
+	(void) state;
+	begin(3);
+	other_says(9, (uint64_t) mms_clock_wall().ms - 60000, true);
+	put_numbered(0, 0, 20);
+	while (field_exists(0, HOSTS, OTHER) && offices < 12) {
+		turn_for(SECOND);
+		leave_office();
+		take_office();
+		offices++;
+	}
+	assert_in_range(offices, 5, 9);
+	turn_until(!field_exists(1, HOSTS, OTHER) && !field_exists(2, HOSTS, OTHER));
+	assert_true(has_numbered(1, 0, 20));
+	end();
+}
+
+/* A pause without a replicator says nothing of who was silent in it; and one that beats is alive, however short the offices. */
+static void who_beats_is_alive_to_short_offices(void **state)
+{
+	(void) state;
+	begin(2);
+	for (unsigned office = 0; office < 12; office++) {
+		other_says(9 + office, (uint64_t) mms_clock_wall().ms - 60000, true);
+		turn_for(SECOND);
+		assert_false(mms_hosts_is_dead(hosts, slice(OTHER)));
+		leave_office();
+		ahead_us += office == 6 ? 60 * SECOND : 0;
+		if (office == 6) {
+			other_says(70, (uint64_t) mms_clock_wall().ms - 60000, true);
+		}
+		take_office();
+		assert_false(mms_hosts_is_dead(hosts, slice(OTHER)));
+	}
+	assert_true(field_exists(0, HOSTS, OTHER));
+	end();
+}
+
+/* With nobody to compare it with, a node alone waits for no life that has died: nothing is left of that but a line. */
+static void a_node_alone_is_complete_again_after_an_unclean_end(void **state)
+{
+	struct mms_life life = { .beat = 9, .node_count = 1 };
+	char text[MMS_LIFE_TEXT_MAX];
+
+	(void) state;
+	begin(1);
+	life.nodes[0] = (struct mms_life_node){ .id = id_of(0), .run_hash = run_of(0) + 1, .settled = true, .connected = true };
+	mms_life_write(&life, text);
+	empty(0);
+	node_do(0, "HSET", HOSTS, OTHER, text);
+	turn_for(3 * SECOND);
+	turn_until(is_complete(0));
+	assert_true(marker_says_complete(0));
+	turn_until(!field_exists(0, HOSTS, OTHER));
+	end();
+}
+
 static void with_a_node_missing_the_dead_stay_written_down(void **state)
 {
 	(void) state;
@@ -529,6 +590,9 @@ int main(void)
 		cmocka_unit_test(a_node_is_not_complete_before_every_host_has_settled_it),
 		cmocka_unit_test(nor_before_every_host_has_met_it),
 		cmocka_unit_test(a_dead_host_makes_one_compare_all_that_is_younger_than_its_watermark),
+		cmocka_unit_test(short_offices_notice_the_dead_too),
+		cmocka_unit_test(who_beats_is_alive_to_short_offices),
+		cmocka_unit_test(a_node_alone_is_complete_again_after_an_unclean_end),
 		cmocka_unit_test(with_a_node_missing_the_dead_stay_written_down),
 		cmocka_unit_test(a_host_that_beats_again_was_not_dead),
 		cmocka_unit_test(a_dead_hosts_marker_has_its_node_scanned_and_goes),

@@ -333,6 +333,27 @@ static void a_scan_can_be_asked_for(void **state)
 }
 
 /* 800 sessions, compared once on two nodes, 100 bytes each, at 64 KB/s: two seconds at least, by the clock of the office. */
+/* Asked for in the middle of one that nobody asked for: that one counts, and another follows. */
+static void a_scan_that_is_asked_for_throws_none_away(void **state)
+{
+	struct mms_repair_sh *report;
+
+	(void) state;
+	begin(2);
+	report = &desk->host->cluster->nodes[1].repair;
+	put_numbered(0, 0, 2000);
+	empty(1);
+	turn_until(atomic_load(&report->scanned) > 500);
+	atomic_fetch_add(&report->wanted, 1);
+	turn_until(is_complete(1));
+	assert_in_range(atomic_load(&report->scanned), 2000, 2001);
+	assert_int_equal(atomic_load(&report->finished), 1);
+	assert_int_equal(atomic_load(&report->served), 0);
+	turn_until(atomic_load(&report->finished) == 2);
+	assert_int_equal(atomic_load(&report->served), 1);
+	end();
+}
+
 static void the_rate_is_kept(void **state)
 {
 	struct host *host;
@@ -372,6 +393,7 @@ int main(void)
 		cmocka_unit_test(the_lease_is_renewed_while_a_scan_answers_slowly),
 		cmocka_unit_test(comparisons_of_a_forgotten_attempt_do_not_count),
 		cmocka_unit_test(a_scan_can_be_asked_for),
+		cmocka_unit_test(a_scan_that_is_asked_for_throws_none_away),
 		cmocka_unit_test(the_rate_is_kept),
 	};
 
