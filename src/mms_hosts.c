@@ -240,31 +240,11 @@ static struct sighting *new_sighting(struct mms_hosts *hosts)
 	return oldest;
 }
 
-/* Where a life is kept for successors: its place, a free one, or that of the one that has been silent for longest. */
-static struct mms_sighting_sh *shared_sighting(struct mms_cluster_sh *cluster, uint64_t hash)
-{
-	struct mms_sighting_sh *chosen = NULL;
-
-	for (uint32_t i = 0; i < MMS_SIGHTINGS_MAX; i++) {
-		struct mms_sighting_sh *place = &cluster->sightings[i];
-		uint64_t there = atomic_load(&place->name_hash);
-
-		if (there == hash) {
-			return place;
-		}
-		if (chosen == NULL || (atomic_load(&chosen->name_hash) != 0
-					&& (there == 0 || atomic_load(&place->changed_us) < atomic_load(&chosen->changed_us)))) {
-			chosen = place;
-		}
-	}
-	return chosen;
-}
-
 /* What predecessors have seen of it counts, if they saw as much and no time of theirs is of the future. */
 static void take_over_sighting(struct mms_hosts *hosts, struct sighting *sighting)
 {
 	uint64_t hash = mms_identity_hash(mms_slice_of(sighting->name));
-	struct mms_sighting_sh *shared = shared_sighting(hosts->office->cluster, hash);
+	struct mms_sighting_sh *shared = mms_shm_sighting(hosts->office->cluster, hash);
 	int64_t changed_us = atomic_load(&shared->changed_us);
 
 	sighting->shared = shared;

@@ -192,7 +192,8 @@ static struct mms_checkpoint checkpoint_of(const struct mms_passes *passes, unsi
 {
 	const struct mms_pass *pass = &passes->each[target];
 	struct mms_checkpoint checkpoint = { .target = target, .incarnation = pass->incarnation, .mask = pass->mask,
-		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .begun_us = (uint64_t)pass->begun_us, .overflows = pass->overflows, .wanted = pass->wanted,
+		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .begun_us = (uint64_t)pass->begun_us,
+		.overflows = pass->overflows, .wanted = pass->wanted,
 		.salt = pass->salt, .source = pass->source, .source_run = pass->source_run, .cursor = pass->cursor,
 		.text_len = passes->text_len, .text_check = passes->text_check };
 
@@ -262,7 +263,8 @@ static void take_up(struct mms_passes *passes)
 	if (found.target <= passes->office->node_count) {
 		pass = &passes->each[found.target];
 		*pass = (struct mms_pass){ .incarnation = found.incarnation, .mask = found.mask, .done_mask = found.done_mask,
-			.since_ms = found.since_ms, .begun_us = (int64_t)found.begun_us, .overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
+			.since_ms = found.since_ms, .begun_us = (int64_t)found.begun_us,
+			.overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
 			.salt = found.salt, .source = (unsigned)found.source, .source_run = found.source_run, .cursor = found.cursor };
 		memcpy(pass->token, found.token, sizeof pass->token);
 		passes->kept = (unsigned)found.target;

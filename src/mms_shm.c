@@ -220,6 +220,25 @@ uint64_t mms_shm_incarnation(const struct mms_node_sh *node)
 	return atomic_load(&node->run_hash) * 31 + atomic_load(&node->node_id);
 }
 
+struct mms_sighting_sh *mms_shm_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash)
+{
+	struct mms_sighting_sh *chosen = NULL;
+
+	for (uint32_t i = 0; i < MMS_SIGHTINGS_MAX; i++) {
+		struct mms_sighting_sh *place = &cluster->sightings[i];
+		uint64_t there = atomic_load(&place->name_hash);
+
+		if (there == name_hash) {
+			return place;
+		}
+		if (chosen == NULL || (atomic_load(&chosen->name_hash) != 0
+					&& (there == 0 || atomic_load(&place->changed_us) < atomic_load(&chosen->changed_us)))) {
+			chosen = place;
+		}
+	}
+	return chosen;
+}
+
 /* No fence, because the thread sanitizer knows none: each acquiring load keeps those after it, each releasing store
  * those before it in their places. */
 bool mms_shm_node_address(const struct mms_node_sh *node, struct sockaddr_storage *out, uint32_t *len)

@@ -182,6 +182,10 @@ struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm);
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
 
+/* Where a life is kept that is called so (mms_identity_hash()): its place, else a free one, else that of the one that has been
+ * silent for longest. */
+struct mms_sighting_sh *mms_shm_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash);
+
 /* A node's server and what it holds, as one number: another after a restart, a FLUSHALL, or for another node. */
 uint64_t mms_shm_incarnation(const struct mms_node_sh *node);
 
