@@ -103,6 +103,8 @@ static void ones_own_marker_and_that_of_a_dead_host_count_for_nothing(void **sta
 	ours->office.now.us -= 2 * MMS_HOSTS_DEAD_US;
 	hosts = mms_hosts_new(&ours->office);
 	avoided = mms_avoided_new(&ours->office, hosts);
+	look(ours, avoided, 0, true); /* it may be anywhere that has not been read yet */
+	desk_await(ours, (mms_hosts_run(hosts), mms_hosts_read_since(hosts, (struct mms_mono){ 0 })));
 	look(ours, avoided, 0, false);
 	leave(ours);
 	leave(theirs);
