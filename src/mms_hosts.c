@@ -24,7 +24,7 @@ struct sighting {
 	char name[MMS_LIFE_NAME_MAX];
 	uint64_t beat;
 	struct mms_mono changed_at;
-	struct mms_sighting_sh *shared;  /* the same, for a successor; NULL = no place */
+	struct mms_sighting_sh *shared;  /* the same, for a successor */
 };
 
 struct mms_hosts {

@@ -49,7 +49,7 @@ bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment)
 bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life);
 
 struct mms_office *mms_hosts_office(const struct mms_hosts *hosts);
-/* When this replicator began to look. */
+/* When the replicators of this life began to look, one after the other without a pause. */
 struct mms_mono mms_hosts_since(const struct mms_hosts *hosts);
 
 /* Does this life say that it has met the node with this id? */
