@@ -13,6 +13,7 @@ static void meet_all(struct host *host)
 	mms_lease_init(&lease);
 	assert_int_equal(mms_lease_take(host->client, &lease, whole_key("nobody"), 0, &error), MMS_OK);
 	mms_lease_release(host->client, &lease, whole_key("nobody"));
+	await(locked_on("nobody") == 0); /* a release waits for nobody */
 	for (unsigned node = 0; node < host->settings.node_count; node++) {
 		assert_int_not_equal(atomic_load(&host->cluster->nodes[node].node_id), 0);
 	}
@@ -65,6 +66,7 @@ static void one_has_it_and_the_others_do_not(void **state)
 	assert_int_equal(take(two, &others, "another", 0), MMS_OK);
 	release(two, &others, "another");
 	release(one, &mine, "s");
+	await(locked_on("s") == 0);
 	assert_int_equal(take(two, &others, "s", 0), MMS_OK);
 	release(two, &others, "s");
 	await(locked_on("s") == 0);
