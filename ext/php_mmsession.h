@@ -3,6 +3,8 @@
 #define PHP_MMSESSION_H
 
 #include "php.h"
+#include "ext/hash/php_hash.h"
+#include "ext/hash/php_hash_sha.h"
 
 #include "../src/mms_client.h"
 #include "../src/mms_config.h"
@@ -22,10 +24,10 @@
 extern zend_module_entry mmsession_module_entry;
 #define phpext_mmsession_ptr &mmsession_module_entry
 
-/* Of mmsession.token_key_file: SHA-256's block, as HMAC wants it. */
+/* Of mmsession.token_key_file: where HMAC's two hashes stand once they have taken in the key, which is half of their work. */
 struct php_mmsession_token_key {
 	bool set;
-	unsigned char block[64];
+	PHP_SHA256_CTX inner, outer;
 };
 
 /* The token that this thread made last. */

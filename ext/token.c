@@ -11,8 +11,6 @@
 #include <time.h>
 
 #include "SAPI.h"
-#include "ext/hash/php_hash.h"
-#include "ext/hash/php_hash_sha.h"
 #include "php_ini.h"
 
 #include "../src/mms_store.h"
@@ -46,24 +44,27 @@ static bool is_on(const char *value)
 static void authenticate(const void *context, struct mms_slice bytes, unsigned char out[MMS_TOKEN_MAC_SIZE])
 {
 	const struct php_mmsession_token_key *key = context;
-	unsigned char pad[SHA256_BLOCK], digest[SHA256_SIZE];
-	PHP_SHA256_CTX sha;
+	PHP_SHA256_CTX inner = key->inner, outer = key->outer;
+	unsigned char digest[SHA256_SIZE];
+
+	PHP_SHA256Update(&inner, (const unsigned char *)bytes.ptr, bytes.len);
+	PHP_SHA256Final(digest, &inner);
+	PHP_SHA256Update(&outer, digest, sizeof digest);
+	PHP_SHA256Final(digest, &outer);
+	memcpy(out, digest, MMS_TOKEN_MAC_SIZE);
+}
+
+/* block: the key, filled up with zeros; pad: RFC 2104's ipad or opad. */
+static void take_in(PHP_SHA256_CTX *sha, const unsigned char block[SHA256_BLOCK], unsigned char pad)
+{
+	unsigned char padded[SHA256_BLOCK];
 
 	for (unsigned i = 0; i < SHA256_BLOCK; i++) {
-		pad[i] = key->block[i] ^ 0x36;
+		padded[i] = block[i] ^ pad;
 	}
-	PHP_SHA256Init(&sha);
-	PHP_SHA256Update(&sha, pad, sizeof pad);
-	PHP_SHA256Update(&sha, (const unsigned char *)bytes.ptr, bytes.len);
-	PHP_SHA256Final(digest, &sha);
-	for (unsigned i = 0; i < SHA256_BLOCK; i++) {
-		pad[i] = key->block[i] ^ 0x5c;
-	}
-	PHP_SHA256Init(&sha);
-	PHP_SHA256Update(&sha, pad, sizeof pad);
-	PHP_SHA256Update(&sha, digest, sizeof digest);
-	PHP_SHA256Final(digest, &sha);
-	memcpy(out, digest, MMS_TOKEN_MAC_SIZE);
+	PHP_SHA256Init(sha);
+	PHP_SHA256Update(sha, padded, sizeof padded);
+	explicit_bzero(padded, sizeof padded);
 }
 
 static struct mms_token_signer signer(void)
@@ -74,6 +75,7 @@ static struct mms_token_signer signer(void)
 enum mms_status php_mmsession_token_read_key(struct mms_error *error)
 {
 	struct php_mmsession_token_key *key = &MMSG(token_key);
+	unsigned char block[SHA256_BLOCK] = { 0 };
 	char secret[MMS_SECRET_MAX + 1];
 	enum mms_status status;
 	size_t len;
@@ -91,16 +93,19 @@ enum mms_status php_mmsession_token_read_key(struct mms_error *error)
 	}
 	if (status == MMS_OK) {
 		if (len <= SHA256_BLOCK) {
-			memcpy(key->block, secret, len);
+			memcpy(block, secret, len);
 		} else {
 			PHP_SHA256_CTX sha;
 
 			PHP_SHA256Init(&sha);
 			PHP_SHA256Update(&sha, (const unsigned char *)secret, len);
-			PHP_SHA256Final(key->block, &sha);
+			PHP_SHA256Final(block, &sha);
 		}
+		take_in(&key->inner, block, 0x36);
+		take_in(&key->outer, block, 0x5c);
 		key->set = true;
 	}
+	explicit_bzero(block, sizeof block);
 	explicit_bzero(secret, sizeof secret);
 	return status;
 }

@@ -24,7 +24,6 @@ struct sighting {
 	char name[MMS_LIFE_NAME_MAX];
 	uint64_t beat;
 	struct mms_mono changed_at;
-	struct mms_sighting_sh *shared;  /* the same, for a successor */
 };
 
 struct mms_hosts {
@@ -240,24 +239,26 @@ static struct sighting *new_sighting(struct mms_hosts *hosts)
 	return oldest;
 }
 
-/* What predecessors have seen of it counts, if they saw as much and no time of theirs is of the future. */
-static void take_over_sighting(struct mms_hosts *hosts, struct sighting *sighting)
+static void remember(const struct mms_hosts *hosts, const struct sighting *sighting)
 {
-	uint64_t hash = mms_identity_hash(mms_slice_of(sighting->name));
-	struct mms_sighting_sh *shared = mms_shm_sighting(hosts->office->cluster, hash);
-	int64_t changed_us = atomic_load(&shared->changed_us);
+	mms_shm_note_sighting(hosts->office->cluster, mms_identity_hash(mms_slice_of(sighting->name)), sighting->beat,
+			sighting->changed_at.us);
+}
 
-	sighting->shared = shared;
-	if (atomic_load(&shared->name_hash) == hash && atomic_load(&shared->beat) >= sighting->beat && changed_us > 0
-			&& changed_us <= hosts->office->now.us) {
-		sighting->beat = atomic_load(&shared->beat);
+/* What predecessors have seen of it counts, if they saw as much and no time of theirs is of the future. */
+static void take_over(const struct mms_hosts *hosts, struct sighting *sighting)
+{
+	const struct mms_sighting_sh *seen = mms_shm_find_sighting(hosts->office->cluster,
+			mms_identity_hash(mms_slice_of(sighting->name)));
+	uint64_t beat = seen == NULL ? 0 : atomic_load(&seen->beat);
+	int64_t changed_us = seen == NULL ? 0 : atomic_load(&seen->changed_us);
+
+	if (beat >= sighting->beat && changed_us > 0 && changed_us <= hosts->office->now.us) {
+		sighting->beat = beat;
 		sighting->changed_at.us = changed_us;
-		return;
+	} else {
+		remember(hosts, sighting);
 	}
-	atomic_store(&shared->name_hash, 0); /* until the rest is its own */
-	atomic_store(&shared->beat, sighting->beat);
-	atomic_store(&shared->changed_us, sighting->changed_at.us);
-	atomic_store(&shared->name_hash, hash);
 }
 
 static bool is_life(struct mms_slice name)
@@ -280,12 +281,11 @@ static void sight(struct mms_hosts *hosts, const struct mms_pair *entry)
 		mms_text_copy(sighting->name, sizeof sighting->name, entry->field);
 		sighting->beat = life.beat;
 		sighting->changed_at = hosts->office->now;
-		take_over_sighting(hosts, sighting);
+		take_over(hosts, sighting);
 	} else if (life.beat > sighting->beat) {
 		sighting->beat = life.beat;
 		sighting->changed_at = hosts->office->now;
-		atomic_store(&sighting->shared->changed_us, sighting->changed_at.us);
-		atomic_store(&sighting->shared->beat, life.beat);
+		remember(hosts, sighting);
 	}
 }
 

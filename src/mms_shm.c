@@ -46,6 +46,7 @@ static bool prepare_slot_locked(struct mms_shm *shm, struct mms_cluster_sh *clus
 		const struct mms_settings *settings);
 static enum mms_status init_locks(struct mms_election_sh *election);
 static uint32_t address_check(const void *address, uint32_t len);
+static struct mms_sighting_sh *place_of_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash);
 
 struct mms_shm *mms_shm_map(uint32_t max_clusters, uint64_t mailbox_size, struct mms_error *error)
 {
@@ -220,7 +221,18 @@ uint64_t mms_shm_incarnation(const struct mms_node_sh *node)
 	return atomic_load(&node->run_hash) * 31 + atomic_load(&node->node_id);
 }
 
-struct mms_sighting_sh *mms_shm_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash)
+const struct mms_sighting_sh *mms_shm_find_sighting(const struct mms_cluster_sh *cluster, uint64_t name_hash)
+{
+	for (uint32_t i = 0; i < MMS_SIGHTINGS_MAX; i++) {
+		if (atomic_load(&cluster->sightings[i].name_hash) == name_hash) {
+			return &cluster->sightings[i];
+		}
+	}
+	return NULL;
+}
+
+/* A free place, else that of the one that has been silent for longest. */
+static struct mms_sighting_sh *place_of_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash)
 {
 	struct mms_sighting_sh *chosen = NULL;
 
@@ -237,6 +249,18 @@ struct mms_sighting_sh *mms_shm_sighting(struct mms_cluster_sh *cluster, uint64_
 		}
 	}
 	return chosen;
+}
+
+void mms_shm_note_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash, uint64_t beat, int64_t changed_us)
+{
+	struct mms_sighting_sh *place = place_of_sighting(cluster, name_hash);
+
+	if (atomic_load(&place->name_hash) != name_hash) {
+		atomic_store(&place->name_hash, 0); /* until the rest is its own */
+	}
+	atomic_store(&place->changed_us, changed_us);
+	atomic_store(&place->beat, beat);
+	atomic_store(&place->name_hash, name_hash);
 }
 
 /* No fence, because the thread sanitizer knows none: each acquiring load keeps those after it, each releasing store

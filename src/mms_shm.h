@@ -182,9 +182,11 @@ struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm);
 
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
 
-/* Where a life is kept that is called so (mms_identity_hash()): its place, else a free one, else that of the one that has been
- * silent for longest. */
-struct mms_sighting_sh *mms_shm_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash);
+/* What is kept of a life that is called so (mms_identity_hash(), not 0), or NULL. */
+const struct mms_sighting_sh *mms_shm_find_sighting(const struct mms_cluster_sh *cluster, uint64_t name_hash);
+
+/* Keeps it, when there is no place left in that of the life that has been silent for longest. The replicator alone. */
+void mms_shm_note_sighting(struct mms_cluster_sh *cluster, uint64_t name_hash, uint64_t beat, int64_t changed_us);
 
 /* A node's server and what it holds, as one number: another after a restart, a FLUSHALL, or for another node. */
 uint64_t mms_shm_incarnation(const struct mms_node_sh *node);

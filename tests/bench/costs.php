@@ -1,13 +1,14 @@
 <?php
 /*
- * php costs.php <id> <bytes> <views> <changed|unchanged> [pause us]: page views to be counted by strace or callgrind.
+ * php costs.php <id> <bytes> <views> <changed|unchanged> [pause us] (or as a page: ?a[]=...&a[]=...): page views to be counted by strace or callgrind.
  * Each view begins with a look for a file that does not exist, which marks it in the list of system calls. A pause before it
  * begins with another such look.
  */
 require __DIR__ . '/visitor.php';
-[, $id, $bytes, $views, $kind] = $argv;
-$pause_us = (int) ($argv[5] ?? 0);
-$visitor = new Visitor($id, (int) $bytes);
+$page = PHP_SAPI !== 'cli'; // then tokens go into cookies
+[$id, $bytes, $views, $kind] = $arguments = $page ? $_GET['a'] : array_slice($argv, 1);
+$pause_us = (int) ($arguments[4] ?? 0);
+$visitor = new Visitor($id, (int) $bytes, 0, $page);
 for ($turn = 0; $turn < 20; $turn++) {
     $visitor->view($turn, true);
 }
@@ -22,5 +23,8 @@ for ($turn = 0; $turn < (int) $views; $turn++) {
 file_exists('/the next view');
 if (!$visitor->kept($kind === 'changed' ? 99 + $views : 19)) {
     exit("the session does not hold what was written last\n");
+}
+if ($page !== (bool) preg_grep('/^Set-Cookie: PHPSESSID_mms\d=\w/', headers_list())) {
+    exit("tokens among the headers, or none: " . implode("\n", headers_list()));
 }
 echo "{}\n";

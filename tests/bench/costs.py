@@ -15,17 +15,19 @@ import statistics
 import subprocess
 import sys
 
-from handlers import HERE, Stage, our_settings
+from handlers import HERE, SIGNED, Stage, our_settings
 from rig.host import php_environment, php_program
 
 BOUNDS = os.path.join(HERE, "bounds.txt")
 LOCKED = "newest locked"  # with mmsession.lock
 ALONE = "newest alone"  # with a pause before each view, in which the replicator falls asleep
+COOKIES = "session-token cookies"  # tokens among the headers, as web servers send them; the other cases ask for them
 PAUSES_US = {ALONE: 12000}
 CASES = [(mode, kind, size) for mode, kind, size in (
     ("newest", "changed", 1024), ("newest", "unchanged", 1024), ("local", "changed", 1024), ("local", "unchanged", 1024),
-    ("session-token", "changed", 1024), ("session-token", "unchanged", 1024), ("newest", "changed", 65536), (LOCKED, "changed", 1024), (LOCKED, "unchanged", 1024),
-    (ALONE, "changed", 1024))]
+    ("session-token", "changed", 1024), ("session-token", "unchanged", 1024), (COOKIES, "changed", 1024),
+    (SIGNED, "changed", 1024), (SIGNED, "unchanged", 1024), ("newest", "changed", 65536), (LOCKED, "changed", 1024),
+    (LOCKED, "unchanged", 1024), (ALONE, "changed", 1024))]
 CALLS_VIEWS, FEW, MANY = 200, 40, 240
 MARK, PAUSE = "/the next view", "/a pause"
 WAITS = ("ppoll", "poll", "epoll_wait", "epoll_pwait", "epoll_pwait2", "sched_yield", "pselect6")
@@ -42,8 +44,10 @@ def room(case, field):
     return 1.25 if field == "calls" and "64 KiB" in case else 1.06 if field == "allocations" else 1
 
 
-def pause_of(name):
-    return PAUSES_US.get(name.removesuffix(" counted"), 0)
+def run(handlers, name, *arguments, wrapper):
+    mode = name.removesuffix(" counted")
+    play = handlers.serve if mode in (COOKIES, SIGNED) else handlers.run
+    play(name, "costs.php", *arguments, PAUSES_US.get(mode, 0), wrapper=wrapper)
 
 
 def system_calls(handlers, name, kind, size):
@@ -53,7 +57,7 @@ def system_calls(handlers, name, kind, size):
     stays awake for 3 ms after a write: it is woken by views after a pause, and by those that a busy machine kept waiting.
     """
     log = os.path.join(handlers.folder, "calls")
-    handlers.run(name, "costs.php", f"calls{size}", size, CALLS_VIEWS, kind, pause_of(name), wrapper=["strace", "-qq", "-s", "16", "-o", log])
+    run(handlers, name, f"calls{size}", size, CALLS_VIEWS, kind, wrapper=["strace", "-qq", "-s", "16", "-o", log])
     views, paused = [], False
     with open(log, errors="replace") as lines:
         for line in lines:
@@ -94,7 +98,7 @@ def callgrind(handlers, name, kind, size, views):
     out = os.path.join(handlers.folder, "callgrind")
     for old in glob.glob(out + "*"):
         os.unlink(old)
-    handlers.run(name, "costs.php", f"instr{size}", size, views, kind, pause_of(name), wrapper=[
+    run(handlers, name, f"instr{size}", size, views, kind, wrapper=[
         "valgrind", "-q", "--tool=callgrind", "--separate-threads=yes", "--toggle-collect=php_session_start",
         "--toggle-collect=php_session_flush", f"--callgrind-out-file={out}"])
     with open(f"{out}-01") as lines:
@@ -141,9 +145,10 @@ def name_of(case):
 def measure(stage, cases=CASES):
     """{case name: figures} for the modes that this build has."""
     found = {}
-    for mode in (*stage.modes, LOCKED, ALONE):
-        stage.handlers.add(f"{mode} counted", our_settings(stage.nodes[:3], read=mode.split()[0], lock=int(mode == LOCKED), spin_us=0,
-                                                           read_timeout_ms=2000, budget_ms=5000))
+    plain = {"spin_us": 0, "read_timeout_ms": 2000, "budget_ms": 5000}
+    for mode in (*stage.modes, LOCKED, ALONE, COOKIES):
+        stage.handlers.add(f"{mode} counted", our_settings(stage.nodes[:3], read=mode.split()[0], lock=int(mode == LOCKED), **plain))
+    stage.add_signed(f"{SIGNED} counted", **plain)
     for mode, kind, size in cases:
         if mode.split()[0] not in stage.modes:
             continue

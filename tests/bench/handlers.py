@@ -6,15 +6,18 @@ import signal
 import socket
 import subprocess
 import tempfile
+import urllib.parse
+import urllib.request
 
 from rig.host import files_settings, mmsession_settings, php_environment, php_program, phpredis_settings, write_ini
 from rig.node import Node
-from rig.process import end, free_port, spawn, until
+from rig.process import children, end, free_port, spawn, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPIN_US = 50  # default of mmsession.spin_us
 MODES = ("newest", "local", "session-token")
 CONTROLS = ("phpredis", "phpredis persistent")
+SIGNED = "session-token signed"  # with mmsession.token_key_file
 MESH, MEMCACHED = "phpredis on KeyDB mesh", "php-memcached, 2 replicas"
 
 
@@ -157,8 +160,9 @@ def memcached_settings(ports, connect_timeout_ms=1000):
 
 def persistent_settings(node):
     """phpredis at its fastest: it asks nothing before it takes up a connection from an earlier request (an ECHO by default, one
-    round trip more)."""
-    extensions, values = phpredis_settings(f"unix://{node.socket}?persistent=1")
+    round trip more). node: a Node, over its Unix socket, or a ready URL."""
+    url = node if isinstance(node, str) else f"unix://{node.socket}"
+    extensions, values = phpredis_settings(f"{url}?persistent=1")
     return extensions, {**values, "redis.pconnect.echo_check_liveness": "0"}
 
 
@@ -223,6 +227,19 @@ class Cores:
         return (now[0] - self._before[0]) / max(1, now[1] - self._before[1])
 
 
+class Awake:
+    """Keeps all cores awake while it is open: whoever sleeps for an answer does not pay for waking one. The loops run only
+    where nobody else wants to (SCHED_IDLE)."""
+
+    def __enter__(self):
+        self._loops = [spawn(["chrt", "--idle", "0", "sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count())]
+        return self
+
+    def __exit__(self, *_exception):
+        for loop in self._loops:
+            end(loop)
+
+
 class Handlers:
     """php.ini files by the handler's name, with the servers' pids whose CPU counts for it."""
 
@@ -255,12 +272,31 @@ class Handlers:
         """The JSON that a script prints."""
         return self._json(name, [*wrapper, *self.command(name, script, *arguments)], timeout)
 
-    @staticmethod
-    def _json(name, command, timeout):
+    def serve(self, name, script, *arguments, wrapper=(), timeout=600):
+        """The same by PHP's own web server, whose pages have headers to send; the arguments come as ?a[]=..."""
+        port = free_port()
+        command = [*wrapper, php_program(), "-c", self._files[name], "-S", f"127.0.0.1:{port}", os.path.join(HERE, script)]
+        process = spawn(command, log=os.path.join(self.folder, "served.log"), env=php_environment())
+        try:
+            until(lambda: answers(port), 60, f"{name}: PHP's web server answers")
+            query = urllib.parse.urlencode([("a[]", argument) for argument in arguments])
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{query}", timeout=timeout) as answer:
+                return self._read(name, answer.read().decode())
+        finally:
+            for child in children(process.pid):  # strace lets its own signals wait
+                os.kill(child, signal.SIGINT)
+            end(process, signal.SIGINT)
+
+    @classmethod
+    def _json(cls, name, command, timeout):
         result = subprocess.run(command, capture_output=True, text=True, env=php_environment(), timeout=timeout)
-        if result.returncode or not result.stdout.startswith("{"):
-            raise RuntimeError(f"{name}: code {result.returncode}: {result.stdout[:300]} {result.stderr[:600]}")
-        return json.loads(result.stdout)
+        return cls._read(name, result.stdout, result.returncode, result.stderr)
+
+    @staticmethod
+    def _read(name, output, code=0, errors=""):
+        if code or not output.startswith("{"):
+            raise RuntimeError(f"{name}: code {code}: {output[:300]} {errors[:600]}")
+        return json.loads(output)
 
     def loop(self, name, session_id, size, views, kind, busy_us):
         """One turn of page views, by loop.php or floor; with the CPU of all its servers per view, and the cores' idle share."""
@@ -340,6 +376,13 @@ class Stage:
     def add_ours(self, modes=None, **settings):
         for mode in modes or self.modes:
             self.handlers.add(mode, our_settings(self.nodes[:3], read=mode, **settings), self.pids(3))
+
+    def add_signed(self, name=SIGNED, **settings):
+        """session-token with tokens that are signed."""
+        key = os.path.join(self.folder, "token-key")
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(os.urandom(32).hex() + "\n")
+        self.handlers.add(name, our_settings(self.nodes[:3], read="session-token", token_key_file=key, **settings), self.pids(3))
 
     def close(self):
         close_nodes(self.nodes)

@@ -5,6 +5,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 
 
 OVERVIEW = "<!-- overview -->\n\n{}\n\n<!-- end of overview -->"
@@ -206,7 +207,8 @@ class Marks:
     def note(self, key, measured, met, reason):
         if key not in [mark[0] for mark in self._marks]:
             raise KeyError(f"no mark {key}")
-        self._noted[key] = {"measured": measured, "met": met, "reason": reason}
+        self._noted[key] = {"measured": measured, "met": met, "reason": reason,
+                             "when": f"{time.strftime('%Y-%m-%d %H:%M')}, load {os.getloadavg()[0]:.1f}"}
         with open(self._file, "w", encoding="utf-8") as file:
             json.dump(self._noted, file, indent=1)
 
@@ -215,19 +217,19 @@ class Marks:
         for key, what, bar in self._marks:
             noted = self._noted.get(key, {"measured": "not measured", "met": None})
             reason = noted.get("reason", "nothing was counted of it in that run") if noted["met"] is False else ""
-            yield what, bar, noted["measured"], words[noted["met"]], reason
+            yield what, bar, noted["measured"], words[noted["met"]], noted.get("when", ""), reason
 
     def show(self, machine):
         print("\nMarks: mark, measured, met or missed")
-        for what, bar, measured, verdict, reason in self._rows():
+        for what, bar, measured, verdict, _when, reason in self._rows():
             print(f"  {verdict:<7} {what}: {bar}: {measured}" + (f"\n          {reason}" if reason else ""))
         with open(self._table, "w", encoding="utf-8") as file:
             file.write(f"# Marks\n\n{machine}\n\n{self.markdown()}")
 
     def markdown(self):
         rows = list(self._rows())
-        table = "| what | mark | measured | |\n|---|---|---|---|\n" + "".join("| " + " | ".join(row[:4]) + " |\n" for row in rows)
-        missed = "".join(f"- {self._full(row, rows)}: {bar}: {reason}.\n" for row in rows for _, bar, _, _, reason in [row] if reason)
+        table = "| what | mark | measured | | noted, load average |\n|---|---|---|---|---|\n" + "".join("| " + " | ".join(row[:5]) + " |\n" for row in rows)
+        missed = "".join(f"- {self._full(row, rows)}: {bar}: {reason}.\n" for row in rows for _, bar, *_, reason in [row] if reason)
         return table + (f"\nWhat was counted of those that were missed, in the same run:\n\n{missed}" if missed else "")
 
     @staticmethod

@@ -4,9 +4,8 @@ import statistics
 import threading
 import time
 
-from handlers import MESH, Stage, our_settings
+from handlers import MESH, Stage, our_settings, persistent_settings
 from report import span, spread
-from rig.host import phpredis_settings
 from rig.process import until
 
 TITLE = "A node comes back empty"
@@ -152,7 +151,7 @@ def run(section):
         stage.handlers.add("newest", our_settings(stage.nodes, prefix="r:", lifetime=LIFETIME_S))
         kinds = {"newest": (stage.nodes, lambda node: None, complete("r:"))}
         if stage.mesh:
-            stage.handlers.add(MESH, phpredis_settings(f"unix://{stage.mesh.nodes[0].socket}?persistent=1"))
+            stage.handlers.add(MESH, persistent_settings(stage.mesh.nodes[0]))
             kinds[MESH] = (stage.mesh.nodes, stage.mesh.join, lambda _node: stage.mesh.joined())
         show(section, take_turns(section, stage, kinds))
 

@@ -1,5 +1,5 @@
 """request: what one page view's session costs in one PHP process, back to back and with other work between the calls."""
-from handlers import CONTROLS, MEMCACHED, MESH, Stage, close_nodes, our_settings, start_nodes
+from handlers import CONTROLS, MEMCACHED, MESH, Awake, Stage, close_nodes, our_settings, persistent_settings, start_nodes
 from rig.host import phpredis_settings
 from rig.node import available_programs
 from reasons import Instructions, beside, per_request
@@ -23,7 +23,8 @@ def take_turns(section, handlers, case, names=None):
     views = views_for(size, busy_us, section.full)
     turns = {name: [] for name in names or handlers.names}
     for run in range(section.runs):
-        for name in turns:
+        first = run % len(turns)  # none comes behind the same one in every run
+        for name in [*turns][first:] + [*turns][:first]:
             session = f"bench{run}" + "".join(letter for letter in name if letter.isalnum())
             turns[name].append(handlers.loop(name, session, size, views, kind, busy_us))
             section.dot()
@@ -174,12 +175,27 @@ def over_tcp(section):
     with Stage(3) as stage:
         node = stage.nodes[0]
         stage.handlers.add("phpredis", phpredis_settings(f"tcp://{node.host}:{node.port}"), stage.pids(1))
-        stage.handlers.add("phpredis persistent", phpredis_settings(f"tcp://{node.host}:{node.port}?persistent=1"), stage.pids(1))
+        stage.handlers.add("phpredis persistent", persistent_settings(f"tcp://{node.host}:{node.port}"), stage.pids(1))
         stage.add_floors(f"tcp:{node.port}")
         stage.add_ours(local_tcp=True)
         for kind in ("changed", "unchanged"):
             show(section, f"1 KiB, {kind}, 3 nodes, local node over TCP, 300 us of other work",
                  take_turns(section, stage.handlers, (1024, kind, 300)))
+
+
+def on_waking_cores(section):
+    """The base case with cores that never sleep, as on a busy machine: who spins for an answer gains nothing there."""
+    with Stage(3, mesh=True, memcached=True) as stage:
+        stage.add_phpredis()
+        stage.add_replicated_controls()
+        stage.add_floors()
+        stage.add_ours()
+        if "session-token" in stage.modes:
+            stage.add_signed()
+        with Awake():
+            for kind in ("changed", "unchanged"):
+                show(section, f"1 KiB, {kind}, 3 nodes, Unix socket, 300 us of other work, all cores kept awake",
+                     take_turns(section, stage.handlers, (1024, kind, 300)))
 
 
 def by_server(section):
@@ -194,7 +210,7 @@ def by_server(section):
                 nodes = start_nodes(3, stage.folder, program)
                 started += nodes
                 pids = [node.pid for node in nodes]
-                stage.handlers.add(f"phpredis persistent, {program}", phpredis_settings(f"unix://{nodes[0].socket}?persistent=1"), pids[:1])
+                stage.handlers.add(f"phpredis persistent, {program}", persistent_settings(nodes[0]), pids[:1])
                 for mode in stage.modes:
                     stage.handlers.add(f"{mode}, {program}", our_settings(nodes, read=mode), pids)
             turns = take_turns(section, stage.handlers, (1024, "changed", 300))
@@ -221,5 +237,6 @@ def run(section):
         sizes(section, stage, names, why)
     by_nodes(section)
     if not section.marks_only:
+        on_waking_cores(section)
         over_tcp(section)
         by_server(section)

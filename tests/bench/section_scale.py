@@ -7,10 +7,10 @@ import statistics
 import time
 
 import costs
-from handlers import Stage, cpu_us, our_settings
+from handlers import Stage, cpu_us, our_settings, persistent_settings
 from reasons import trace_of_idle
 from report import span, whole
-from rig.host import Host, files_settings, phpredis_settings
+from rig.host import Host, files_settings
 from rig.process import memory_kib, open_files
 
 TITLE = "Scale"
@@ -58,7 +58,7 @@ def spans(turns, form=whole):
 
 def by_workers(section, stage):
     kinds = {"files": files_settings(os.path.join(stage.folder, "scale-sessions")),
-             "phpredis persistent": phpredis_settings(f"unix://{stage.nodes[0].socket}?persistent=1"),
+             "phpredis persistent": persistent_settings(stage.nodes[0]),
              **{mode: our_settings(stage.nodes[:3], read=mode, prefix="w:") for mode in stage.modes}}
     turns = {}
     for _ in range(section.runs):

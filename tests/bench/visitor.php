@@ -9,10 +9,13 @@ class Visitor
     /** CPU that the other work took, in ns. */
     public int $busy_ns = 0;
     private bool $has_token;
+    private array $options;
 
-    public function __construct(private string $id, int $bytes, private int $busy_us = 0)
+    /** $cookies: as a web server's pages, with cookies among the headers. */
+    public function __construct(private string $id, int $bytes, private int $busy_us = 0, bool $cookies = false)
     {
-        $this->has_token = ini_get('mmsession.read') === 'session-token' && function_exists('mmsession_token');
+        $this->options = ['use_cookies' => (int) $cookies] + self::OPTIONS;
+        $this->has_token = !$cookies && ini_get('mmsession.read') === 'session-token' && function_exists('mmsession_token');
         // "payload|s:N:"...";turn|s:8:"00000000";" is what PHP makes of it: some 40 bytes around the payload.
         $size = max(1, $bytes - 40);
         $this->payload = substr(str_repeat(hash('sha512', $id), 1 + intdiv($size, 128)), 0, $size);
@@ -23,7 +26,7 @@ class Visitor
     {
         session_id($this->id);
         $began = hrtime(true);
-        session_start(self::OPTIONS);
+        session_start($this->options);
         $start = hrtime(true) - $began;
         if ($change) {
             $_SESSION = ['payload' => $this->payload, 'turn' => sprintf('%08d', $turn)];

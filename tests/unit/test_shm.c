@@ -544,6 +544,35 @@ static void readers_never_see_two_addresses_mixed(void **state)
 	mms_shm_unmap(shm);
 }
 
+/* With more lives than places the longest silent one is given up; when it stirs again it takes nobody else's. */
+static void a_life_that_was_given_up_gets_a_place_of_its_own_again(void **state)
+{
+	struct mms_shm *shm = shm_of(CLUSTERS);
+	struct mms_cluster_sh *cluster;
+	const struct mms_sighting_sh *found;
+
+	(void) state;
+	cluster = claim(shm, 1);
+	for (uint64_t life = 1; life <= MMS_SIGHTINGS_MAX + 1; life++) {
+		mms_shm_note_sighting(cluster, life, 10 * life, (int64_t) life);
+	}
+	assert_null(mms_shm_find_sighting(cluster, 1));
+	found = mms_shm_find_sighting(cluster, MMS_SIGHTINGS_MAX + 1);
+	assert_int_equal(atomic_load(&found->beat), 10 * (MMS_SIGHTINGS_MAX + 1));
+	mms_shm_note_sighting(cluster, 1, 11, 100000);
+	assert_int_equal(atomic_load(&mms_shm_find_sighting(cluster, 1)->beat), 11);
+	assert_null(mms_shm_find_sighting(cluster, 2));
+	for (uint64_t life = 3; life <= MMS_SIGHTINGS_MAX + 1; life++) {
+		found = mms_shm_find_sighting(cluster, life);
+		assert_int_equal(atomic_load(&found->beat), 10 * life);
+		assert_int_equal(atomic_load(&found->changed_us), life);
+	}
+	mms_shm_note_sighting(cluster, 1, 12, 100001);
+	assert_int_equal(atomic_load(&mms_shm_find_sighting(cluster, 1)->beat), 12);
+	assert_non_null(mms_shm_find_sighting(cluster, 3));
+	mms_shm_unmap(shm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +593,7 @@ int main(void)
 		cmocka_unit_test(what_never_changes_is_put_right),
 		cmocka_unit_test(addresses_are_read_as_they_were_published),
 		cmocka_unit_test(readers_never_see_two_addresses_mixed),
+		cmocka_unit_test(a_life_that_was_given_up_gets_a_place_of_its_own_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
