@@ -28,8 +28,11 @@ static int compare_raw(const unsigned char *a, const unsigned char *b)
 {
 	int order = memcmp(a + 8, b + 8, 8);
 
-	if (order == 0 && (a[4] & 3) != (b[4] & 3)) {
-		return (a[4] & 2) != (b[4] & 2) ? (b[4] & 2) - (a[4] & 2) : (a[4] & 1) - (b[4] & 1);
+	if (order == 0 && (a[4] & 2) != (b[4] & 2)) {
+		return (b[4] & 2) - (a[4] & 2);
+	}
+	if (order == 0 && (a[4] & 3) != (b[4] & 3) && (a[4] & 2) == 0) {
+		return (a[4] & 1) - (b[4] & 1);
 	}
 	return order != 0 ? order : memcmp(a + 16, b + 16, 24);
 }

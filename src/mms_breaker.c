@@ -3,8 +3,6 @@
 #include "mms_breaker.h"
 
 #define LATENCY_WEIGHT 8
-#define WAIT_LATENCIES 4
-#define WAIT_MIN_US 100000u /* a busy machine stalls healthy nodes for tens of milliseconds: docs/decisions/0009 */
 #define JITTER_PERCENT 20
 #define BACKOFF_STEP_MAX 16u
 #define REOPENING_STEPS 3u
@@ -139,21 +137,6 @@ bool mms_breaker_probe_result(struct mms_breaker_sh *breaker, bool good, struct 
 bool mms_breaker_settled(const struct mms_breaker_sh *breaker, struct mms_mono now)
 {
 	return mms_breaker_allows_write(breaker) && was_stable(breaker, now);
-}
-
-uint32_t mms_breaker_wait_us(const struct mms_breaker_sh *breaker, uint32_t read_timeout_ms)
-{
-	const uint64_t latency_us = load(breaker->latency_us);
-	const uint64_t timeout_us = (uint64_t) read_timeout_ms * 1000;
-	uint64_t wait_us = latency_us * WAIT_LATENCIES;
-
-	if (wait_us < WAIT_MIN_US) {
-		wait_us = WAIT_MIN_US;
-	}
-	if (latency_us == 0 || wait_us > timeout_us) {
-		wait_us = timeout_us;
-	}
-	return wait_us > UINT32_MAX ? UINT32_MAX : (uint32_t) wait_us;
 }
 
 struct mms_wall mms_breaker_last_error(const struct mms_breaker_sh *breaker, char *out, size_t size)

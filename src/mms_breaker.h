@@ -79,10 +79,6 @@ bool mms_breaker_probe_result(struct mms_breaker_sh *breaker, bool good, struct 
  * their own, may be taken to use the node too. */
 bool mms_breaker_settled(const struct mms_breaker_sh *breaker, struct mms_mono now);
 
-/* How long a read waits for this node's answer: 4 times its recent latency, at least 100 ms, at most
- * read_timeout_ms (unknown latency: read_timeout_ms). In microseconds. */
-uint32_t mms_breaker_wait_us(const struct mms_breaker_sh *breaker, uint32_t read_timeout_ms);
-
 /* Copies the last fault's text (consistent, NUL-terminated); returns its wall time, 0 when there was none. */
 struct mms_wall mms_breaker_last_error(const struct mms_breaker_sh *breaker, char *out, size_t size);
 

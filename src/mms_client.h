@@ -62,6 +62,12 @@ void mms_client_drop_connections(struct mms_client *client);
  * on use. */
 bool mms_client_refresh_password(struct mms_client *client);
 
+/* How long an answer of a node is waited for, in microseconds (docs/decisions/0009). */
+static inline int64_t mms_client_wait_us(const struct mms_client *client)
+{
+	return (int64_t)client->settings.read_timeout_ms * 1000;
+}
+
 /* May this node be read or written now, by its breaker? */
 bool mms_client_can_read(struct mms_client *client, unsigned node);
 bool mms_client_can_write(struct mms_client *client, unsigned node);

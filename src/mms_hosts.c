@@ -310,6 +310,7 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 
 	(void)token;
 	mms_pairs_keep(&hosts->lists[MMS_HOSTS_BEHIND][link->index], replies == NULL ? NULL : replies[0], hosts->office->now);
+	mms_marker_see(link, &hosts->lists[MMS_HOSTS_BEHIND][link->index]);
 }
 
 bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice name)

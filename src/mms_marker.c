@@ -66,6 +66,31 @@ static void take_token(struct mms_link *missing, bool want)
 	atomic_store(&node->behind, 1);
 }
 
+/* The peer answers in order: a marker that counts as standing was there before this question came. */
+void mms_marker_see(struct mms_link *peer, const struct mms_pairs *there)
+{
+	const struct mms_office *office = peer->office;
+	char field[MMS_BEHIND_FIELD_MAX];
+
+	if (there->read_at.us == 0 || there->cut) {
+		return;
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *missing = &office->links[i];
+		bool found = missing->marker_token[0] == '\0' || (missing->marker_mask >> peer->index & 1) == 0;
+		struct mms_slice own = { field, found ? 0 : mms_identity_behind_field(office->settings, i, missing->marker_node_id,
+				mms_shm_life(office->shm, office->cluster), field, sizeof field) };
+
+		for (uint32_t k = 0; k < there->count && !found; k++) {
+			found = mms_pairs_same(there->pairs[k].field, own)
+					&& mms_pairs_same(there->pairs[k].value, mms_slice_of(missing->marker_token));
+		}
+		if (!found) {
+			missing->marker_mask &= ~(UINT64_C(1) << peer->index);
+		}
+	}
+}
+
 bool mms_marker_stands(const struct mms_link *link)
 {
 	uint64_t peers = 0;

@@ -6,9 +6,14 @@
 #define MMS_MARKER_H
 
 #include "mms_link.h"
+#include "mms_pairs.h"
 
 /* Sets or deletes markers as the state of the nodes asks for. */
 void mms_marker_run(struct mms_office *office);
+
+/* What this peer answered to a question for its behind markers. A marker of ours that is not there any more is set again: another
+ * host may have taken this life for dead (it was silent for a while) and cleared what it had left. */
+void mms_marker_see(struct mms_link *peer, const struct mms_pairs *there);
 
 /* True when the marker for this link's node stands on every ready peer (or there is none): its mailbox entries may become
  * hints. */

@@ -12,11 +12,6 @@ struct meeting {
 
 static void learn(struct meeting *meeting, unsigned node);
 
-static int64_t wait_us(const struct mms_client *client)
-{
-	return (int64_t)client->settings.read_timeout_ms * 1000;
-}
-
 void mms_meeting_run(struct mms_fanout *fanout, uint64_t mask)
 {
 	struct mms_client *client = fanout->client;
@@ -36,7 +31,7 @@ void mms_meeting_run(struct mms_fanout *fanout, uint64_t mask)
 	mms_command_info_server(&meeting.command);
 	mms_command_get(&meeting.command, (struct mms_slice){ meeting.key, meeting.key_len });
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		if ((mask >> i & 1) != 0 && mms_fanout_ask(fanout, i, &meeting.command, wait_us(client))) {
+		if ((mask >> i & 1) != 0 && mms_fanout_ask(fanout, i, &meeting.command, mms_client_wait_us(client))) {
 			asked |= UINT64_C(1) << i;
 		}
 	}
@@ -65,7 +60,7 @@ static void learn(struct meeting *meeting, unsigned node)
 	if (mms_reply_type(slot->replies[1]) == MMS_REPLY_NIL && mms_identity_propose(run_id, MMS_MARKER_FOUNDED, value) == MMS_OK) {
 		mms_command_init(&meeting->command);
 		mms_command_set_once(&meeting->command, key, mms_slice_of(value));
-		if (!mms_fanout_ask(fanout, node, &meeting->command, wait_us(fanout->client))) {
+		if (!mms_fanout_ask(fanout, node, &meeting->command, mms_client_wait_us(fanout->client))) {
 			return;
 		}
 		mms_fanout_wait(fanout, UINT64_C(1) << node);
@@ -152,7 +147,7 @@ uint64_t mms_meeting_confirm(struct mms_fanout *fanout, uint64_t mask)
 	mms_command_get(&short_one, key);
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		if ((mask >> i & 1) != 0
-				&& mms_fanout_ask(fanout, i, client->run_hashes[i] == 0 ? &full : &short_one, wait_us(client))) {
+				&& mms_fanout_ask(fanout, i, client->run_hashes[i] == 0 ? &full : &short_one, mms_client_wait_us(client))) {
 			asked |= UINT64_C(1) << i;
 		}
 	}

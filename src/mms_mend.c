@@ -98,8 +98,7 @@ static void replace_damaged(struct mending *mending, unsigned node)
 	expected.ptr = found;
 	mms_command_init(&command);
 	mms_command_put(&command, mending->question->key, tmp, answer->header_bytes, answer->payload, mending->ttl_ms, expected);
-	if (mms_fanout_ask(mending->fanout, node, &command,
-			mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms))) {
+	if (mms_fanout_ask(mending->fanout, node, &command, mms_client_wait_us(client))) {
 		mms_fanout_wait(mending->fanout, UINT64_C(1) << node);
 		mms_client_count(client, MMS_METRIC_read_repairs);
 	}
@@ -112,7 +111,6 @@ static void replace_newer(struct mending *mending, unsigned node)
 {
 	struct mms_client *client = mending->fanout->client;
 	const struct mms_answer *answer = mending->answer;
-	int64_t wait_us = mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
 	struct mms_record_header header;
 	struct mms_watching watching;
 	struct mms_command command;
@@ -120,7 +118,7 @@ static void replace_newer(struct mending *mending, unsigned node)
 
 	mms_watch_lead(client, &watching, node, mending->question->key, &command);
 	mms_command_read_whole(&command, mending->question->key);
-	if (watching.node < 0 || !mms_fanout_ask(mending->fanout, node, &command, wait_us)) {
+	if (watching.node < 0 || !mms_fanout_ask(mending->fanout, node, &command, mms_client_wait_us(client))) {
 		return;
 	}
 	mms_fanout_wait(mending->fanout, UINT64_C(1) << node);
@@ -133,7 +131,7 @@ static void replace_newer(struct mending *mending, unsigned node)
 	mms_watch_use(client, node);
 	mms_command_init(&command);
 	mms_command_put_watched(&command, mending->question->key, answer->header_bytes, answer->payload, mending->ttl_ms);
-	if (mms_fanout_ask(mending->fanout, node, &command, wait_us)) {
+	if (mms_fanout_ask(mending->fanout, node, &command, mms_client_wait_us(client))) {
 		mms_fanout_wait(mending->fanout, UINT64_C(1) << node);
 		mms_client_count(client, MMS_METRIC_read_repairs);
 	}

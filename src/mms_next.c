@@ -22,7 +22,8 @@ struct mms_version mms_next_version(struct mms_client *client, const struct mms_
 		version.blind = !tombstone && answer->header.version.blind && !answer->authoritative;
 		break;
 	case MMS_FOUND_TOMBSTONE:
-		version.incarnation = answer->header.version.hlc;
+		/* On a blind one none is opened: it would win over a real session that its maker could not see. */
+		version.incarnation = answer->header.version.blind ? answer->header.version.incarnation : answer->header.version.hlc;
 		version.blind = !answer->authoritative;
 		break;
 	default:

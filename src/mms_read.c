@@ -126,24 +126,6 @@ static int newest_of(const struct reading *reading)
 	return mms_tally_pick_newest(reading->copies, reading->client->settings.node_count);
 }
 
-static int64_t wait_us(const struct mms_client *client, unsigned node)
-{
-	return mms_breaker_wait_us(&client->cluster->nodes[node].breaker, client->settings.read_timeout_ms);
-}
-
-/* The local node may hold what this host has acknowledged and not delivered yet (mailbox, hints): then its answer is worth
- * the full wait, or a stall of a few milliseconds would bring an older copy back from a peer. */
-static int64_t local_wait_us(const struct mms_client *client)
-{
-	const struct mms_cluster_sh *cluster = client->cluster;
-	bool pending = mms_mailbox_tail(&cluster->mailbox) != mms_mailbox_head(&cluster->mailbox);
-
-	for (unsigned i = 1; i < client->settings.node_count && !pending; i++) {
-		pending = mms_hints_count(&cluster->hints, i) > 0 || mms_hints_overflowed(&cluster->hints, i);
-	}
-	return pending ? (int64_t)client->settings.read_timeout_ms * 1000 : wait_us(client, 0);
-}
-
 /* The first usable node (the local one, normally) is asked for the record, the others for the header, where one answer is
  * not enough. True when the tokens of the visitor say so of it. */
 static bool ask_nodes(struct reading *reading)
@@ -167,7 +149,7 @@ static bool ask_nodes(struct reading *reading)
 			mms_enough_ask(&reading->enough, &client->settings, reading->question.key, &reading->whole);
 		}
 		if (!mms_fanout_ask(&reading->fanout, i, whole ? &reading->whole : &reading->header_only,
-				i == 0 ? local_wait_us(client) : wait_us(client, i))) {
+				mms_client_wait_us(client))) {
 			continue;
 		}
 		if (whole) {
@@ -222,7 +204,7 @@ static void ask_others(struct reading *reading, unsigned asked)
 
 	for (unsigned i = asked + 1; i < client->settings.node_count; i++) {
 		if (mms_client_can_read(client, i)) {
-			(void)mms_fanout_ask(&reading->fanout, i, &reading->header_only, wait_us(client, i));
+			(void)mms_fanout_ask(&reading->fanout, i, &reading->header_only, mms_client_wait_us(client));
 		}
 	}
 	mms_fanout_wait(&reading->fanout, reading->fanout.asked_mask);
@@ -299,7 +281,7 @@ static void judge_by_header(struct reading *reading, unsigned node)
 	struct mms_copy *copy = &reading->copies[node], before = *copy;
 
 	if (mms_fanout_ask(&reading->fanout, node, &reading->header_only,
-			(int64_t)reading->client->settings.read_timeout_ms * 1000)) {
+			mms_client_wait_us(reading->client))) {
 		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
 	}
 	mms_judge_answer(&reading->fanout, node, &reading->question, false, copy);
@@ -345,8 +327,7 @@ static void fetch(struct reading *reading, unsigned node)
 
 	mms_command_init(&reading->whole);
 	mms_command_read_whole(&reading->whole, reading->question.key);
-	if (mms_fanout_ask(&reading->fanout, node, &reading->whole,
-			(int64_t)client->settings.read_timeout_ms * 1000)) {
+	if (mms_fanout_ask(&reading->fanout, node, &reading->whole, mms_client_wait_us(client))) {
 		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
 	}
 	judge(reading, node, true);

@@ -51,7 +51,7 @@ int mms_version_compare(const struct mms_version *a, const struct mms_version *b
 	if (a->blind != b->blind) {
 		return a->blind ? -1 : 1;
 	}
-	if (a->tombstone != b->tombstone) {
+	if (a->tombstone != b->tombstone && !a->blind) { /* both are real */
 		return a->tombstone ? 1 : -1;
 	}
 	if (a->hlc != b->hlc) {

@@ -23,7 +23,7 @@
 
 /* What orders records; "newer" always means the whole of it. */
 struct mms_version {
-	uint64_t incarnation; /* HLC of the tombstone it was opened on; 0 = first */
+	uint64_t incarnation; /* HLC of the tombstone, not a blind one, that it was opened on; 0 = first */
 	uint64_t hlc;
 	uint64_t writer;      /* host hash (upper 32 bits) and random part of the mapping that stamped it */
 	uint64_t sequence;    /* of that mapping, below 2^48 */
@@ -45,7 +45,8 @@ enum mms_record_verdict {
 	MMS_RECORD_FOREIGN  /* not ours or of a format we don't know: never overwritten, never handed out */
 };
 
-/* Merge order (incarnation, not blind, tombstone, HLC, writer, sequence): <0, 0, >0 as a is older, equal, newer. */
+/* Merge order (incarnation, not blind, tombstone that is not blind, HLC, writer, sequence): <0, 0, >0 as a is older, equal,
+ * newer. */
 int mms_version_compare(const struct mms_version *a, const struct mms_version *b);
 
 /* True when 80 header bytes carry the tombstone flag; nothing else is looked at. */

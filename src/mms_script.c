@@ -35,7 +35,7 @@ _Static_assert(MMS_TOMBSTONE_GRACE_MS == 3600000, "the put script knows the grac
 	" if a1~=b1 then n=b1>a1\n" \
 	" elseif a2~=b2 then n=b2>a2\n" \
 	" elseif (f%4>1)~=(g%4>1) then n=f%4>1\n" \
-	" elseif f%2~=g%2 then n=g%2==1 end\n" \
+	" elseif f%2~=g%2 and f%4==f%2 then n=g%2==1 end\n" \
 	"end\n" \
 	"if n==nil then\n" \
 	" local a3,a4=unpack('>I6I2',s,17)\n" \
@@ -148,8 +148,8 @@ static const char replace_if_script[] =
 	"return 1\n";
 
 static const struct mms_script_source scripts[MMS_SCRIPT_COUNT] = {
-	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "1218d628b3b44e6547f3562981308bf94d635d73"},
-	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "0088ba9761d05c72722f26e3613c1cc534fc7560"},
+	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "c5f2e0fbeb2da5ca70d3f0145df8912dc5c3cdd5"},
+	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "e77ff4e6ad553cfe16ecea7cceb0c03a707233fe"},
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
 		"1666e46765fec41a3c0b5f0080c6a1bf44f9510c"},
 	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,

@@ -100,12 +100,27 @@ static void explain_uncounted(const struct mms_tally *tally, const struct mms_fa
 	}
 }
 
+/* Does the count fall short by damaged copies alone? Every other node has answered, all are complete, and a majority is not
+ * damaged: whatever one took, some of these have. What is read is put in the damaged ones' places before PHP sees it
+ * (mms_quorum.h); else such a session could never be read again. */
+static bool only_damage_is_short(const struct mms_tally *tally, const struct mms_client *client, uint32_t needed)
+{
+	for (uint64_t rest = tally->damaged_mask; rest != 0; rest &= rest - 1) {
+		if (atomic_load_explicit(&client->cluster->nodes[__builtin_ctzll(rest)].complete, memory_order_relaxed) == 0) {
+			return false;
+		}
+	}
+	return (tally->complete_mask | tally->damaged_mask) == mms_client_all_mask(client)
+			&& count_bits(tally->damaged_mask) < needed;
+}
+
 bool mms_tally_misses_quorum(const struct mms_tally *tally, const struct mms_fanout *fanout, struct mms_answer *answer)
 {
 	struct mms_client *client = fanout->client;
 	uint32_t count = count_bits(tally->complete_mask), needed = mms_config_quorum(&client->settings);
 
-	if (client->settings.read_mode != MMS_READ_QUORUM || (count >= needed && tally->unfetched < 0)) {
+	if (client->settings.read_mode != MMS_READ_QUORUM
+			|| ((count >= needed || only_damage_is_short(tally, client, needed)) && tally->unfetched < 0)) {
 		return false;
 	}
 	if (client->settings.on_no_quorum == MMS_NO_QUORUM_DEGRADE && answer->answered_mask != 0) {

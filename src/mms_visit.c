@@ -11,6 +11,7 @@
 #include "mms_hlc.h"
 
 #define OPEN_MS 60000 /* for how long a page may go on after its headers before it writes, beside other pages */
+#define STAMP_MAX_MS 30000 /* a reserved stamp may be so old when it is written; less than the margin of the watermark */
 #define SPREAD_MAX_MS (INT64_C(1) << 47) /* beyond what stamps can say: the mapping is damaged */
 
 struct mms_visit {
@@ -170,6 +171,9 @@ bool mms_visit_take(struct mms_visit *visit, struct mms_version *version)
 		return false;
 	}
 	visit->reserved = false;
+	if ((int64_t)mms_hlc_ms(visit->token.reserved.hlc) + STAMP_MAX_MS < mms_hlc_now(&visit->client->shm->anchor).ms) {
+		return false;
+	}
 	*version = visit->token.reserved;
 	return true;
 }

@@ -41,7 +41,8 @@ uint64_t mms_visit_above(const struct mms_visit *visit);
  * the visitor is to read all nodes next time in any case, or when this thread has no place: false, version as it was. */
 bool mms_visit_reserve(struct mms_visit *visit, struct mms_version *version);
 
-/* The reserved version, once; false when there is none (any more). */
+/* The reserved version, once; false when there is none (any more), also because its stamp is half a minute old: what has left the
+ * mailbox is told by stamps (mms_hosts.h), and an older one would be passed over by the sweep after this host's death. */
 bool mms_visit_take(struct mms_visit *visit, struct mms_version *version);
 
 /* Must a write be on all usable nodes before it returns? Yes if the visitor can't be told of it, and if another request of

@@ -14,6 +14,9 @@
 #include "mms_slow.h"
 #include "mms_watch.h"
 
+/* A mirror is on its way in far less; so long after a page was acknowledged its visitor may be elsewhere already. */
+#define LATE_US 50000
+
 struct writing {
 	struct mms_client *client;
 	const struct mms_write_order *order;
@@ -47,6 +50,7 @@ static uint32_t count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
 static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now);
 static bool is_local_first(const struct writing *writing);
+static bool are_mirrors_late(const struct mms_cluster_sh *cluster);
 static uint32_t at_least_two(const struct writing *writing, uint32_t needed);
 
 enum mms_status mms_write_record(struct mms_client *client, const struct mms_write_order *order,
@@ -55,7 +59,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	struct writing *writing = client->scratch;
 	uint32_t needed = order->acks_needed;
 	struct mms_ticket ticket = { 0, false };
-	bool pushed, failed_over = false;
+	bool pushed, late, failed_over = false;
 
 	memset(result, 0, offsetof(struct mms_write_result, error)); /* not all of a text that is not there */
 	result->error.text[0] = '\0';
@@ -67,11 +71,12 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->hinted_mask = writing->replaced_mask = 0;
 	writing->local_slow = mms_slow_local(client);
 	writing->tmp.len = 0;
+	late = are_mirrors_late(client->cluster);
 	pushed = push(writing, &ticket);
-	if (!pushed || !is_settled(writing) || !is_local_first(writing)) {
+	if (!pushed || late || !is_settled(writing) || !is_local_first(writing)) {
 		/* Rule k: no write stays on one node. Nor on a node that has just come back, which other hosts may not read from
 		 * yet: the visitor's next request may go there before the mirror does. Nor on another host's local node alone:
-		 * that host may leave it out while it is slow (decision 0012). */
+		 * that host may leave it out while it is slow (decision 0012). Nor while nobody mirrors (decision 0024). */
 		needed = at_least_two(writing, needed);
 	}
 	if (!pushed) {
@@ -186,6 +191,23 @@ static bool all_read_from(const struct mms_client *client, unsigned node, struct
 	return mms_breaker_settled(&sh->breaker, now) && atomic_load_explicit(&sh->avoided, memory_order_relaxed) == 0;
 }
 
+/* Does something wait in the mailbox that the replicator has not looked at for a while? It has been stopped, or gets no processor,
+ * and until another takes over what one node acknowledges stays there alone. An entry that is written over meanwhile has been
+ * delivered: whatever is read of it then, it is a node asked more or less. */
+static bool are_mirrors_late(const struct mms_cluster_sh *cluster)
+{
+	uint64_t tail = mms_mailbox_tail(&cluster->mailbox);
+	struct mms_mailbox_item item;
+	int64_t now_us;
+
+	if (tail == mms_mailbox_head(&cluster->mailbox)) {
+		return false;
+	}
+	now_us = mms_clock_mono().us;
+	return now_us - atomic_load_explicit(&cluster->election.beat_us, memory_order_relaxed) > LATE_US
+			&& mms_mailbox_peek(&cluster->mailbox, tail, &item) > 0 && now_us - item.pushed_at.us > LATE_US;
+}
+
 /* Is that so of the node that will be asked first? */
 static bool is_settled(struct writing *writing)
 {
@@ -209,19 +231,12 @@ static uint32_t at_least_two(const struct writing *writing, uint32_t needed)
 	return needed < 2 && writing->client->settings.node_count > 1 ? 2 : needed;
 }
 
-static int64_t wait_us(const struct mms_client *client)
-{
-	/* The full wait: going on to the next node costs a second copy and a fault, for a stall that may be over in a
-	 * moment. */
-	return (int64_t)client->settings.read_timeout_ms * 1000;
-}
-
 static bool ask_plainly(struct writing *writing, unsigned node)
 {
 	if (writing->command.part_count == 0) {
 		build(writing, &writing->command, writing->order->kind, (struct mms_slice){ NULL, 0 });
 	}
-	return mms_fanout_ask(&writing->fanout, node, &writing->command, wait_us(writing->client));
+	return mms_fanout_ask(&writing->fanout, node, &writing->command, mms_client_wait_us(writing->client));
 }
 
 /* On the connection that watches the key; if that is gone, as any other node. */
@@ -233,7 +248,7 @@ static bool ask_watched(struct writing *writing, unsigned node)
 	mms_watch_use(client, node);
 	mms_command_init(&writing->special);
 	mms_command_put_watched(&writing->special, order->key, order->header_bytes, order->payload, order->ttl_ms);
-	if (mms_fanout_ask(&writing->fanout, node, &writing->special, wait_us(client))) {
+	if (mms_fanout_ask(&writing->fanout, node, &writing->special, mms_client_wait_us(client))) {
 		return true;
 	}
 	writing->watched_node = -1;
@@ -280,7 +295,7 @@ static bool repeat(struct writing *writing, unsigned node, struct mms_put_result
 {
 	struct mms_fanout_slot *slot = &writing->fanout.slots[node];
 
-	if (mms_fanout_ask(&writing->fanout, node, &writing->special, wait_us(writing->client))) {
+	if (mms_fanout_ask(&writing->fanout, node, &writing->special, mms_client_wait_us(writing->client))) {
 		mms_fanout_wait(&writing->fanout, UINT64_C(1) << node);
 	}
 	if (slot->state != MMS_FANOUT_ANSWERED) {

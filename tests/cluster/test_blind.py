@@ -32,13 +32,16 @@ def test_an_emptied_node_behind_a_cut_wipes_no_cart(cluster, new_id, full, size,
     blind = _visit_all(here, thirds[0], "start;get:cart;set:cart:blind;close")
     blind += _visit_all(here, thirds[0], "start;get:cart;set:more:blind;close")
     destroyed = _visit_all(here, thirds[1], "start;get:cart;destroy")
+    # With a message for them, on the next page or on the same one: it must not count for more than the logout that was none.
+    destroyed += _visit_all(here, thirds[1][::2], "start;set:flash:blind;close")
+    destroyed += [here.visit(session, f"start;get:cart;destroy;id:{session};start;set:flash:blind;close") for session in thirds[2][::3]]
     looked = _visit_all(here, thirds[2], "start;get:cart;close")
     bar("F32", "the cut-off side serves", f"{sum(not each['ok'].get('start') for each in blind + destroyed + looked)} failed",
         all(each["ok"].get("start") and not each["warnings"] for each in blind + destroyed + looked))
     assert all(each["values"].get("cart") is None for each in blind[:len(thirds[0])]), "the node was not empty"
     marked = [record.parse(data).blind for data in shop.nodes[0].raw_records().values()]
     bar("F32", "all that is stored there is blind", f"{sum(marked)} of {len(marked)}", len(marked) >= len(thirds[0]) and all(marked))
-    moved_on = thirds[0][::4] + thirds[1][::4]
+    moved_on = thirds[0][::4] + thirds[1][::4] + thirds[2][::6]
     assert all(there.put(session, "more", "real") for session in moved_on)
     shop.join()
     until(lambda: all(node["state"] == "closed" for host in shop.hosts for node in host.status()["nodes"]), 20, "all in use again")

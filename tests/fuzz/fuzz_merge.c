@@ -53,7 +53,7 @@ static void rank(const struct mms_version *version, uint64_t out[FIELDS])
 {
 	out[0] = version->incarnation;
 	out[1] = !version->blind;
-	out[2] = version->tombstone;
+	out[2] = version->tombstone && !version->blind;
 	out[3] = version->hlc;
 	out[4] = version->writer;
 	out[5] = version->sequence;

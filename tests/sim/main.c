@@ -34,6 +34,8 @@ static int parse(int count, char **arguments, struct options *options)
 			play_with_tokens = true;
 		} else if (strcmp(arguments[i], "--locks") == 0) {
 			play_with_locks = true;
+		} else if (strcmp(arguments[i], "--quorum") == 0) {
+			play_with_quorum = true;
 		} else if (strcmp(arguments[i], "--trace") == 0) {
 			options->tracing = true;
 		} else if (strcmp(arguments[i], "--keep-going") == 0) {
@@ -93,8 +95,8 @@ int main(int count, char **arguments)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (parse(count, arguments, &options) != 0) {
-		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--locks] [--trace] "
-				"[--keep-going]\n");
+		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--locks] [--quorum] "
+				"[--trace] [--keep-going]\n");
 		return 2;
 	}
 	if (options.directed != NULL) {

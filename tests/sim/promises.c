@@ -44,12 +44,14 @@ static struct acknowledged acknowledged[ACKNOWLEDGED_MAX];
 static unsigned acknowledged_count;
 static int64_t born_at[ROOTS_MAX]; /* when the read began that found nothing */
 static uint32_t root_count;
+static bool real_logouts[SESSIONS_MAX]; /* a tombstone that is not blind was written, whether anybody was told or not */
 static int64_t founded_at[NODES_MAX]; /* since they were emptied last */
 
 void promises_reset(void)
 {
 	acknowledged_count = 0;
 	root_count = 1; /* 0: none */
+	memset(real_logouts, 0, sizeof real_logouts);
 	for (unsigned i = 0; i < NODES_MAX; i++) {
 		founded_at[i] = NEVER;
 	}
@@ -65,6 +67,11 @@ void promises_stored(unsigned session, const struct reference_version *version)
 			memset(one->told, 0, sizeof one->told);
 		}
 	}
+}
+
+void promises_stamped(unsigned session, const struct reference_version *version)
+{
+	real_logouts[session] = real_logouts[session] || (version->tombstone && !version->blind);
 }
 
 static bool is_for(struct mms_slice key, unsigned session)
@@ -203,6 +210,20 @@ bool promises_kept(unsigned session, const struct reference_version *version)
 	return false;
 }
 
+bool promises_newer(unsigned session, int64_t before_us, const struct reference_version *shown, struct reference_version *out)
+{
+	for (unsigned i = 0; i < acknowledged_count; i++) {
+		const struct acknowledged *one = &acknowledged[i];
+
+		if (one->session == session && one->at < before_us && !one->gone && one->expires_at > sched_now()
+				&& (shown == NULL || reference_compare(shown, &one->version) < 0)) {
+			*out = one->version;
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool is_on_a_node(const struct acknowledged *one)
 {
 	struct reference_version found;
@@ -329,7 +350,8 @@ static void check_not_wiped(const struct acknowledged *one, const struct entry *
 	uint32_t root = 0;
 	char shown[2][100];
 
-	if (one->refounded || found->incarnation != one->version.incarnation || one->version.blind || found->blind || one->version.tombstone) {
+	if (one->refounded || one->version.blind || one->version.tombstone
+			|| (found->incarnation != one->version.incarnation && real_logouts[one->session])) {
 		return;
 	}
 	if (!found->tombstone && sscanf(left->value + REFERENCE_HEADER, "s%*u root %u", &root) != 1) {

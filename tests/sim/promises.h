@@ -16,6 +16,8 @@ void promises_reset(void);
  * that was really read. */
 void promises_acknowledged(unsigned session, const struct reference_version *version, int64_t expires_at, uint32_t root,
 		bool of_blind);
+/* A version that is about to be written. */
+void promises_stamped(unsigned session, const struct reference_version *version);
 /* A number for a read, which begins now: content that descends from it bears it if the read finds nothing. */
 uint32_t promises_new_root(void);
 
@@ -29,6 +31,10 @@ void promises_lost(int node);
 void promises_marker_asked(struct node *node, unsigned host);
 /* A node's marker was made or changed; flag: its last character ('2': by a host that never knew the node). */
 void promises_marked(const struct node *node, char flag);
+
+/* Was something newer than what a read has shown (NULL: nothing) acknowledged before the read began, and is there still?
+ * Then that is *out. */
+bool promises_newer(unsigned session, int64_t before_us, const struct reference_version *shown, struct reference_version *out);
 
 /* Is it, or something newer that must stay, on any node, or still to be delivered by a host? */
 bool promises_kept(unsigned session, const struct reference_version *version);

@@ -31,6 +31,10 @@ void __real_mms_refresh_answers(struct mms_fanout *fanout, const struct mms_ques
 		const struct mms_command *header_only, struct mms_copy *copies);
 void __wrap_mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
 		const struct mms_command *header_only, struct mms_copy *copies);
+void __real_mms_quorum_write_back(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		struct mms_answer *answer);
+void __wrap_mms_quorum_write_back(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		struct mms_answer *answer);
 enum mms_status __real_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result);
 
@@ -131,7 +135,7 @@ static void check_mailbox(const struct request *request, const struct mms_answer
 	struct host *host = &world.hosts[request->worker->process->host];
 	struct reference_version still;
 
-	if (request->had_mailbox && !answer->enough && is_read_older(request, &request->in_mailbox)
+	if (request->had_mailbox && !answer->enough && world.read_mode != MMS_READ_QUORUM && is_read_older(request, &request->in_mailbox)
 			&& has_sound_answer(request, answer) && promises_in_mailbox(host, request->session, &request->in_mailbox,
 				&still)) {
 		fail_older(request, &request->in_mailbox, "its host's mailbox has");
@@ -156,6 +160,18 @@ static void check_refreshed(const struct request *request, const struct mms_answ
 				&& check_stood(&world.nodes[i], request->session, at, &stood) && is_read_older(request, &stood)) {
 			fail_older(request, &stood, "a node that answered has had for some time");
 		}
+	}
+}
+
+/* With read = quorum and write_acks = quorum, what was acknowledged is read by every later request that is served, although any
+ * minority is gone. */
+static void check_quorum(const struct request *request)
+{
+	struct reference_version newer;
+
+	if (world.read_mode == MMS_READ_QUORUM && promises_newer(request->session, request->read_began_at,
+			request->found ? &request->read : NULL, &newer)) {
+		fail_older(request, &newer, "acknowledged was");
 	}
 }
 
@@ -218,10 +234,23 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 		check_newest(request, answer);
 		check_mailbox(request, answer);
 		check_refreshed(request, answer);
+		check_quorum(request);
 		request->was_shown = request->found;
 		request->shown = request->read;
 		tokens_read(request, answer);
 	}
+}
+
+void __wrap_mms_quorum_write_back(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
+		struct mms_answer *answer)
+{
+	struct request *request = current();
+	int64_t held_us = sched_self()->held_us, began_us = sched_now();
+
+	request->writing_back = true;
+	__real_mms_quorum_write_back(client, key, deadline, answer);
+	request->writing_back = false;
+	check_budget(request, deadline, began_us, held_us, "a write back");
 }
 
 enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct mms_write_order *order,
@@ -232,6 +261,9 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 	enum mms_status status;
 	char shown[2][100];
 
+	if (request->writing_back) { /* what was read, as it is */
+		return __real_mms_write_record(client, order, deadline, result);
+	}
 	request->was_stamped = true;
 	request->expires_at = sched_now() + (int64_t)order->ttl_ms * 1000;
 	(void)reference_decode((const char *)order->header_bytes, REFERENCE_HEADER, &request->stamped);
@@ -246,6 +278,7 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 				shown[0], shown[1]);
 	}
 	check_written(request->session, &request->stamped, request->expires_at);
+	promises_stamped(request->session, &request->stamped);
 	status = __real_mms_write_record(client, order, deadline, result);
 	check_budget(request, deadline, began_us, held_us, "a write");
 	request->met_newer = result->met_newer;

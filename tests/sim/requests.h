@@ -49,8 +49,10 @@ struct request {
 	struct told told_before;             /* when it began */
 	char token[MMS_TOKEN_TEXT_MAX];
 	size_t token_len;
+	int64_t token_made_at;
 	unsigned token_slot;
 	int64_t locked_until; /* its session lock, by the nodes' clock; 0 = none */
+	bool writing_back;    /* what was read, for read = quorum */
 	bool looking_again;   /* its lock ran out: the next read shows nobody anything */
 	struct reference_version shown, told;
 	struct sight sight;

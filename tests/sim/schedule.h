@@ -67,6 +67,8 @@ struct outcome {
 extern bool play_with_tokens;
 /* One request of a session at a time. */
 extern bool play_with_locks;
+/* With read = quorum and write_acks = quorum. */
+extern bool play_with_quorum;
 /* Plays it, heals everything, and looks at what is left. */
 void schedule_play(const struct schedule *schedule, bool tracing, struct outcome *outcome);
 

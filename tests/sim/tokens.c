@@ -20,6 +20,8 @@ enum manner { HEADERS_EARLY, HEADERS_AT_THE_END, HEADERS_LATE, HEADERS_NEVER, MA
 struct jar {
 	char texts[MMS_TOKEN_SLOTS][MMS_TOKEN_TEXT_MAX];
 	size_t lens[MMS_TOKEN_SLOTS];
+	int64_t made_at[MMS_TOKEN_SLOTS];
+	unsigned sessions[MMS_TOKEN_SLOTS]; /* what they are of */
 	struct told told[SESSIONS_MAX];
 };
 
@@ -131,6 +133,7 @@ static void keep_token(struct request *request, bool last)
 	if (mms_visit_token(visit_of(request), last, &token)) {
 		request->token_slot = token.slot;
 		request->token_len = mms_token_encode(&token, &signer, request->token);
+		request->token_made_at = sched_now();
 		trace("request %u gives visitor %u token %08x in slot %u: read %llx, reserved %llx seq %llu%s%s", request->number,
 				request->visitor, token.digest, token.slot, (unsigned long long)token.read.hlc,
 				(unsigned long long)token.reserved.hlc, (unsigned long long)token.reserved.sequence,
@@ -139,21 +142,44 @@ static void keep_token(struct request *request, bool last)
 	}
 }
 
-static void give_token(struct request *request)
-{
-	struct jar *jar = &jars[request->visitor];
-
-	if (request->token_len > 0) {
-		memcpy(jar->texts[request->token_slot], request->token, request->token_len);
-		jar->lens[request->token_slot] = request->token_len;
-	}
-}
-
 static struct request *request_of(unsigned host, unsigned index)
 {
 	const struct worker *worker = &world.hosts[host].workers[index];
 
 	return worker->process != NULL && worker->process->alive ? worker->request : NULL;
+}
+
+/* A known limit: a host's answers come to the browser in another order than it gave them, one of another session in the place of
+ * a later one. What that had told is forgotten, and what its page may yet write nobody was told of. */
+static void forget_displaced(const struct request *request, struct jar *jar)
+{
+	unsigned session = jar->sessions[request->token_slot];
+
+	if (jar->lens[request->token_slot] == 0 || session == request->session
+			|| jar->made_at[request->token_slot] <= request->token_made_at) {
+		return;
+	}
+	jar->told[session].known = false;
+	for (unsigned i = 0; i < world.host_count * WORKERS_MAX; i++) {
+		for (struct request *other = request_of(i / WORKERS_MAX, i % WORKERS_MAX); other != NULL; other = other->outer) {
+			if (other->visitor == request->visitor && other->session == session && other->token_sent) {
+				other->beside = other->unseen = true;
+			}
+		}
+	}
+}
+
+static void give_token(struct request *request)
+{
+	struct jar *jar = &jars[request->visitor];
+
+	if (request->token_len > 0) {
+		forget_displaced(request, jar);
+		jar->made_at[request->token_slot] = request->token_made_at;
+		jar->sessions[request->token_slot] = request->session;
+		memcpy(jar->texts[request->token_slot], request->token, request->token_len);
+		jar->lens[request->token_slot] = request->token_len;
+	}
 }
 
 /* A slot is the local node's rank among the ids of all. */

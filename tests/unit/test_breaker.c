@@ -354,21 +354,6 @@ static void latency_is_a_moving_average(void **state)
 	assert_in_range(atomic_load(&breaker.latency_us), UINT32_MAX - 8, UINT32_MAX);
 }
 
-static void a_read_waits_four_times_the_latency_within_bounds(void **state)
-{
-	static const struct { uint32_t latency_us, timeout_ms, wait_us; } cases[] = {
-		{0, 250, 250000}, {1, 250, 100000}, {4999, 250, 100000}, {25000, 250, 100000}, {30000, 250, 120000},
-		{62500, 250, 250000}, {70000, 250, 250000}, {UINT32_MAX, 250, 250000}, {1, 10, 10000}, {0, 10, 10000},
-		{100, 0, 0}, {0, UINT32_MAX, UINT32_MAX}, {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
-
-	(void) state;
-	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
-		const struct mms_breaker_sh breaker = {.latency_us = cases[index].latency_us};
-
-		assert_int_equal(mms_breaker_wait_us(&breaker, cases[index].timeout_ms), cases[index].wait_us);
-	}
-}
-
 static void the_last_fault_is_remembered_with_its_time(void **state)
 {
 	struct mms_breaker_sh breaker = {0};
@@ -565,7 +550,6 @@ int main(void)
 		cmocka_unit_test(the_write_side_has_its_own_probes),
 		cmocka_unit_test(a_probe_time_that_can_not_be_is_due),
 		cmocka_unit_test(latency_is_a_moving_average),
-		cmocka_unit_test(a_read_waits_four_times_the_latency_within_bounds),
 		cmocka_unit_test(the_last_fault_is_remembered_with_its_time),
 		cmocka_unit_test(a_writer_killed_in_the_text_does_not_silence_it_for_ever),
 		cmocka_unit_test(one_line_is_logged_per_opening_and_minute),

@@ -141,6 +141,51 @@ static void a_node_whose_own_write_side_is_out_holds_up_nobody(void **state)
 	desk_close(desk);
 }
 
+/* As the replicator does once a second. */
+static void see(struct desk *desk, unsigned node)
+{
+	struct mms_reply *reply = node_ask(node, "HGETALL", RIG_PREFIX ":behind");
+	struct mms_pairs there = { NULL, 0, false, { 0 } };
+
+	mms_pairs_keep(&there, reply, desk->office.now);
+	mms_marker_see(desk_link(desk, node), &there);
+	mms_pairs_free(&there);
+	mms_reply_free(reply);
+}
+
+/* This life was silent for so long that another host took it for dead, and cleared what it had left there. */
+static void one_that_another_host_has_cleared_is_set_again(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 3);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	see(desk, 0);
+	see(desk, 2);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	node_do(2, "DEL", RIG_PREFIX ":behind");
+	assert_true(mms_marker_stands(desk_link(desk, 1))); /* nobody has looked */
+	see(desk, 2);
+	assert_false(mms_marker_stands(desk_link(desk, 1)));
+	settle(desk);
+	assert_int_equal(markers(2), 1);
+	see(desk, 2);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	/* One that was cleared everywhere and is not wanted any more is forgotten. */
+	node_do(0, "DEL", RIG_PREFIX ":behind");
+	node_do(2, "DEL", RIG_PREFIX ":behind");
+	heal(desk, 1);
+	see(desk, 0);
+	see(desk, 2);
+	settle(desk);
+	assert_false(is_behind(desk, 1));
+	assert_int_equal(markers(0) + markers(2), 0);
+	desk_close(desk);
+}
+
 static void somebody_elses_marker_is_left(void **state)
 {
 	struct mms_reply *reply;
@@ -246,6 +291,7 @@ int main(void)
 		cmocka_unit_test(a_node_with_hints_or_more_than_fit_is_behind),
 		cmocka_unit_test(a_peer_that_comes_later_is_given_it_then),
 		cmocka_unit_test(a_node_whose_own_write_side_is_out_holds_up_nobody),
+		cmocka_unit_test(one_that_another_host_has_cleared_is_set_again),
 		cmocka_unit_test(somebody_elses_marker_is_left),
 		cmocka_unit_test(it_is_deleted_under_the_name_that_it_was_set_with),
 		cmocka_unit_test(a_peer_that_is_lost_is_asked_again),

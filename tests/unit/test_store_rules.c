@@ -304,6 +304,33 @@ static void a_destroy_that_read_nothing_uncertainly_is_blind_and_kills_nothing_r
 	host_free(host);
 }
 
+/* "Log out whoever is not logged in", then a message for the next page: neither wipes what the node could not show. */
+static void what_is_stored_after_a_blind_destroy_kills_nothing_real(void **state)
+{
+	struct request request;
+	struct sample cart;
+	struct host *host;
+
+	(void) state;
+	setting(&host, NULL);
+	make_incomplete(host, 0);
+	request_begin(&request, host);
+	assert_int_equal(request_destroy(&request, session), MMS_OK);
+	request_end(&request);
+	assert_true(node_header(0, session).version.tombstone && node_header(0, session).version.blind);
+	visit(host, session, "a message");
+	assert_true(node_has(0, session, "a message", NULL)); /* later than the destroy, which was as blind */
+	assert_true(node_header(0, session).version.blind);
+	assert_int_equal(node_header(0, session).version.incarnation, 0);
+	sample_aged(&cart, session, 60000, "full cart");
+	node_put(1, session, &cart);
+	request_begin(&request, host);
+	assert_int_equal(request_read(&request, session), MMS_OK);
+	assert_true(request_got(&request, "full cart"));
+	request_end(&request);
+	host_free(host);
+}
+
 static void a_destroy_that_read_nothing_for_sure_is_real(void **state)
 {
 	struct request request;
@@ -632,6 +659,7 @@ int main(void)
 		cmocka_unit_test(what_is_destroyed_already_is_left_in_peace),
 		cmocka_unit_test(destroy_succeeds_while_one_node_takes_it),
 		cmocka_unit_test(a_destroy_that_read_nothing_uncertainly_is_blind_and_kills_nothing_real),
+		cmocka_unit_test(what_is_stored_after_a_blind_destroy_kills_nothing_real),
 		cmocka_unit_test(a_destroy_that_read_nothing_for_sure_is_real),
 		cmocka_unit_test(the_logout_of_a_blind_session_is_real),
 		cmocka_unit_test(a_logout_follows_the_session_into_its_new_incarnation),

@@ -149,6 +149,27 @@ static void the_reserved_version_is_the_one_that_is_written(void **state)
 	host_free(host);
 }
 
+/* Else the sweep after this host's death, which goes by stamps, would pass over what a long page wrote. */
+static void a_version_that_was_reserved_long_ago_is_not_written(void **state)
+{
+	const int64_t ten_years_ms = INT64_C(3650) * 86400 * 1000;
+	struct host *host = fresh_host();
+	struct request request;
+
+	(void)state;
+	atomic_fetch_sub(&host->shm->anchor, ten_years_ms); /* a page that has been running since then */
+	begin(&request, host, NULL);
+	assert_true(token_of(&request, false).pending);
+	assert_true((int64_t)mms_hlc_ms(token_of(&request, false).reserved.hlc) < mms_clock_wall().ms - ten_years_ms / 2);
+	announce(&request);
+	atomic_fetch_add(&host->shm->anchor, ten_years_ms);
+	assert_int_equal(request_write(&request, ID, "one"), MMS_OK);
+	assert_true((int64_t)mms_hlc_ms(node_header(0, ID).version.hlc) > mms_clock_wall().ms - 30000);
+	assert_true(node_has(1, ID, "one", NULL) && node_has(2, ID, "one", NULL)); /* no token tells of that one */
+	request_end(&request);
+	host_free(host);
+}
+
 /* Puts our closed sequence on the local node. */
 static void close_up_to(struct host *host, uint64_t above, uint64_t highest)
 {
@@ -521,6 +542,7 @@ int main(void)
 		cmocka_unit_test(what_was_written_is_enough_for_its_writer),
 		cmocka_unit_test(an_announced_write_stays_local_and_others_go_everywhere),
 		cmocka_unit_test(the_reserved_version_is_the_one_that_is_written),
+		cmocka_unit_test(a_version_that_was_reserved_long_ago_is_not_written),
 		cmocka_unit_test(a_page_that_only_looked_is_enough_once_it_is_closed),
 		cmocka_unit_test(an_incomplete_node_is_never_enough),
 		cmocka_unit_test(a_server_restarted_from_an_old_dump_is_not_enough),
