@@ -332,7 +332,6 @@ static void a_scan_can_be_asked_for(void **state)
 	end();
 }
 
-/* 800 sessions, compared once on two nodes, 100 bytes each, at 64 KB/s: two seconds at least, by the clock of the office. */
 /* Asked for in the middle of one that nobody asked for: that one counts, and another follows. */
 static void a_scan_that_is_asked_for_throws_none_away(void **state)
 {
@@ -354,28 +353,6 @@ static void a_scan_that_is_asked_for_throws_none_away(void **state)
 	end();
 }
 
-static void the_rate_is_kept(void **state)
-{
-	struct host *host;
-	int64_t began_us;
-
-	(void) state;
-	rig_fresh();
-	host = host_new(2, "web1");
-	host->cluster->settings.repair_rate = 65536;
-	begin_with(host);
-	put_numbered(0, 0, 800);
-	empty(1);
-	desk_link(desk, 1)->ready_since.us = 1;
-	began_us = desk->office.now.us;
-	while (!is_complete(1)) {
-		ahead_us += 5000;
-		turn();
-	}
-	assert_in_range(desk->office.now.us - began_us, 2 * SECOND, 20 * SECOND);
-	end();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,7 +371,6 @@ int main(void)
 		cmocka_unit_test(comparisons_of_a_forgotten_attempt_do_not_count),
 		cmocka_unit_test(a_scan_can_be_asked_for),
 		cmocka_unit_test(a_scan_that_is_asked_for_throws_none_away),
-		cmocka_unit_test(the_rate_is_kept),
 	};
 
 	return rig_run(tests);
