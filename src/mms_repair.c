@@ -376,7 +376,8 @@ static void ask_lease(struct mms_repair *repair, bool renew)
 	}
 }
 
-/* The next ready node whose keys have not been compared; the target itself comes last, when it has been filled. */
+/* The next ready node, in the order of the list, whose keys have not been compared; the target itself comes last, when it has
+ * been filled. */
 static void choose_source(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;

@@ -284,6 +284,77 @@ static void blame_goes_by_what_was_said(void **state)
 	desk_close(desk);
 }
 
+/* The desk's office ends as by a death: on the nodes and in shared memory, everything stays. Another takes it. */
+static void succeed(struct desk *desk, unsigned greeted)
+{
+	struct mms_error error;
+
+	for (unsigned node = 0; node < desk->office.node_count; node++) {
+		mms_link_fini(desk_link(desk, node));
+		assert_int_equal(mms_link_init(desk_link(desk, node), &desk->office, node, &error), MMS_OK);
+	}
+	for (unsigned node = 0; node < greeted; node++) {
+		greet(desk, node);
+	}
+}
+
+/* Nobody else would: the field is this life's, and other hosts scan the node for it once the life is over. */
+static void a_successor_deletes_what_its_predecessor_left(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 3);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	assert_int_equal(markers(0) + markers(2), 2);
+	heal(desk, 1);
+	succeed(desk, 2);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0), 0);
+	assert_int_equal(markers(2), 1);
+	assert_true(is_behind(desk, 1)); /* as long as one stands somewhere */
+	greet(desk, 2);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(2), 0);
+	assert_false(is_behind(desk, 1));
+	desk_close(desk);
+}
+
+/* It can't know where the predecessor had set it by then. */
+static void a_successor_sets_everywhere_what_is_still_wanted(void **state)
+{
+	struct mms_reply *reply;
+	struct desk *desk;
+	char token[64];
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 1);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	assert_int_equal(markers(0), 1);
+	assert_int_equal(markers(2), 0);
+	reply = node_ask(0, "HVALS", RIG_PREFIX ":behind");
+	mms_text_copy(token, sizeof(token), mms_reply_text(mms_reply_element(reply, 0)));
+	mms_reply_free(reply);
+	succeed(desk, 1);
+	greet(desk, 2);
+	mms_marker_run(&desk->office);
+	assert_false(mms_marker_stands(desk_link(desk, 1)));
+	settle(desk);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	assert_int_equal(markers(0), 1); /* the same one */
+	assert_int_equal(markers(2), 1);
+	reply = node_ask(2, "HVALS", RIG_PREFIX ":behind");
+	assert_memory_equal(mms_reply_text(mms_reply_element(reply, 0)).ptr, token, strlen(token));
+	mms_reply_free(reply);
+	desk_close(desk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +368,8 @@ int main(void)
 		cmocka_unit_test(a_peer_that_is_lost_is_asked_again),
 		cmocka_unit_test(a_peer_that_refuses_it_is_blamed),
 		cmocka_unit_test(blame_goes_by_what_was_said),
+		cmocka_unit_test(a_successor_deletes_what_its_predecessor_left),
+		cmocka_unit_test(a_successor_sets_everywhere_what_is_still_wanted),
 	};
 
 	return rig_run(tests);

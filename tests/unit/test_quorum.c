@@ -336,6 +336,36 @@ static void a_record_without_an_end_is_written_back_with_its_lifetime(void **sta
 	done(host);
 }
 
+/* Whoever reads a session last does not keep it alive: reading is no touching. */
+static void a_write_back_prolongs_no_session(void **state)
+{
+	struct sample older, newer;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = quorum_host(3);
+	read_id(host, "none");
+	for (unsigned holder = 0; holder < 3; holder++) {
+		sample_aged(&older, "s", OLD_MS, "older");
+		sample_aged(&newer, "s", -100, "newer");
+		for (unsigned i = 0; i < 3; i++) {
+			node_put(i, "s", i == holder ? &newer : &older);
+			node_do(i, "PEXPIRE", RIG_PREFIX "s", "300000"); /* no put shortens the life of what it replaces */
+		}
+		read_id(host, "s");
+		assert_true(payload_is("newer"));
+		assert_int_equal(host_metric(host, MMS_METRIC_write_backs), holder + 1);
+		for (unsigned i = 0; i < 3; i++) {
+			if ((answer.holders_mask >> i & 1) != 0) {
+				assert_in_range(node_number(i, "PTTL", RIG_PREFIX "s"), 200000, 300000);
+			}
+		}
+		assert_in_range(mailbox_last(host).ttl_ms, 200000, 300000); /* of the third node's copy */
+	}
+	done(host);
+}
+
 static void an_older_copy_is_not_served_for_one_that_can_not_be_had(void **state)
 {
 	struct sample older, newer;
@@ -432,6 +462,7 @@ int main(void)
 		cmocka_unit_test(what_can_not_be_written_back_is_not_shown),
 		cmocka_unit_test(a_node_takes_part_in_holding_before_it_is_complete),
 		cmocka_unit_test(a_record_without_an_end_is_written_back_with_its_lifetime),
+		cmocka_unit_test(a_write_back_prolongs_no_session),
 		cmocka_unit_test(an_older_copy_is_not_served_for_one_that_can_not_be_had),
 		cmocka_unit_test(degraded_reads_serve_what_there_is_and_are_counted),
 		cmocka_unit_test(a_miss_by_a_majority_is_proof_where_writes_need_one),

@@ -257,9 +257,27 @@ static void scripts_flushed_at_the_very_end_cost_one_more_attempt(void **state)
 	end();
 }
 
+/* How long the target's lease still lasts (-1: for ever, -2: there is none) and whose it is, at one moment. */
+static int64_t lease_left(char token[64])
+{
+	static const char both[] = "return {redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[1]) or ''}";
+	struct mms_reply *reply = node_ask(1, "EVAL", both, "1", LEASE);
+	const int64_t left = mms_reply_integer(mms_reply_element(reply, 0));
+
+	mms_text_copy(token, 64, mms_reply_text(mms_reply_element(reply, 1)));
+	mms_reply_free(reply);
+	return left;
+}
+
+/* Until it is renewed, the lease has no end at all here: so a machine that stalls does not lose it, and its end tells of the
+ * renewal, whenever that comes. It may take more rounds than one thinks: the answer to a renewal that was under way when this
+ * began to look puts the next one off, by the clock of the office. */
 static void the_lease_is_renewed_while_a_scan_answers_slowly(void **state)
 {
+	char before[64], after[64];
 	struct fake *fake;
+	unsigned scans;
+	int64_t left;
 
 	(void) state;
 	rig_fresh();
@@ -267,14 +285,16 @@ static void the_lease_is_renewed_while_a_scan_answers_slowly(void **state)
 	begin_with(host_with_fake(2, 0, fake));
 	put_numbered(0, 0, 20);
 	empty(1);
-	fake_rule(fake, (struct fake_rule){ .verb = "SCAN", .act = FAKE_HOLD, .times = -1 });
-	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.running) == 1);
-	node_do(1, "PEXPIRE", LEASE, "1000");
-	ahead_us += 2 * SECOND;
-	for (unsigned round = 0; round < 100; round++) {
-		turn();
-	}
-	assert_in_range(node_number(1, "PTTL", LEASE), 1100, 5000);
+	scans = fake_rule(fake, (struct fake_rule){ .verb = "SCAN", .act = FAKE_HOLD, .times = -1 });
+	turn_until(fake_hits(fake, scans) == 1);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.running), 1);
+	node_do(1, "PERSIST", LEASE);
+	assert_int_equal(lease_left(before), -1);
+	turn_until((left = lease_left(after)) >= 1100);
+	assert_in_range(left, 1100, 5000);
+	assert_string_equal(after, before); /* the same lease, not another one */
+	assert_int_equal(fake_hits(fake, scans), 1); /* and the same scan, which has not been answered yet */
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.walked), 0);
 	fake_release(fake);
 	turn_until(is_complete(1));
 	end();
@@ -332,7 +352,6 @@ static void a_scan_can_be_asked_for(void **state)
 	end();
 }
 
-/* 800 sessions, compared once on two nodes, 100 bytes each, at 64 KB/s: two seconds at least, by the clock of the office. */
 /* Asked for in the middle of one that nobody asked for: that one counts, and another follows. */
 static void a_scan_that_is_asked_for_throws_none_away(void **state)
 {
@@ -354,28 +373,6 @@ static void a_scan_that_is_asked_for_throws_none_away(void **state)
 	end();
 }
 
-static void the_rate_is_kept(void **state)
-{
-	struct host *host;
-	int64_t began_us;
-
-	(void) state;
-	rig_fresh();
-	host = host_new(2, "web1");
-	host->cluster->settings.repair_rate = 65536;
-	begin_with(host);
-	put_numbered(0, 0, 800);
-	empty(1);
-	desk_link(desk, 1)->ready_since.us = 1;
-	began_us = desk->office.now.us;
-	while (!is_complete(1)) {
-		ahead_us += 5000;
-		turn();
-	}
-	assert_in_range(desk->office.now.us - began_us, 2 * SECOND, 20 * SECOND);
-	end();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,7 +391,6 @@ int main(void)
 		cmocka_unit_test(comparisons_of_a_forgotten_attempt_do_not_count),
 		cmocka_unit_test(a_scan_can_be_asked_for),
 		cmocka_unit_test(a_scan_that_is_asked_for_throws_none_away),
-		cmocka_unit_test(the_rate_is_kept),
 	};
 
 	return rig_run(tests);
