@@ -7,7 +7,7 @@
 
 #define NO_MEMORY "raise the server's maxmemory, or remove what else it holds"
 #define NO_MASTER "it is a replica: REPLICAOF NO ONE, or list its master instead"
-#define NO_SAVE "its last save failed: see its log and the space on its disk, or set stop-writes-on-bgsave-error no"
+#define NO_SAVE "see its log and the space on its disk, or set stop-writes-on-bgsave-error no"
 #define NO_AOF "see its log and the space on its disk, or set appendonly no"
 #define NO_CREDENTIALS "check mmsession.user and mmsession.password_file"
 #define NO_PASSWORD_THERE "the server has no password, leave mmsession.password_file empty"

@@ -46,7 +46,7 @@ def _rejected(node):
 
 _FULL = "raise the server's maxmemory, or remove what else it holds"
 _REPLICA = "it is a replica: REPLICAOF NO ONE, or list its master instead"
-_DISK = "its last save failed: see its log and the space on its disk, or set stop-writes-on-bgsave-error no"
+_DISK = "see its log and the space on its disk, or set stop-writes-on-bgsave-error no"
 
 
 @pytest.mark.parametrize("row, cause, remedy, refuse, heal", [
