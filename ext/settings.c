@@ -10,6 +10,7 @@
 #include "php_ini.h"
 #include "php_main.h"
 
+#include "../src/mms_explain.h"
 #include "../src/mms_lease.h"
 
 #define CPU_ALLOWANCE_MAX_MS 200 /* of the replicator's thread, per request beside it */
@@ -323,14 +324,14 @@ void php_mmsession_log_events(struct mms_client *client)
 	}
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		struct mms_breaker_sh *breaker = &client->cluster->nodes[i].breaker;
-		char text[MMS_BREAKER_TEXT_SIZE], line[MMS_BREAKER_TEXT_SIZE + 128];
+		char text[MMS_BREAKER_TEXT_SIZE], line[MMS_BREAKER_TEXT_SIZE + MMS_EXPLAIN_CONSEQUENCE_MAX + 32];
 
 		log_note(&client->cluster->nodes[i].warning);
 		if (!mms_note_pending(&breaker->note) || !mms_breaker_take_event(breaker, mms_clock_mono()) || !PG(log_errors)) {
 			continue;
 		}
 		(void)mms_breaker_last_error(breaker, text, sizeof text);
-		snprintf(line, sizeof line, "mmsession: %s; sessions are served by the other nodes until it is back", text);
+		snprintf(line, sizeof line, "mmsession: %s; %s", text, mms_explain_consequence(client, i));
 		php_log_err(line);
 	}
 }

@@ -219,18 +219,15 @@ void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status 
 	}
 }
 
-void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply_class refusal, const char *text)
+void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply_class refusal,
+		const struct mms_error *error)
 {
-	const struct mms_node_config *config = &client->settings.nodes[node];
 	enum mms_fault fault;
-	struct mms_error error;
 
 	if (!mms_reply_class_fault(refusal, &fault)) {
 		return;
 	}
-	mms_error_set(&error, "node %s (%s): server answered: %s%s", config->name, config->address, text,
-			refusal == MMS_CLASS_CLUSTER ? ": Redis Cluster mode is not supported, set cluster-enabled no" : "");
-	if (mms_breaker_fault(&client->cluster->nodes[node].breaker, fault, error.text, mms_clock_mono(),
+	if (mms_breaker_fault(&client->cluster->nodes[node].breaker, fault, error->text, mms_clock_mono(),
 			mms_clock_wall(), mms_client_random(client))) {
 		mms_shm_kick(client->cluster);
 	}

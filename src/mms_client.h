@@ -92,7 +92,8 @@ void mms_client_limit(struct mms_client *client, unsigned node);
 void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status status,
 		enum mms_reply_class refusal, const struct mms_error *error);
 /* A server error that leaves the connection in order (OOM, READONLY, LOADING, ...): tells the breaker. */
-void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply_class refusal, const char *text);
+void mms_client_refused(struct mms_client *client, unsigned node, enum mms_reply_class refusal,
+		const struct mms_error *error);
 void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_us);
 
 /* A key that no other write uses, within the prefix; at most MMS_TMP_KEY_MAX bytes, not NUL-terminated. */

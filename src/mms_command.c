@@ -590,6 +590,9 @@ static void put_error(const struct mms_reply *reply, const char *what, struct mm
 	out->outcome = class_ == MMS_CLASS_NOSCRIPT ? MMS_PUT_NOSCRIPT
 			: class_ == MMS_CLASS_WRONGTYPE ? MMS_PUT_FOREIGN : MMS_PUT_ERROR;
 	out->error_class = class_ == MMS_CLASS_NONE ? MMS_CLASS_OTHER : class_;
-	mms_text_copy(out->error_text, sizeof(out->error_text),
-			class_ == MMS_CLASS_NONE ? mms_slice_of(what) : mms_reply_text(reply));
+	if (class_ == MMS_CLASS_NONE) {
+		mms_text_copy(out->error_text, sizeof(out->error_text), mms_slice_of(what));
+	} else {
+		mms_reply_class_words(reply, out->error_text, sizeof(out->error_text));
+	}
 }

@@ -154,7 +154,7 @@ struct mms_put_result {
 	                                               * version put, with another header: verify, repeat with expected */
 	int64_t pttl_ms;                              /* remaining life of it, for NEWER; -1 = without end */
 	enum mms_reply_class error_class;             /* for ERROR */
-	char error_text[128];                         /* for ERROR */
+	char error_text[128];                         /* for ERROR: the server's words, without a remedy */
 };
 
 /* first: reply to SET (NULL for a touch), second: reply to the script. */

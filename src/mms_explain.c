@@ -78,3 +78,23 @@ void mms_explain_all_down(const struct mms_client *client, struct mms_error *err
 	mms_error_set(error, "all %u nodes are marked down (see mmsession_status()), the last one: %s",
 			client->settings.node_count, text[0] != '\0' ? text : "cause unknown");
 }
+
+const char *mms_explain_consequence(struct mms_client *client, unsigned node)
+{
+	bool readable = mms_client_can_read(client, node), others = false;
+
+	if (mms_client_can_write(client, node)) {
+		return "by now it is used again";
+	}
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		others = others || (i != node && (readable ? mms_client_can_write(client, i) : mms_client_can_read(client, i)));
+	}
+	if (readable) {
+		return others ? "it is read, but takes no writes: they go to the other nodes until it does"
+				: client->settings.node_count == 1 ? "it is the only node: sessions are read, but writes fail until it takes them"
+				: "it is read, but takes no writes, nor does another node: writes fail until one does";
+	}
+	return others ? "sessions are served by the other nodes until it is back"
+			: client->settings.node_count == 1 ? "it is the only node: sessions fail until it is back"
+			: "no other node is left: sessions fail until one is back";
+}

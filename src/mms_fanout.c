@@ -122,6 +122,15 @@ void mms_fanout_blame(struct mms_fanout *fanout, unsigned node, const struct mms
 	fanout->blamed_mask |= UINT64_C(1) << node;
 }
 
+void mms_fanout_refused(struct mms_fanout *fanout, unsigned node, enum mms_reply_class refusal, const char *words)
+{
+	struct mms_error error;
+
+	mms_reply_class_tell(&fanout->client->settings.nodes[node], words, &error);
+	mms_fanout_blame(fanout, node, &error);
+	mms_client_refused(fanout->client, node, refusal, &error);
+}
+
 struct mms_reply *mms_fanout_take_reply(struct mms_fanout *fanout, unsigned node, unsigned index)
 {
 	struct mms_reply *reply = fanout->slots[node].replies[index];

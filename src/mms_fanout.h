@@ -74,6 +74,9 @@ void mms_fanout_end(struct mms_fanout *fanout);
 /* Remembers why a node is of no use to this operation; nobody else is told. */
 void mms_fanout_blame(struct mms_fanout *fanout, unsigned node, const struct mms_error *error);
 
+/* A server error that leaves the connection in order, with the server's words: blames the node, and tells its breaker. */
+void mms_fanout_refused(struct mms_fanout *fanout, unsigned node, enum mms_reply_class refusal, const char *words);
+
 /* Takes a reply out of a slot (the caller frees it). */
 struct mms_reply *mms_fanout_take_reply(struct mms_fanout *fanout, unsigned node, unsigned index);
 

@@ -99,15 +99,15 @@ static void refuse(struct mms_link *link, const char *what)
 /* An error in answer to one of the questions. permission: what a user must have to ask it. */
 static void refuse_answer(struct mms_link *link, const struct mms_reply *answer, const char *permission)
 {
-	char cause[160], what[320];
+	char words[160], lacks[160], advice[280], what[320];
+	bool may_not;
 
-	mms_text_copy(cause, sizeof cause, mms_reply_text(answer));
-	if (strncmp(cause, "NOPERM", 6) == 0) {
-		(void)snprintf(what, sizeof what, "%s: mmsession.user needs the permission +%s, for the keys ~%s*", cause, permission,
-				link->office->settings->prefix);
-	} else {
-		(void)snprintf(what, sizeof what, "%s: %s", permission, cause);
-	}
+	mms_reply_class_words(answer, words, sizeof words);
+	may_not = strncmp(words, "NOPERM", 6) == 0;
+	(void)snprintf(lacks, sizeof lacks, "mmsession.user needs the permission +%s, for the keys ~%s*", permission,
+			link->office->settings->prefix);
+	mms_reply_class_advise(words, may_not ? lacks : mms_reply_class_remedy(mms_reply_text(answer)), advice, sizeof advice);
+	(void)snprintf(what, sizeof what, "%s%s%s", may_not ? "" : permission, may_not ? "" : ": ", advice);
 	refuse(link, what);
 }
 

@@ -8,22 +8,18 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum handshake_step { STEP_AUTH, STEP_SELECT, STEP_LOAD };
-#define ANY_STEP 7u
+#define TEXT_SIZE 240 /* the server's words with a remedy: what stands before them must fit into a note too */
 
-/* What to do about a refused handshake, by a part of the server's text. */
+enum handshake_step { STEP_AUTH, STEP_SELECT, STEP_LOAD };
+
+/* What to do about a refused handshake, by a part of the server's text, where the step tells more than the text alone. */
 static const struct {
-	unsigned steps; /* bits of enum handshake_step */
+	enum handshake_step step;
 	const char *cause, *text;
 } remedies[] = {
-	{ANY_STEP, "DENIED", "protected mode: give the server a password or an address to bind to"},
-	{ANY_STEP, "max number of clients", "raise the server's maxclients"},
-	{1u << STEP_AUTH, "wrong number of arguments", "this server knows no users, leave mmsession.user empty"},
-	{1u << STEP_AUTH, "without any password", "the server has no password, leave mmsession.password_file empty"},
-	{1u << STEP_AUTH, "no password is set", "the server has no password, leave mmsession.password_file empty"},
-	{1u << STEP_SELECT, "NOPERM", "mmsession.user needs the permission +select, or use db 0"},
-	{1u << STEP_LOAD, "NOPERM",
-		"mmsession.user needs the permissions +script|load (+script before Redis 7) and +evalsha"},
+	{STEP_AUTH, "wrong number of arguments", "this server knows no users, leave mmsession.user empty"},
+	{STEP_SELECT, "NOPERM", "mmsession.user needs the permission +select, or use db 0"},
+	{STEP_LOAD, "NOPERM", "mmsession.user needs the permissions +script|load (+script before Redis 7) and +evalsha"},
 };
 
 static bool has_auth(const struct mms_login *login);
@@ -56,11 +52,11 @@ enum mms_status mms_handshake_judge(const struct mms_login *login, uint32_t inde
 	enum mms_reply_type type = mms_reply_type(reply);
 
 	if (type == MMS_REPLY_ERROR) {
-		char safe[160];
-		const char *remedy = remedy_of(step, mms_reply_classify(reply), text);
+		char safe[160], advice[TEXT_SIZE];
 
 		server_text(login, text, safe, sizeof(safe));
-		mms_error_set(error, "%s %s%s%s", names[step], safe, remedy == NULL ? "" : ": ", remedy == NULL ? "" : remedy);
+		mms_reply_class_advise(safe, remedy_of(step, mms_reply_classify(reply), text), advice, sizeof(advice));
+		mms_error_set(error, "%s %s", names[step], advice);
 		return MMS_ERR_REFUSED;
 	}
 	if (step == STEP_LOAD) {
@@ -95,17 +91,14 @@ static enum handshake_step step_of(const struct mms_login *login, uint32_t index
 static const char *remedy_of(enum handshake_step step, enum mms_reply_class class_, struct mms_slice text)
 {
 	for (size_t index = 0; index < sizeof(remedies) / sizeof(remedies[0]); index++) {
-		if ((remedies[index].steps & 1u << step) != 0 && contains(text, mms_slice_of(remedies[index].cause))) {
+		if (remedies[index].step == step && contains(text, mms_slice_of(remedies[index].cause))) {
 			return remedies[index].text;
 		}
 	}
-	if (class_ == MMS_CLASS_CLUSTER) {
-		return "Redis Cluster mode is not supported, use plain nodes";
+	if (class_ == MMS_CLASS_OTHER) {
+		return step == STEP_SELECT ? "check the db of this node" : NULL;
 	}
-	if (class_ == MMS_CLASS_AUTH) {
-		return "check mmsession.user and mmsession.password_file";
-	}
-	return step == STEP_SELECT && class_ == MMS_CLASS_OTHER ? "check the db of this node" : NULL;
+	return mms_reply_class_remedy(text);
 }
 
 /* A server that does not know AUTH quotes its arguments; other software may quote other things. */

@@ -46,21 +46,17 @@ void mms_judge_answer(struct mms_fanout *fanout, unsigned node, const struct mms
 
 static void judge_error(struct mms_fanout *fanout, unsigned node, struct mms_copy *copy)
 {
-	const struct mms_node_config *config = &fanout->client->settings.nodes[node];
 	const struct mms_reply *reply = fanout->slots[node].replies[0];
 	enum mms_reply_class refusal = mms_reply_classify(reply);
-	struct mms_error error;
-	char text[128];
+	char words[128];
 
 	if (refusal == MMS_CLASS_WRONGTYPE) {
 		copy->verdict = MMS_VERDICT_FOREIGN;
 		return;
 	}
 	copy->verdict = MMS_VERDICT_FAILED;
-	mms_text_copy(text, sizeof text, mms_reply_text(reply));
-	mms_error_set(&error, "node %s (%s): server answered: %s", config->name, config->address, text);
-	mms_fanout_blame(fanout, node, &error);
-	mms_client_refused(fanout->client, node, refusal, text);
+	mms_reply_class_words(reply, words, sizeof words);
+	mms_fanout_refused(fanout, node, refusal, words);
 }
 
 static void judge_record(struct mms_slice bytes, const struct mms_question *question, bool whole, struct mms_copy *copy)

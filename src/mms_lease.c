@@ -333,10 +333,10 @@ static bool ask(struct taking *taking, unsigned node)
 static bool is_ours(const struct taking *taking, unsigned node)
 {
 	const struct mms_fanout_slot *slot = &taking->fanout.slots[node];
-	struct mms_slice value = mms_reply_text(slot->replies[1]);
+	struct mms_slice ours = { taking->lease->value, taking->lease->value_len };
 
 	return mms_reply_type(slot->replies[0]) == MMS_REPLY_NIL && mms_reply_type(slot->replies[1]) == MMS_REPLY_STRING
-			&& value.len == taking->lease->value_len && memcmp(value.ptr, taking->lease->value, value.len) == 0;
+			&& mms_slice_equal_constant_time(mms_reply_text(slot->replies[1]), ours);
 }
 
 /* "<token> <host id>" */
@@ -353,11 +353,10 @@ static void note_holder(struct taking *taking, struct mms_slice value)
 static void refused(struct taking *taking, unsigned node)
 {
 	const struct mms_reply *reply = taking->fanout.slots[node].replies[0];
-	struct mms_error text;
+	char words[128];
 
-	mms_text_copy(text.text, sizeof text.text, mms_reply_text(reply));
-	mms_client_refused(taking->client, node, mms_reply_classify(reply), text.text);
-	mms_fanout_blame(&taking->fanout, node, &text);
+	mms_reply_class_words(reply, words, sizeof words);
+	mms_fanout_refused(&taking->fanout, node, mms_reply_classify(reply), words);
 }
 
 static enum attempt judge(struct taking *taking, unsigned node)

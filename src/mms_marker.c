@@ -114,14 +114,13 @@ bool mms_marker_covers(const struct mms_office *office)
 void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text)
 {
 	struct mms_office *office = link->office;
-	const struct mms_node_config *config = &office->settings->nodes[link->index];
 	enum mms_fault fault;
 	struct mms_error error;
 
-	mms_error_set(&error, "node %s (%s): server answered: %s", config->name, config->address, text);
 	if (!mms_reply_class_fault(refusal, &fault)) {
 		return;
 	}
+	mms_reply_class_tell(&office->settings->nodes[link->index], text, &error);
 	if (fault == MMS_FAULT_WRITE_ONLY) {
 		(void)mms_breaker_fault(&mms_link_node(link)->breaker, fault, error.text, office->now,
 				mms_clock_wall(), mms_link_random(office));
@@ -174,11 +173,10 @@ static void on_changed(struct mms_link *peer, void *context, uint64_t set, struc
 		return;
 	}
 	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
-		struct mms_slice text = mms_reply_text(replies[0]);
-		char shown[128];
+		char words[128];
 
-		mms_text_copy(shown, sizeof shown, text);
-		mms_marker_blame(peer, mms_reply_classify(replies[0]), shown);
+		mms_reply_class_words(replies[0], words, sizeof words);
+		mms_marker_blame(peer, mms_reply_classify(replies[0]), words);
 		return;
 	}
 	if (set != 0) {

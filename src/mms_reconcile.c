@@ -499,7 +499,7 @@ static void on_put_new(struct mms_link *link, void *context, uint64_t payload_le
 	}
 	end_step(job);
 	if (type == MMS_REPLY_ERROR && replies != NULL) {
-		mms_text_copy(text, sizeof text, mms_reply_text(replies[0]));
+		mms_reply_class_words(replies[0], text, sizeof text);
 		mms_marker_blame(link, mms_reply_classify(replies[0]), text);
 	}
 }

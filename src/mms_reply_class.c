@@ -1,40 +1,66 @@
-/* What server errors mean. The difficulty is that servers say the same thing in many ways: with and without "ERR", and within
- * the text of another error when it came up in a script. */
+/* What server errors mean, and what to do about them. The difficulty is that servers say the same thing in many ways: with and
+ * without "ERR", and within the text of another error when it came up in a script. */
 #include "mms_reply_class.h"
 
+#include <stdio.h>
 #include <string.h>
 
-/* How errors begin, behind an "ERR"; a blank or the end follows. */
-static const struct {
+#define NO_MEMORY "raise the server's maxmemory, or remove what else it holds"
+#define NO_MASTER "it is a replica: REPLICAOF NO ONE, or list its master instead"
+#define NO_SAVE "see its log and the space on its disk, or set stop-writes-on-bgsave-error no"
+#define NO_AOF "see its log and the space on its disk, or set appendonly no"
+#define NO_CREDENTIALS "check mmsession.user and mmsession.password_file"
+#define NO_PASSWORD_THERE "the server has no password, leave mmsession.password_file empty"
+#define NO_PERMISSION "mmsession.user needs that permission, see docs/operations.md"
+#define NO_CLUSTER "Redis Cluster mode is not supported, set cluster-enabled no"
+
+/* How errors begin, behind an "ERR"; a blank or the end follows. Of two that fit the first counts. */
+static const struct meaning {
 	const char *text;
 	enum mms_reply_class class_;
-} prefixes[] = {
-	{"LOADING", MMS_CLASS_HARD}, {"MASTERDOWN", MMS_CLASS_HARD}, {"BUSY", MMS_CLASS_HARD},
-	{"UNKILLABLE", MMS_CLASS_HARD}, {"max number of clients", MMS_CLASS_HARD},
-	{"OOM", MMS_CLASS_WRITE}, {"READONLY", MMS_CLASS_WRITE}, {"MISCONF", MMS_CLASS_WRITE},
-	{"NOREPLICAS", MMS_CLASS_WRITE},
-	{"NOAUTH", MMS_CLASS_AUTH}, {"WRONGPASS", MMS_CLASS_AUTH}, {"NOPERM", MMS_CLASS_AUTH}, {"DENIED", MMS_CLASS_AUTH},
-	{"invalid password", MMS_CLASS_AUTH}, {"Client sent AUTH, but no password is set", MMS_CLASS_AUTH},
-	{"AUTH", MMS_CLASS_AUTH}, {"ACL failure", MMS_CLASS_AUTH},
-	{"The user executing the script can't", MMS_CLASS_AUTH},
-	{"MOVED", MMS_CLASS_CLUSTER}, {"ASK", MMS_CLASS_CLUSTER}, {"CLUSTERDOWN", MMS_CLASS_CLUSTER},
-	{"CROSSSLOT", MMS_CLASS_CLUSTER}, {"TRYAGAIN", MMS_CLASS_CLUSTER},
-	{"SELECT is not allowed in cluster mode", MMS_CLASS_CLUSTER},
-	{"NOSCRIPT", MMS_CLASS_NOSCRIPT}, {"WRONGTYPE", MMS_CLASS_WRONGTYPE},
+	const char *remedy; /* NULL: nothing that is true of all of them, or the server says it */
+} meanings[] = {
+	{"LOADING", MMS_CLASS_HARD, "wait until it has read its data"},
+	{"MASTERDOWN", MMS_CLASS_HARD, NO_MASTER},
+	{"BUSY", MMS_CLASS_HARD, "wait for what it runs, or end it by SCRIPT KILL or FUNCTION KILL"},
+	{"UNKILLABLE", MMS_CLASS_HARD, NULL},
+	{"max number of clients", MMS_CLASS_HARD, "raise the server's maxclients"},
+	{"OOM", MMS_CLASS_WRITE, NO_MEMORY},
+	{"READONLY", MMS_CLASS_WRITE, NO_MASTER},
+	{"MISCONF Errors writing to the AOF", MMS_CLASS_WRITE, NO_AOF},
+	{"MISCONF", MMS_CLASS_WRITE, NO_SAVE},
+	{"NOREPLICAS", MMS_CLASS_WRITE, "set min-replicas-to-write 0, mmsession does the copying"},
+	{"NOAUTH", MMS_CLASS_AUTH, NO_CREDENTIALS},
+	{"WRONGPASS", MMS_CLASS_AUTH, NO_CREDENTIALS},
+	{"invalid password", MMS_CLASS_AUTH, NO_CREDENTIALS},
+	{"Client sent AUTH, but no password is set", MMS_CLASS_AUTH, NO_PASSWORD_THERE},
+	{"AUTH", MMS_CLASS_AUTH, NO_PASSWORD_THERE}, /* "AUTH <password> called without any password configured ..." */
+	{"NOPERM", MMS_CLASS_AUTH, NO_PERMISSION},
+	{"ACL failure", MMS_CLASS_AUTH, NO_PERMISSION},
+	{"The user executing the script can't", MMS_CLASS_AUTH, NO_PERMISSION},
+	{"DENIED", MMS_CLASS_AUTH, "protected mode: give the server a password or an address to bind to"},
+	{"MOVED", MMS_CLASS_CLUSTER, NO_CLUSTER},
+	{"ASK", MMS_CLASS_CLUSTER, NO_CLUSTER},
+	{"CLUSTERDOWN", MMS_CLASS_CLUSTER, NO_CLUSTER},
+	{"CROSSSLOT", MMS_CLASS_CLUSTER, NO_CLUSTER},
+	{"TRYAGAIN", MMS_CLASS_CLUSTER, NO_CLUSTER},
+	{"SELECT is not allowed in cluster mode", MMS_CLASS_CLUSTER, NO_CLUSTER},
+	{"NOSCRIPT", MMS_CLASS_NOSCRIPT, NULL},
+	{"WRONGTYPE", MMS_CLASS_WRONGTYPE, NULL},
 };
 
+static struct mms_slice known_part(struct mms_slice text);
 static struct mms_slice error_within_script(struct mms_slice text);
-static enum mms_reply_class classify_text(struct mms_slice text);
+static const struct meaning *meaning_of(struct mms_slice text);
 
 enum mms_reply_class mms_reply_classify(const struct mms_reply *reply)
 {
 	if (mms_reply_type(reply) != MMS_REPLY_ERROR) {
 		return MMS_CLASS_NONE;
 	}
-	struct mms_slice text = mms_reply_text(reply);
-	enum mms_reply_class class_ = classify_text(error_within_script(text));
+	const struct meaning *meaning = meaning_of(known_part(mms_reply_text(reply)));
 
-	return class_ != MMS_CLASS_OTHER ? class_ : classify_text(text);
+	return meaning != NULL ? meaning->class_ : MMS_CLASS_OTHER;
 }
 
 bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault)
@@ -59,6 +85,51 @@ bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault)
 	return false;
 }
 
+void mms_reply_class_words(const struct mms_reply *reply, char *out, size_t size)
+{
+	mms_text_copy(out, size, known_part(mms_reply_text(reply)));
+}
+
+const char *mms_reply_class_remedy(struct mms_slice text)
+{
+	const struct meaning *meaning = meaning_of(known_part(text));
+
+	return meaning != NULL ? meaning->remedy : NULL;
+}
+
+void mms_reply_class_advise(const char *words, const char *remedy, char *out, size_t size)
+{
+	const char *sentence_end = remedy != NULL ? strstr(words, ". ") : NULL;
+	size_t len = sentence_end != NULL ? (size_t) (sentence_end - words) : strlen(words);
+	size_t needed = remedy != NULL ? strlen(remedy) + 2 : 0;
+	size_t room = size > needed + 1 ? size - needed - 1 : 0;
+
+	if (len > room) {
+		len = room;
+	}
+	while (len > 0 && (words[len - 1] == '.' || words[len - 1] == ' ')) {
+		len--;
+	}
+	(void) snprintf(out, size, "%.*s%s%s", (int) len, words, remedy != NULL ? ": " : "", remedy != NULL ? remedy : "");
+}
+
+void mms_reply_class_tell(const struct mms_node_config *node, const char *words, struct mms_error *error)
+{
+	size_t len;
+
+	mms_error_set(error, "node %s (%s): server answered: ", node->name, node->address);
+	len = strlen(error->text);
+	mms_reply_class_advise(words, mms_reply_class_remedy(mms_slice_of(words)), error->text + len, MMS_NOTE_TEXT_SIZE - len);
+}
+
+/* Without what is around it, if what is within is known. */
+static struct mms_slice known_part(struct mms_slice text)
+{
+	struct mms_slice within = error_within_script(text);
+
+	return meaning_of(within) != NULL ? within : text;
+}
+
 /* Up to version 6 a command's error inside a script comes wrapped: "ERR Error running script (call to f_...):
  * @user_script:9: @user_script: 9: -OOM command not allowed ...", or from pcall "@user_script: 9: ..."; the colons and the
  * hyphen vary. Empty if not wrapped. */
@@ -81,19 +152,19 @@ static struct mms_slice error_within_script(struct mms_slice text)
 	return cause;
 }
 
-static enum mms_reply_class classify_text(struct mms_slice text)
+static const struct meaning *meaning_of(struct mms_slice text)
 {
 	if (text.len > 4 && memcmp(text.ptr, "ERR ", 4) == 0) {
 		text.ptr += 4;
 		text.len -= 4;
 	}
-	for (size_t index = 0; index < sizeof(prefixes) / sizeof(prefixes[0]); index++) {
-		size_t len = strlen(prefixes[index].text);
+	for (size_t index = 0; index < sizeof(meanings) / sizeof(meanings[0]); index++) {
+		size_t len = strlen(meanings[index].text);
 
-		if (text.len >= len && memcmp(text.ptr, prefixes[index].text, len) == 0
+		if (text.len >= len && memcmp(text.ptr, meanings[index].text, len) == 0
 				&& (text.len == len || text.ptr[len] == ' ')) {
-			return prefixes[index].class_;
+			return &meanings[index];
 		}
 	}
-	return MMS_CLASS_OTHER;
+	return NULL;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "mms_breaker.h"
+#include "mms_node_list.h"
 #include "mms_reply.h"
 
 /* What a server error means for us. */
@@ -23,5 +24,18 @@ enum mms_reply_class mms_reply_classify(const struct mms_reply *reply);
 
 /* The fault that a breaker is told for this class; classes that are no fault of the node give false. */
 bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault);
+
+/* The server's words, for people: printable, cut at size, and without what older servers put around an error in a script. */
+void mms_reply_class_words(const struct mms_reply *reply, char *out, size_t size);
+
+/* What to do about an error with this text, or these words; NULL when that is not known. */
+const char *mms_reply_class_remedy(struct mms_slice text);
+
+/* "OOM command not allowed when used memory > 'maxmemory': <remedy>". The remedy is whole: the words give way to it, and what
+ * they say behind their first sentence (mostly another remedy). No dot at the end. remedy may be NULL. */
+void mms_reply_class_advise(const char *words, const char *remedy, char *out, size_t size);
+
+/* The message about a node that answered with an error: node, cause and remedy, short enough for a note. */
+void mms_reply_class_tell(const struct mms_node_config *node, const char *words, struct mms_error *error);
 
 #endif

@@ -424,10 +424,7 @@ static void judge(struct writing *writing, unsigned node)
 		mms_fanout_blame(&writing->fanout, node, &error);
 		break;
 	default:
-		mms_error_set(&error, "node %s (%s): server answered: %s", client->settings.nodes[node].name,
-				client->settings.nodes[node].address, outcome.error_text);
-		mms_fanout_blame(&writing->fanout, node, &error);
-		mms_client_refused(client, node, outcome.error_class, outcome.error_text);
+		mms_fanout_refused(&writing->fanout, node, outcome.error_class, outcome.error_text);
 		break;
 	}
 }

@@ -190,9 +190,10 @@ def test_a_read_only_local_node_is_read_and_not_written(cluster, full, new_id):
         status = shop.hosts[0].node_status("web1")
         shop.nodes[0].call("REPLICAOF", "NO", "ONE")
         phases.run("writable", 3)
-    bar("F18", "readable, not writable, and the reason named",
+    bar("F18", "readable, not writable, the reason and the remedy named",
         f"state {status['state']}, writable {status['writable']}, {status['last_error']}",
-        status["state"] == "closed" and status["writable"] is False and "READONLY" in str(status["last_error"]))
+        status["state"] == "closed" and status["writable"] is False and "READONLY" in str(status["last_error"])
+        and str(status["last_error"]).endswith(": it is a replica: REPLICAOF NO ONE, or list its master instead"))
     until(lambda: shop.hosts[0].node_status("web1")["writable"], 10, "web1 writable again")
     no_harm("F18", shop, phases, ["healthy", "read-only", "writable"])
     bar("F18", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
@@ -207,8 +208,9 @@ def _refuse_scripts(shop):
 
 
 @pytest.mark.row("F20")
-@pytest.mark.parametrize("cause, refuse", [("NOAUTH", _refuse_password), ("NOPERM", _refuse_scripts)])
-def test_a_node_that_refuses_is_named_with_the_cause(cluster, full, cause, refuse):
+@pytest.mark.parametrize("cause, remedy, refuse", [("NOAUTH", "check mmsession.user and mmsession.password_file", _refuse_password),
+                                                   ("NOPERM", "mmsession.user needs ", _refuse_scripts)])
+def test_a_node_that_refuses_is_named_with_cause_and_remedy(cluster, full, cause, remedy, refuse):
     shop = cluster(3, 2, workers=8)
     with Phases(shop, full) as phases:
         phases.run("healthy", 1)
@@ -217,8 +219,9 @@ def test_a_node_that_refuses_is_named_with_the_cause(cluster, full, cause, refus
         statuses = [host.node_status("web1") for host in shop.hosts]
     texts = [str(status["last_error"]) for status in statuses]
     logged = [line for host in shop.hosts for line in host.log_lines("web1") if cause in line]
-    bar("F20", f"{cause}: message names node and cause, also in the log", f"{texts}, log {logged[:1]}",
-        any(cause in text and "web1" in text for text in texts) and bool(logged))
+    bar("F20", f"{cause}: message names node, cause and remedy, also in the log", f"{texts}, log {logged[:1]}",
+        all(cause in text and "web1" in text and remedy in text and ".:" not in text for text in texts) and bool(logged)
+        and all(remedy in line and "; sessions are served by the other nodes until it is back" in line for line in logged))
     bar("F20", f"{cause}: the password is nowhere in the log", "searched",
         not any("secret-of-the-test" in host.log_text() for host in shop.hosts))
     no_harm("F20", shop, phases, ["healthy", "refused"])
@@ -236,8 +239,8 @@ def test_a_wrong_password_is_named_with_the_node(cluster, new_id):
     host = shop.add_host(0, mmsession={"password_file": file})
     failed = sum(1 for _ in range(50) if not host.put(new_id(), "a", "b"))
     text = str(host.node_status("web1")["last_error"])
-    bar("F20", "WRONGPASS: 0 failed with peers up, message names node and cause", f"{failed} failed, {text}",
-        failed == 0 and "web1" in text and "WRONGPASS" in text)
+    bar("F20", "WRONGPASS: 0 failed with peers up, message names node, cause and remedy", f"{failed} failed, {text}",
+        failed == 0 and "web1" in text and "WRONGPASS" in text and "check mmsession.user and mmsession.password_file" in text)
     others = [host.node_status(name)["state"] for name in ("web2", "web3")]
     bar("F20", "nodes with the right password serve", others, others == ["closed", "closed"])
 
@@ -284,6 +287,8 @@ def test_with_all_nodes_down_requests_fail_fast_and_recover_soon(cluster, new_id
     warned = sum(1 for answer in answers if answer["warnings"])
     bar("F37", "PHP is told every time", f"{warned} of {len(answers)} warned", warned == len(answers))
     lines = max(len(host.log_lines("mmsession")) for host in shop.hosts)
+    told = [line for host in shop.hosts for line in host.log_lines("sessions fail until one is back")]
+    bar("F37", "the log says that no node is left", told[:1], bool(told))
     minutes = 1 + seconds(full, 60, 3) // 60
     bar("F37", "one log line per node and minute", f"{lines} on one host", lines <= size * minutes + 1)
     shop.nodes[1].restart(empty=True)

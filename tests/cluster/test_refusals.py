@@ -44,13 +44,18 @@ def _rejected(node):
     return int(fields.get("rejected_calls", 0))
 
 
-@pytest.mark.parametrize("row, cause, refuse, heal", [
-    pytest.param("F16", "OOM", _full, _roomy, marks=pytest.mark.row("F16")),
-    pytest.param("F18", "READONLY", _read_only, _writable, marks=pytest.mark.row("F18")),
-    pytest.param("F19", "MISCONF", _disk_broken, _disk_good, marks=pytest.mark.row("F19")),
+_FULL = "raise the server's maxmemory, or remove what else it holds"
+_REPLICA = "it is a replica: REPLICAOF NO ONE, or list its master instead"
+_DISK = "see its log and the space on its disk, or set stop-writes-on-bgsave-error no"
+
+
+@pytest.mark.parametrize("row, cause, remedy, refuse, heal", [
+    pytest.param("F16", "OOM", _FULL, _full, _roomy, marks=pytest.mark.row("F16")),
+    pytest.param("F18", "READONLY", _REPLICA, _read_only, _writable, marks=pytest.mark.row("F18")),
+    pytest.param("F19", "MISCONF", _DISK, _disk_broken, _disk_good, marks=pytest.mark.row("F19")),
 ])
 @pytest.mark.parametrize("index", [0, 2], ids=["local", "peer"])
-def test_a_node_that_refuses_writes_is_read_on(cluster, full, row, cause, refuse, heal, index):
+def test_a_node_that_refuses_writes_is_read_on(cluster, full, row, cause, remedy, refuse, heal, index):
     shop = cluster(3, 2, workers=8)
     node = shop.nodes[index]
     name = node.name
@@ -75,7 +80,13 @@ def test_a_node_that_refuses_writes_is_read_on(cluster, full, row, cause, refuse
     bar(row, f"{cause} on {name}: not written, but for probes (each host at most every 80 ms)", f"{tried} SET, {requests} "
         "requests", all(not state["writable"] for state in states) and tried <= 2 * seconds(full, 30, 3) * 13)
     texts = {str(state["last_error"]) for state in states}
-    bar(row, f"{cause} on {name}: named with the cause", sorted(texts)[:2], all(cause in text and name in text for text in texts))
+    bar(row, f"{cause} on {name}: node, cause and remedy are said", sorted(texts)[:2],
+        all(text.startswith(f"node {name} (") and f"): server answered: {cause} " in text and text.endswith(f": {remedy}")
+            for text in texts))
+    lines = [host.log_lines(f"mmsession: node {name}") for host in shop.hosts]
+    bar(row, f"{cause} on {name}: one line in each log, with what follows", [each[:1] for each in lines],
+        all(len(each) == 1 and cause in each[0] and f"{remedy}; it is read, but takes no writes: they go to the other nodes until "
+            "it does" in each[0] for each in lines))
     no_harm(row, shop, phases, ["healthy", "refused", "healed", "back"])
     bar(row, "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
 

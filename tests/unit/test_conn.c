@@ -114,7 +114,8 @@ static void a_refused_handshake_says_so(void **state)
 {
 	(void) state;
 	assert_handshake_refused("-LOADING Redis is loading the dataset in memory\r\n", MMS_ERR_REFUSED, MMS_CLASS_HARD,
-			"node web2 (tcp://10.0.0.2:6379): loading the scripts (SCRIPT LOAD): LOADING Redis");
+			"node web2 (tcp://10.0.0.2:6379): loading the scripts (SCRIPT LOAD): LOADING Redis is loading the dataset in memory: wait "
+			"until it has read its data");
 	assert_handshake_refused("-NOAUTH Authentication required.\r\n", MMS_ERR_REFUSED, MMS_CLASS_AUTH,
 			"check mmsession.user and mmsession.password_file");
 	assert_handshake_refused("-MOVED 1 127.0.0.1:1\r\n", MMS_ERR_REFUSED, MMS_CLASS_CLUSTER, "Cluster mode");

@@ -142,14 +142,16 @@ static void a_node_that_another_host_repaired_is_complete(void **state)
 static void a_server_that_may_not_be_asked_is_refused_with_its_reason(void **state)
 {
 	static const char *const answers[] = { "-NOPERM this user has no permissions to run the 'info' command\r\n",
-		"$5\r\nhello\r\n" };
-	static const char *const texts[] = { "NOPERM", "run_id" };
+		"$5\r\nhello\r\n", "-LOADING Redis is loading the dataset in memory\r\n", "-ERR no.\r\n" };
+	static const char *const texts[] = { "): NOPERM this user has no permissions to run the 'info' command: mmsession.user needs the "
+		"permission +info, for the keys ~", "run_id", "): info: LOADING Redis is loading the dataset in memory: wait until it has "
+		"read its data", "): info: ERR no" };
 	struct fake *fake;
 
 	(void) state;
 	rig_fresh();
 	fake = fake_start(0);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
 		struct desk *desk = desk_open(host_with_fake(1, 0, fake));
 		char text[MMS_BREAKER_TEXT_SIZE];
 

@@ -82,15 +82,18 @@ static void a_refused_handshake_names_step_cause_and_remedy(void **state)
 		const char *answer, *text;
 	} cases[] = {
 		{false, 0, "-WRONGPASS invalid username-password pair or user is disabled.\r\n", "AUTH: WRONGPASS invalid "
-			"username-password pair or user is disabled.: check mmsession.user and mmsession.password_file"},
+			"username-password pair or user is disabled: check mmsession.user and mmsession.password_file"},
 		{false, 0, "-ERR wrong number of arguments for 'auth' command\r\n", "leave mmsession.user empty"},
 		{false, 0, "-ERR Client sent AUTH, but no password is set\r\n", "leave mmsession.password_file empty"},
 		{false, 1, "-ERR DB index is out of range\r\n", "SELECT: ERR DB index is out of range: check the db of this node"},
-		{false, 1, "-ERR SELECT is not allowed in cluster mode\r\n", "Cluster mode is not supported"},
+		{false, 1, "-ERR SELECT is not allowed in cluster mode\r\n", "Cluster mode is not supported, set cluster-enabled no"},
+		{false, 0, "-ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+			"configuration is correct?\r\n", "default user: the server has no password, leave mmsession.password_file empty"},
 		{false, 1, "-NOPERM this user has no permissions\r\n", "+select"},
 		{false, 2, "-NOPERM this user has no permissions to run the 'script' command\r\n", "+script|load"},
-		{true, 0, "-NOAUTH Authentication required.\r\n", "(SCRIPT LOAD): NOAUTH Authentication required.: check mmsession"},
-		{true, 0, "-LOADING Redis is loading the dataset in memory\r\n", "loading the scripts (SCRIPT LOAD): LOADING Redis is loading"},
+		{true, 0, "-NOAUTH Authentication required.\r\n", "(SCRIPT LOAD): NOAUTH Authentication required: check mmsession"},
+		{true, 0, "-LOADING Redis is loading the dataset in memory\r\n", "loading the scripts (SCRIPT LOAD): LOADING Redis is loading the "
+			"dataset in memory: wait until it has read its data"},
 		{true, 0, "-DENIED Redis is running in protected mode\r\n", "protected mode: give the server"},
 		{true, 0, "-ERR max number of clients reached\r\n", "raise the server's maxclients"},
 	};

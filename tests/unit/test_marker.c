@@ -267,6 +267,7 @@ static void a_peer_that_refuses_it_is_blamed(void **state)
 
 static void blame_goes_by_what_was_said(void **state)
 {
+	char text[MMS_BREAKER_TEXT_SIZE];
 	struct desk *desk;
 
 	(void) state;
@@ -275,7 +276,10 @@ static void blame_goes_by_what_was_said(void **state)
 	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_WRONGTYPE, "WRONGTYPE");
 	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_NOSCRIPT, "NOSCRIPT");
 	assert_true(mms_link_ready(desk_link(desk, 0)) && mms_breaker_allows_write(desk_breaker(desk, 0)));
-	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_WRITE, "READONLY");
+	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_WRITE, "READONLY no.");
+	mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "node n0 ("));
+	assert_non_null(strstr(text, "): server answered: READONLY no: it is a replica: REPLICAOF NO ONE"));
 	assert_true(mms_link_ready(desk_link(desk, 0)));
 	assert_false(mms_breaker_allows_write(desk_breaker(desk, 0)));
 	mms_marker_blame(desk_link(desk, 0), MMS_CLASS_HARD, "LOADING");

@@ -102,11 +102,109 @@ static void a_class_tells_the_breaker_what_it_must_know(void **state)
 	assert_false(mms_reply_class_fault(MMS_CLASS_WRONGTYPE, &fault));
 }
 
+/* What a node that answers with this line is said to be wrong with. */
+static void tell(const struct mms_node_config *node, const char *line, struct mms_error *error)
+{
+	char bytes[512], words[128];
+	int len = snprintf(bytes, sizeof(bytes), "-%s\r\n", line);
+	struct mms_reply *reply = parsed(bytes, (size_t) len);
+
+	mms_reply_class_words(reply, words, sizeof(words));
+	mms_reply_class_tell(node, words, error);
+	mms_reply_free(reply);
+}
+
+#define MISCONF "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk"
+#define MISCONF_MORE ". Commands that may modify the data set are disabled, because this instance is configured to report errors " \
+	"during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details " \
+	"about the RDB error."
+#define WRAPPED "ERR Error running script (call to f_2597e0576dd54eb42864e3a1b8392b96e018bcc3): @user_script:148: @user_script: 148: -"
+
+static void a_message_has_node_cause_and_remedy(void **state)
+{
+	static const struct mms_node_config node = {.name = "web1", .address = "tcp://10.0.0.2:6379"};
+	static const struct {
+		const char *line, *text;
+	} cases[] = {
+		{"OOM command not allowed when used memory > 'maxmemory'.", "OOM command not allowed when used memory > 'maxmemory': raise "
+			"the server's maxmemory, or remove what else it holds"},
+		{"OOM command not allowed when used memory > 'maxmemory'. script: 2597e0576dd54eb42864e3a1b8392b96e018bcc3, on "
+			"@user_script:1.", "OOM command not allowed when used memory > 'maxmemory': raise the server's maxmemory, or remove "
+			"what else it holds"},
+		{WRAPPED "OOM command not allowed when used memory > 'maxmemory'.", "OOM command not allowed when used memory > "
+			"'maxmemory': raise the server's maxmemory, or remove what else it holds"},
+		{"READONLY You can't write against a read only replica.", "READONLY You can't write against a read only replica: it is a "
+			"replica: REPLICAOF NO ONE, or list its master instead"},
+		{"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "MASTERDOWN Link with MASTER is down "
+			"and replica-serve-stale-data is set to 'no': it is a replica: REPLICAOF NO ONE, or list its master instead"},
+		{MISCONF MISCONF_MORE, MISCONF ": see its log and the space on its disk, or set "
+			"stop-writes-on-bgsave-error no"},
+		{"MISCONF Errors writing to the AOF file: No space left on device", "MISCONF Errors writing to the AOF file: No space left "
+			"on device: see its log and the space on its disk, or set appendonly no"},
+		{"NOREPLICAS Not enough good replicas to write.", "NOREPLICAS Not enough good replicas to write: set min-replicas-to-write "
+			"0, mmsession does the copying"},
+		{"LOADING Redis is loading the dataset in memory", "LOADING Redis is loading the dataset in memory: wait until it has read "
+			"its data"},
+		{"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", "BUSY Redis is busy running a "
+			"script: wait for what it runs, or end it by SCRIPT KILL or FUNCTION KILL"},
+		{"NOAUTH Authentication required.", "NOAUTH Authentication required: check mmsession.user and mmsession.password_file"},
+		{"NOPERM this user has no permissions to run the 'evalsha' command", "NOPERM this user has no permissions to run the "
+			"'evalsha' command: mmsession.user needs that permission, see docs/operations.md"},
+		{WRAPPED "The user executing the script can't run this command or subcommand", "The user executing the script can't run "
+			"this command or subcommand: mmsession.user needs that permission, see docs/operations.md"},
+		{"MOVED 3999 127.0.0.1:6381", "MOVED 3999 127.0.0.1:6381: Redis Cluster mode is not supported, set cluster-enabled no"},
+		{"CLUSTERDOWN Hash slot not served", "CLUSTERDOWN Hash slot not served: Redis Cluster mode is not supported, set "
+			"cluster-enabled no"},
+		{"ERR max number of clients reached", "ERR max number of clients reached: raise the server's maxclients"},
+		{"ERR something new. Nobody knows what.", "ERR something new. Nobody knows what"},
+		{"...", ""},
+	};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+		char text[512];
+		struct mms_error error;
+
+		snprintf(text, sizeof(text), "node web1 (tcp://10.0.0.2:6379): server answered: %s", cases[index].text);
+		tell(&node, cases[index].line, &error);
+		assert_string_equal(error.text, text);
+	}
+}
+
+static void the_words_give_way_to_the_remedy(void **state)
+{
+	struct mms_node_config node;
+	struct mms_error error;
+	char small[16];
+
+	(void) state;
+	memset(&node, 0, sizeof(node));
+	memset(node.name, 'n', sizeof(node.name) - 1);
+	memset(node.address, 'a', sizeof(node.address) - 1);
+	tell(&node, MISCONF MISCONF_MORE, &error);
+	assert_int_equal(strlen(error.text), MMS_NOTE_TEXT_SIZE - 1);
+	assert_non_null(strstr(error.text, "aaa): server answered: MISCONF Redis is con"));
+	assert_string_equal(strstr(error.text, ": see"), ": see its log and the space on its disk, or "
+			"set stop-writes-on-bgsave-error no");
+	mms_reply_class_advise("some words", "do it", small, sizeof(small));
+	assert_string_equal(small, "some wor: do it");
+	mms_reply_class_advise("some. words", "do it", small, sizeof(small));
+	assert_string_equal(small, "some: do it");
+	mms_reply_class_advise("some words", "do it", small, 4);
+	assert_string_equal(small, ": d");
+	mms_reply_class_advise("some. words.", NULL, small, sizeof(small));
+	assert_string_equal(small, "some. words");
+	mms_reply_class_advise("", NULL, small, 1);
+	assert_string_equal(small, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(server_errors_have_a_meaning),
 		cmocka_unit_test(a_class_tells_the_breaker_what_it_must_know),
+		cmocka_unit_test(a_message_has_node_cause_and_remedy),
+		cmocka_unit_test(the_words_give_way_to_the_remedy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,14 +167,25 @@ static void a_full_server_stays_readable_and_a_peer_takes_it(void **state)
 	assert_true(mms_client_can_read(host->client, 0));
 	assert_false(mms_client_can_write(host->client, 0));
 	mms_breaker_last_error(&host->cluster->nodes[0].breaker, text, sizeof(text));
-	assert_non_null(strstr(text, "OOM"));
+	assert_non_null(strstr(text, "node n0 ("));
+	assert_non_null(strstr(text, "): server answered: OOM command not allowed when used memory > 'maxmemory': raise the server's "
+			"maxmemory, or remove what else it holds"));
 	host_free(host);
 }
 
 static void a_read_only_server_is_passed_over(void **state)
 {
-	static const char *const refusals[] = { "-READONLY You can't write against a read only replica.\r\n",
-		"-MISCONF Errors writing to the AOF file\r\n", "-NOREPLICAS Not enough good replicas to write.\r\n" };
+	static const struct {
+		const char *answer, *end;
+	} refusals[] = {
+		{ "-READONLY You can't write against a read only replica.\r\n", "replica: it is a replica: REPLICAOF NO ONE, or list its "
+			"master instead" },
+		{ "-MISCONF Errors writing to the AOF file: No space left on device\r\n", "on device: see its log and the space on its "
+			"disk, or set appendonly no" },
+		{ "-NOREPLICAS Not enough good replicas to write.\r\n", "to write: set min-replicas-to-write 0, mmsession does the "
+			"copying" },
+	};
+	char text[MMS_BREAKER_TEXT_SIZE];
 	struct fake *fake;
 	struct host *host;
 
@@ -185,11 +196,15 @@ static void a_read_only_server_is_passed_over(void **state)
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
 		memset(&host->cluster->nodes[0].breaker, 0, sizeof(host->cluster->nodes[0].breaker));
 		fake_release(fake);
-		fake_says(fake, "SET", refusals[i], -1);
+		fake_says(fake, "SET", refusals[i].answer, -1);
 		assert_int_equal(write_now(host, "s", "data"), MMS_OK);
 		assert_true(result.acked_mask == bit(1));
 		assert_true(mms_client_can_read(host->client, 0));
 		assert_false(mms_client_can_write(host->client, 0));
+		mms_breaker_last_error(&host->cluster->nodes[0].breaker, text, sizeof(text));
+		assert_non_null(strstr(text, "node n0 ("));
+		assert_non_null(strstr(text, refusals[i].end));
+		assert_string_equal(strstr(text, refusals[i].end), refusals[i].end);
 	}
 	host_free(host);
 	fake_free(fake);
@@ -472,10 +487,10 @@ static void a_failure_names_who_took_it_and_why_the_others_did_not(void **state)
 	order.acks_needed = 3;
 	assert_int_equal(write_order(host), MMS_ERR_NO_NODE);
 	assert_non_null(strstr(result.error.text, "1 of 3 nodes took it (n0), 3 must: n1: server answered: OOM"));
-	assert_non_null(strstr(result.error.text, "; n2: connect: "));
+	assert_non_null(strstr(result.error.text, "remove what else it holds; n2: connect: "));
 	assert_int_equal(write_order(host), MMS_ERR_NO_NODE); /* known by now, not asked: what is remembered */
 	assert_non_null(strstr(result.error.text, "1 of 3 nodes took it (n0), 3 must: n1: server answered: OOM"));
-	assert_non_null(strstr(result.error.text, "(takes no writes); n2: connect: "));
+	assert_non_null(strstr(result.error.text, "remove what else it holds (takes no writes); n2: connect: "));
 	assert_non_null(strstr(result.error.text, "(marked down)"));
 	host_free(host);
 }
