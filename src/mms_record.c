@@ -60,7 +60,10 @@ int mms_version_compare(const struct mms_version *a, const struct mms_version *b
 	if (a->writer != b->writer) {
 		return compare_numbers(a->writer, b->writer);
 	}
-	return compare_numbers(a->sequence, b->sequence);
+	if (a->sequence != b->sequence) {
+		return compare_numbers(a->sequence, b->sequence);
+	}
+	return compare_numbers(a->tombstone, b->tombstone); /* blind ones that say they are the same write: somebody lies */
 }
 
 bool mms_record_is_tombstone(const unsigned char *header_bytes)

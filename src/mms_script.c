@@ -48,7 +48,8 @@ _Static_assert(MMS_TOMBSTONE_GRACE_MS == 3600000, "the put script knows the grac
 	"  if a5~=b5 then n=b5>a5\n" \
 	"  elseif a6~=b6 then n=b6>a6\n" \
 	"  elseif a7~=b7 then n=b7>a7\n" \
-	"  elseif a8~=b8 then n=b8>a8 end\n" \
+	"  elseif a8~=b8 then n=b8>a8\n" \
+	"  elseif f%2~=g%2 then n=g%2==1 end\n" \
 	" end\n" \
 	"end\n"
 
@@ -148,8 +149,8 @@ static const char replace_if_script[] =
 	"return 1\n";
 
 static const struct mms_script_source scripts[MMS_SCRIPT_COUNT] = {
-	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "c5f2e0fbeb2da5ca70d3f0145df8912dc5c3cdd5"},
-	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "e77ff4e6ad553cfe16ecea7cceb0c03a707233fe"},
+	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "411e819d475f7f674d83490d20548ee7d3f93834"},
+	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "dab7366858cbebe5bb820b01845a2768e1285528"},
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
 		"1666e46765fec41a3c0b5f0080c6a1bf44f9510c"},
 	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,

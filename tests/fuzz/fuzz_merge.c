@@ -18,7 +18,7 @@
 
 #define KEY "shop:4f1c9d0e7b6a"
 #define RECORDS 3
-#define FIELDS 6
+#define FIELDS 7
 #define GRACE_MS 3600000
 #define VALUE_MAX (MMS_RECORD_HEADER_SIZE + 8)
 
@@ -57,6 +57,7 @@ static void rank(const struct mms_version *version, uint64_t out[FIELDS])
 	out[3] = version->hlc;
 	out[4] = version->writer;
 	out[5] = version->sequence;
+	out[6] = version->tombstone;
 }
 
 static int reference(const struct mms_version *a, const struct mms_version *b)

@@ -35,8 +35,8 @@ bool reference_decode(const char *bytes, size_t len, struct reference_version *o
 
 int reference_compare(const struct reference_version *a, const struct reference_version *b)
 {
-	const uint64_t left[] = { a->incarnation, !a->blind, a->tombstone && !a->blind, a->hlc, a->writer, a->sequence };
-	const uint64_t right[] = { b->incarnation, !b->blind, b->tombstone && !b->blind, b->hlc, b->writer, b->sequence };
+	const uint64_t left[] = { a->incarnation, !a->blind, a->tombstone && !a->blind, a->hlc, a->writer, a->sequence, a->tombstone };
+	const uint64_t right[] = { b->incarnation, !b->blind, b->tombstone && !b->blind, b->hlc, b->writer, b->sequence, b->tombstone };
 
 	for (unsigned i = 0; i < sizeof left / sizeof left[0]; i++) {
 		if (left[i] != right[i]) {

@@ -364,9 +364,10 @@ static void a_silent_local_node_costs_one_wait(void **state)
 	host = host_new(3, "web1");
 	node_stop(0);
 	atomic_store(&host->cluster->nodes[0].breaker.latency_us, 100);
+	host->client->settings.read_timeout_ms = 250;
 	before = now_us();
 	mms_read_record(host->client, key_of("s"), host_deadline(host), &answer);
-	assert_in_range(now_us() - before, 20000, 3000000);
+	assert_in_range(now_us() - before, 250000, 3000000); /* however fast it has been */
 	assert_true(payload_is("data"));
 	assert_false(answer.authoritative);
 	assert_true(answer.answered_mask == 6);

@@ -340,10 +340,10 @@ static void random_records_survive_encoding(void **state)
 /* The order as docs/protocol.md writes it down, with nothing clever about it. */
 static int plain_compare(const struct mms_version *a, const struct mms_version *b)
 {
-	const uint64_t first[] = {a->incarnation, !a->blind, a->tombstone && !a->blind, a->hlc, a->writer, a->sequence};
-	const uint64_t second[] = {b->incarnation, !b->blind, b->tombstone && !b->blind, b->hlc, b->writer, b->sequence};
+	const uint64_t first[] = {a->incarnation, !a->blind, a->tombstone && !a->blind, a->hlc, a->writer, a->sequence, a->tombstone};
+	const uint64_t second[] = {b->incarnation, !b->blind, b->tombstone && !b->blind, b->hlc, b->writer, b->sequence, b->tombstone};
 
-	for (int index = 0; index < 6; index++) {
+	for (int index = 0; index < 7; index++) {
 		if (first[index] < second[index]) {
 			return -1;
 		}
