@@ -620,6 +620,35 @@ static void a_write_that_was_sent_to_nobody_leaves_no_hint_but_a_tombstone_does(
 	host_free(host);
 }
 
+static unsigned nodes_that_took(struct host *host, const char *id)
+{
+	assert_int_equal(write_now(host, id, "data"), MMS_OK);
+	return (unsigned) __builtin_popcountll(result.acked_mask);
+}
+
+/* There is no replicator here: as if it had been stopped when it beat last. */
+static void while_nobody_mirrors_one_node_is_not_enough(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	atomic_store(&host->cluster->election.beat_us, now_us());
+	assert_int_equal(nodes_that_took(host, "first"), 1); /* nothing waits */
+	assert_int_equal(nodes_that_took(host, "soon"), 1);
+	nap_us(60000);
+	assert_int_equal(nodes_that_took(host, "late"), 2);
+	assert_true(node_has(1, "late", "data", NULL));
+	atomic_store(&host->cluster->election.beat_us, now_us());
+	assert_int_equal(nodes_that_took(host, "beaten"), 1); /* it is at work */
+	atomic_store(&host->cluster->election.beat_us, now_us() - 1000000);
+	node_kill(1);
+	node_kill(2);
+	assert_int_equal(nodes_that_took(host, "alone"), 1); /* there is no second one */
+	host_free(host);
+}
+
 static void a_node_that_another_host_avoids_is_not_enough(void **state)
 {
 	struct host *host;
@@ -823,6 +852,7 @@ int main(void)
 		cmocka_unit_test(a_writer_that_is_killed_leaves_hints_where_the_mailbox_is_full),
 		cmocka_unit_test(without_a_second_node_one_and_a_hint_must_do),
 		cmocka_unit_test(a_write_that_was_sent_to_nobody_leaves_no_hint_but_a_tombstone_does),
+		cmocka_unit_test(while_nobody_mirrors_one_node_is_not_enough),
 		cmocka_unit_test(a_node_that_another_host_avoids_is_not_enough),
 		cmocka_unit_test(a_write_that_was_about_to_be_sent_leaves_a_hint_for_whoever_looks),
 		cmocka_unit_test(a_single_node_needs_no_second),
