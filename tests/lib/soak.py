@@ -136,8 +136,9 @@ def judge(report, shop, load, faults, sampler, equal):
     report.check("memory of a worker stays (second third, last third)", after <= 1.05 * before + 0.5, f"{before:.2f} MiB, {after:.2f} MiB")
     before, after = sampler.last_thirds("descriptors, most")
     report.check("descriptors of a worker stay", after <= before + 2, f"{before:.1f}, {after:.1f}")
-    left = {host.name: [node["hints"] for node in host.status()["nodes"]] for host in shop.hosts}
-    report.check("0 hints left, no node behind", not any(map(any, left.values())), left)
+    left = {host.name: [(node["hints"], node["behind"], node["complete"]) for node in host.status()["nodes"]] for host in shop.hosts}
+    report.check("0 hints left, no node behind, all complete",
+                 all(each == (0, False, True) for nodes in left.values() for each in nodes), left)
 
 
 def tell(report, load, faults, minutes, seed):
