@@ -349,11 +349,11 @@ static bool has_looked(const struct mms_hosts *hosts)
 	return hosts->office->now.us - hosts->began_at.us > FIRST_LOOK_US && mms_hosts_read_since(hosts, (struct mms_mono){ 0 });
 }
 
-/* It has been looked for for long enough. */
+/* It has been looked for for long enough, without a pause: while nobody looks, a beat is not seen. */
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 {
 	const struct sighting *sighting = sighting_of(hosts, name);
-	struct mms_mono since = sighting == NULL ? hosts->since : sighting->changed_at;
+	struct mms_mono since = sighting == NULL || sighting->changed_at.us < hosts->since.us ? hosts->since : sighting->changed_at;
 
 	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US
 			&& has_looked(hosts);
