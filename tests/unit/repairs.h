@@ -73,6 +73,7 @@ static inline void greet(unsigned node)
 
 static inline void take_office(void)
 {
+	desk->office.now.us = now_us() + ahead_us;
 	reconciler = mms_reconciler_new(&desk->office);
 	hosts = mms_hosts_new(&desk->office);
 	repair = mms_repair_new(&desk->office, reconciler, hosts);
