@@ -271,14 +271,15 @@ def test_a_password_is_shown_nowhere_when_nodes_refuse_it(cluster, new_id):
         node.require_password(changed)
     look("all refuse")
     assert good == [20, 20, 20, 0]
+    shown = [(where, secret) for where, text in texts.items() for secret in (told, changed) if secret in text]
+    bar("F20", f"a password that nodes refuse or quote is in none of {len(texts)} texts: log, status, phpinfo(), warnings",
+        shown or "not found", not shown)
     # phpinfo() has no causes, only states. Where the others serve, no warning is due.
     signs = {"phpinfo()": ">open</td>", "warnings": "session not read", "web2 quotes": "whose text holds the password"}
     speak = [" ".join(where) for where, text in texts.items()
              if signs.get(where[1], signs.get(where[0], "WRONGPASS")).replace(" ", "") in text.replace(" ", "")]
-    bar("F20", "a refused password: log, status, phpinfo(), and warnings when all refuse it, tell of it", speak, sorted(speak) == sorted(
+    bar("F20", "each of them tells of the refusal, but for warnings where a node serves", speak, sorted(speak) == sorted(
         f"{when} {place}" for when, place in texts if when != "right" and (when == "all refuse" or place != "warnings")))
-    shown = [(where, secret) for where, text in texts.items() for secret in (told, changed) if secret in text]
-    bar("F20", f"and in none of these {len(texts)} texts is the password", shown or "not found", not shown)
 
 
 @pytest.mark.row("F21")
