@@ -1,4 +1,5 @@
 """Selection by row, the closing line, and what nearly every test starts with."""
+import contextlib
 import os
 import random
 import shutil
@@ -157,9 +158,11 @@ def pytest_runtest_makereport(item, call):
         return
     skipped = call.excinfo.errisinstance(pytest.skip.Exception)
     if skipped or results.count_no() == item.said_no:
+        what, verdict = ("not shown", "skipped") if skipped else ("no error", "NO")
         text = call.excinfo.value.msg if skipped else call.excinfo.exconly()[:300]
-        for row in dict.fromkeys(mark.args[0] for mark in item.iter_markers("row")):
-            results.add(row, f"{'not shown' if skipped else 'no error'}: {item.name}", text, verdict="skipped" if skipped else "NO")
+        with contextlib.redirect_stdout(None):  # pytest tells of it itself
+            for row in dict.fromkeys(mark.args[0] for mark in item.iter_markers("row")):
+                results.add(row, f"{what}: {item.name}", text, verdict=verdict)
 
 
 @pytest.fixture
