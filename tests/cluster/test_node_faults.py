@@ -5,6 +5,7 @@ import time
 import pytest
 
 from measure import BUDGET_US, TURNS, WORKERS, Phases, allowed, control, ms, no_harm, quiet, seconds, turns, wait_closed
+from rig import loglines
 from rig.process import until
 from rig.results import bar, timing, within
 
@@ -323,6 +324,8 @@ def test_with_all_nodes_down_requests_fail_fast_and_recover_soon(cluster, new_id
         allowed(30000, max(healthy)))
     warned = sum(1 for answer in answers if answer["warnings"])
     bar("F37", "PHP is told every time", f"{warned} of {len(answers)} warned", warned == len(answers))
+    down = [{event[2] for event in loglines.events(host.log_text())} for host in shop.hosts]
+    bar("F37", "log: a line for each node that went down", down, all(each == {("down", node.name) for node in shop.nodes} for each in down))
     quiet("F37", shop)
     shop.nodes[1].restart(empty=True)
     back = time.monotonic()
