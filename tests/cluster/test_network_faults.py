@@ -105,7 +105,7 @@ class Mirrors:
     """Sessions that each hold their own id and a filler made from it, and readers that count what belongs to somebody else."""
 
     def __init__(self, shop, new_id, count):
-        self.shop, self.ids = shop, [new_id() for _ in range(count)]
+        self.shop, self.ids, self._rounds = shop, [new_id() for _ in range(count)], 0
         self._values = {session: {"own": session, "filler": filler_digest(session, "", 50 + 37 * (number % 90))}
                         for number, session in enumerate(self.ids)}
         for session, values in self._values.items():
@@ -116,8 +116,10 @@ class Mirrors:
 
     def read_many(self, count, threads, steps="read_and_close;{}"):
         """(reads, of somebody else, missing, failed ones, slowest in us)"""
+        self._rounds += 1
+
         def read(number):
-            chance = random.Random(f"{count}.{number}")
+            chance = random.Random(f"{self._rounds}.{number}")
             outcome = [0, [], 0, [], 0]
             for turn in range(count // threads):
                 session = chance.choice(self.ids)
