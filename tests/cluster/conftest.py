@@ -1,4 +1,5 @@
 """Selection by row, the closing line, and what nearly every test starts with."""
+import contextlib
 import os
 import random
 import shutil
@@ -6,7 +7,7 @@ import shutil
 import pytest
 
 from cases import CASES, ELSEWHERE, rows_of
-from rig import results
+from rig import results, stalls
 from rig.cluster import Cluster
 from rig.node import PROGRAMS, available_programs
 from rig.wrongclock import WrongClock
@@ -65,6 +66,7 @@ class Counts:
 def pytest_configure(config):
     config.pluginmanager.register(Counts(), "counts")
     results.begin(keep=bool(config.getoption("--only")))
+    stalls.watch()
 
 
 @pytest.fixture
@@ -73,8 +75,10 @@ def full():
     return FULL
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Lines of the table say on what they were measured, where that is not three nodes of redis-server."""
+    item.said_no = results.count_no()
     values = getattr(getattr(item, "callspec", None), "params", {})
     server = values.get("server") or values.get("program") or os.environ.get("MMS_SERVER") or "redis-server"
     results.on(values.get("size", 3), server)
@@ -134,15 +138,31 @@ def pytest_pyfunc_call(pyfuncitem):
     """Measures again where a bar on times was missed. A fault of ours misses it each time; all other bars get one try."""
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    for attempt in range(1, ATTEMPTS + 1):
+    tries = ATTEMPTS if "cluster" in arguments else 1
+    for attempt in range(1, tries + 1):
+        results.last_try(attempt == tries)
         try:
             pyfuncitem.obj(**arguments)
             return True
         except results.TimingMissed as missed:
-            if attempt == ATTEMPTS:
+            if attempt == tries:
                 raise
             print(f"attempt {attempt}: {missed}")
             arguments["cluster"].close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    """What skips a test leaves its line in each row of it, and so does what fails it without a bar; fixtures' doing, too."""
+    if call.excinfo is None:
+        return
+    skipped = call.excinfo.errisinstance(pytest.skip.Exception)
+    if skipped or results.count_no() == item.said_no:
+        what, verdict = ("not shown", "skipped") if skipped else ("no error", "NO")
+        text = call.excinfo.value.msg if skipped else call.excinfo.exconly()[:300]
+        with contextlib.redirect_stdout(None):  # pytest tells of it itself
+            for row in dict.fromkeys(mark.args[0] for mark in item.iter_markers("row")):
+                results.add(row, f"{what}: {item.name}", text, verdict=verdict)
 
 
 @pytest.fixture

@@ -45,6 +45,10 @@ function step(string $verb, array $words, array &$answer)
         case 'size':
             $answer['values'][$words[0]] = isset($_SESSION[$words[0]]) ? strlen($_SESSION[$words[0]]) : null;
             return true;
+        case 'digest': // [length, MD5] of a text, null where there is none
+            $text = $_SESSION[$words[0]] ?? null;
+            $answer['values'][$words[0]] = is_string($text) ? [strlen($text), md5($text)] : null;
+            return true;
         case 'gc':
             $answer['values']['gc'] = session_gc();
             return true;

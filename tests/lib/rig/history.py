@@ -1,15 +1,17 @@
 """What clients did and saw, operation by operation, and what no fault may do to them.
 
 A visitor is sequential: one operation after the other, on any host. Each write puts one item of its own into the
-session's cart; the session also names its owner. So every answer can be judged by what came before it:
+session's cart, and replaces a filler that only this item of this session has; the session also names its owner. So every
+answer can be judged by what came before it:
 
   stale    a read lacks an item that this visitor was told is stored, or has been shown before
-  foreign  a read shows what belongs to another session
+  foreign  a read shows what belongs to another session: owner or filler (or a filler that is not of the cart's last item)
   undone   a session lives after its logout was acknowledged
   lost     at the end, an item that was acknowledged is neither there nor (in a cart that grows) superseded
 
 An operation without a clear answer ("unsure") may have happened or not; both are right.
 """
+import hashlib
 import json
 import threading
 import time
@@ -32,6 +34,14 @@ class Operation:
     item: str = ""      # what "add" put in
     seen: list = None   # cart as the read showed it; None: nothing was read
     owner: str = None   # owner as the read showed it
+    fill: int = 0       # length of the filler that "add" put in
+    filler: list = None  # (length, MD5) of the filler as the read showed it
+
+
+def filler_digest(session, item, length):
+    """(length, MD5) of the filler that "add" of this item puts in; see "fill" and "digest" in www/session.php."""
+    text = hashlib.sha512(f"{session}{item}".encode()).hexdigest()
+    return [length, hashlib.md5((text * (1 + length // len(text)))[:length].encode()).hexdigest()]
 
 
 class History:
@@ -49,17 +59,18 @@ class History:
 
     def visit(self, host, session, kind, item="", fill=0, timeout=30):
         """Does one operation on a host and notes it; returns (operation, the page's answer or None, error text)."""
+        shown = "get:cart;get:own;digest:filler"
         steps = {
-            "add": f"start;get:cart;get:own;set:own:{session};fill:filler:{fill}:{session}{item};append:cart:{item};close",
-            "look": "read_and_close;get:cart;get:own",
-            "leave": "start;get:cart;get:own;destroy",
+            "add": f"start;{shown};set:own:{session};fill:filler:{fill}:{session}{item};append:cart:{item};close",
+            "look": f"read_and_close;{shown}",
+            "leave": f"start;{shown};destroy",
         }[kind]
         begin, answer, error = time.monotonic(), None, ""
         try:
             answer = host.visit(session, steps, timeout=timeout)
         except Exception as failure:
             error = f"{type(failure).__name__}: {failure}"
-        operation = Operation(session, kind, host.name, begin, time.monotonic(), UNSURE, item)
+        operation = Operation(session, kind, host.name, begin, time.monotonic(), UNSURE, item, fill=fill)
         if answer:
             error = self._read_answer(operation, answer)
         self.note(operation)
@@ -73,7 +84,9 @@ class History:
             operation.outcome = ACKNOWLEDGED
         # After a failed read PHP may show an empty session: that is an error, not an old copy.
         if not warnings and ok.get("start", ok.get("read_and_close")):
-            operation.seen, operation.owner = list(answer["values"].get("cart") or ()), answer["values"].get("own")
+            values = answer["values"]
+            operation.seen, operation.owner = list(values.get("cart") or ()), values.get("own")
+            operation.filler = values.get("filler")
         return "" if operation.outcome == ACKNOWLEDGED else "; ".join(warnings) or f"status {answer['status']}"
 
     def of(self, session):
@@ -142,6 +155,7 @@ class _Judge:
     def __init__(self, session, operations):
         self.stale, self.foreign, self.undone = [], [], []
         self.known, self.acknowledged, self.left = set(), set(), False
+        self._fills = {operation.item: operation.fill for operation in operations if operation.kind == "add"}
         for operation in operations:
             self._take(session, operation)
 
@@ -149,6 +163,8 @@ class _Judge:
         if operation.seen is not None:
             if operation.owner not in (None, session):
                 self.foreign.append((operation.begin, session, operation.host, operation.owner))
+            elif not self._filler_belongs(session, operation):
+                self.foreign.append((operation.begin, session, operation.host, f"filler {operation.filler}"))
             self._compare(session, operation)
         if operation.kind == "add" and operation.outcome == ACKNOWLEDGED:
             self.acknowledged.add(operation.item)
@@ -168,6 +184,13 @@ class _Judge:
         if missing:
             self.stale.append((operation.begin, session, operation.host, sorted(missing)))
         self.known |= seen
+
+    def _filler_belongs(self, session, operation):
+        """One write puts in an item and its filler: the last item's is there, and none where no item is."""
+        if not operation.seen:
+            return operation.filler is None
+        item = operation.seen[-1]
+        return operation.filler == filler_digest(session, item, self._fills.get(item, 0))
 
     def missing(self, operation):
         """Acknowledged items that this last look does not show."""

@@ -17,6 +17,7 @@ class Sample:
     seconds: float      # whole request as the visitor saw it
     failed: str         # "" or what went wrong
     call_us: int        # the slowest of these calls alone
+    begin: float = 0.0  # time.monotonic() when it was sent
 
 
 class Visitor:
@@ -124,7 +125,7 @@ class Load:
             self.warnings.append((at, error))
         # No answer of the page: what the visitor waited is all that is known.
         calls = answer["us"].values() if answer else [int(took * 1e6)]
-        self.samples.append(Sample(at, host, sum(calls), took, error, max(calls)))
+        self.samples.append(Sample(at, host, sum(calls), took, error, max(calls), operation.begin))
 
     # What came of it
 
