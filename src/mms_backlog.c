@@ -31,11 +31,13 @@ static int compare_raw(const unsigned char *a, const unsigned char *b)
 	if (order == 0 && (a[4] & 2) != (b[4] & 2)) {
 		return (b[4] & 2) - (a[4] & 2);
 	}
-	if (order == 0 && (a[4] & 3) != (b[4] & 3) && (a[4] & 2) == 0) {
+	if (order == 0 && (a[4] & 2) != 0) {
+		order = memcmp(a + 5, b + 5, 3);
+	}
+	if (order == 0 && (a[4] & 1) != (b[4] & 1)) {
 		return (a[4] & 1) - (b[4] & 1);
 	}
-	order = order != 0 ? order : memcmp(a + 16, b + 16, 24);
-	return order != 0 ? order : (a[4] & 1) - (b[4] & 1);
+	return order != 0 ? order : memcmp(a + 16, b + 16, 24);
 }
 
 static void consider(const struct mms_mailbox_item *item, uint64_t position, struct mms_slice key, struct candidate *best)

@@ -104,13 +104,7 @@ static const char *remedy_of(enum handshake_step step, enum mms_reply_class clas
 /* A server that does not know AUTH quotes its arguments; other software may quote other things. */
 static void server_text(const struct mms_login *login, struct mms_slice text, char *out, size_t size)
 {
-	struct mms_slice quote = mms_slice_of(", with args");
-
-	for (size_t index = 0; index + quote.len <= text.len; index++) {
-		if (memcmp(text.ptr + index, quote.ptr, quote.len) == 0) {
-			text.len = index;
-		}
-	}
+	text = mms_reply_class_unquoted(text);
 	if (login->password.len > 0 && contains(text, login->password)) {
 		text = mms_slice_of("an error whose text holds the password");
 	}

@@ -464,6 +464,7 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 	const struct mms_office *office = hosts->office;
 	const struct mms_link *link = &office->links[node];
 	uint64_t id = atomic_load(&mms_link_node(link)->node_id), run_hash = atomic_load(&mms_link_node(link)->run_hash);
+	int64_t heard_us = mms_link_met_us(link) + MMS_HOSTS_BEAT_US;
 	uint64_t known[MMS_NODES_MAX];
 	struct mms_life life;
 
@@ -478,12 +479,13 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
+			const struct sighting *sighting = sighting_of(hosts, entry->field);
 
 			if (entry->cleared || !is_life(entry->field) || mms_hosts_is_own(hosts, entry->field)) {
 				continue;
 			}
-			if (!mms_life_parse(entry->value, &life) || (mms_hosts_is_latest(hosts, entry, &life)
-					&& !mms_life_settled(&life, id, run_hash, known, office->node_count))) {
+			if (!mms_life_parse(entry->value, &life) || (mms_hosts_is_latest(hosts, entry, &life) && !mms_life_settled(&life,
+					id, run_hash, sighting != NULL && sighting->changed_at.us >= heard_us, known, office->node_count))) {
 				return false;
 			}
 		}

@@ -72,7 +72,7 @@ static bool is_known(uint64_t id, const uint64_t *known, uint32_t known_count)
 	return false;
 }
 
-bool mms_life_settled(const struct mms_life *life, uint64_t id, uint64_t run_hash, const uint64_t *known,
+bool mms_life_settled(const struct mms_life *life, uint64_t id, uint64_t run_hash, bool heard, const uint64_t *known,
 		uint32_t known_count)
 {
 	bool stranger = false;
@@ -85,5 +85,5 @@ bool mms_life_settled(const struct mms_life *life, uint64_t id, uint64_t run_has
 		}
 		stranger = stranger || (!node->connected && !is_known(node->id, known, known_count));
 	}
-	return !stranger;
+	return heard && !stranger;
 }

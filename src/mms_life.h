@@ -36,8 +36,9 @@ size_t mms_life_write(const struct mms_life *life, char out[MMS_LIFE_TEXT_MAX]);
 bool mms_life_parse(struct mms_slice text, struct mms_life *out);
 
 /* Has it settled this incarnation of a node? known: ids of nodes that are surely others. A life that does not list the node
- * has nothing to settle, unless one that it lists and can't reach may be that node under an earlier id. */
-bool mms_life_settled(const struct mms_life *life, uint64_t id, uint64_t run_hash, const uint64_t *known,
+ * has nothing to settle, unless one that it lists and can't reach may be that node under an earlier id, or it has not been heard of
+ * since it must have met it (heard: it has). */
+bool mms_life_settled(const struct mms_life *life, uint64_t id, uint64_t run_hash, bool heard, const uint64_t *known,
 		uint32_t known_count);
 /* Does it list this node? */
 bool mms_life_lists(const struct mms_life *life, uint64_t id);

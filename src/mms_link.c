@@ -262,6 +262,13 @@ struct mms_node_sh *mms_link_node(const struct mms_link *link)
 	return &link->office->cluster->nodes[link->index];
 }
 
+int64_t mms_link_met_us(const struct mms_link *link)
+{
+	const struct mms_node_sh *node = mms_link_node(link);
+
+	return atomic_load(&node->met_run) == mms_shm_incarnation(node) ? atomic_load(&node->met_us) : link->ready_since.us;
+}
+
 uint32_t mms_link_random(struct mms_office *office)
 {
 	/* xorshift32 (Marsaglia 2003): jitter only. */

@@ -159,6 +159,8 @@ bool mms_link_ready(const struct mms_link *link);
 uint64_t mms_link_ready_mask(const struct mms_office *office);
 
 struct mms_node_sh *mms_link_node(const struct mms_link *link);
+/* Since when the node's incarnation has been known here, by any replicator; monotonic. */
+int64_t mms_link_met_us(const struct mms_link *link);
 uint32_t mms_link_random(struct mms_office *office);
 void mms_link_count(struct mms_office *office, enum mms_metric metric);
 /* A tmp key that no other write uses; see mms_client_tmp_key(). */

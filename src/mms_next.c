@@ -2,6 +2,11 @@
  * real one. */
 #include "mms_next.h"
 
+static uint32_t generation_after(const struct mms_version *tombstone)
+{
+	return tombstone->generation < MMS_GENERATION_MAX ? tombstone->generation + 1 : MMS_GENERATION_MAX;
+}
+
 struct mms_version mms_next_version(struct mms_client *client, const struct mms_answer *answer, uint64_t above,
 		bool tombstone)
 {
@@ -20,11 +25,16 @@ struct mms_version mms_next_version(struct mms_client *client, const struct mms_
 		version.incarnation = answer->header.version.incarnation;
 		/* A logout of a session that was really read is real, even of a blind one (rule c). */
 		version.blind = !tombstone && answer->header.version.blind && !answer->authoritative;
+		version.generation = version.blind ? answer->header.version.generation : 0;
 		break;
 	case MMS_FOUND_TOMBSTONE:
-		/* On a blind one none is opened: it would win over a real session that its maker could not see. */
-		version.incarnation = answer->header.version.blind ? answer->header.version.incarnation : answer->header.version.hlc;
 		version.blind = !answer->authoritative;
+		if (answer->header.version.blind) { /* a new incarnation would win over a real session that its maker could not see */
+			version.incarnation = answer->header.version.incarnation;
+			version.generation = version.blind ? generation_after(&answer->header.version) : 0;
+		} else {
+			version.incarnation = answer->header.version.hlc;
+		}
 		break;
 	default:
 		version.blind = !answer->authoritative;

@@ -15,7 +15,7 @@
 /* Offsets of the fields; the table in the header describes them. */
 enum {
 	AT_FLAGS = 4,
-	AT_ZERO = 5,
+	AT_GENERATION = AT_FLAGS + 1,
 	AT_INCARNATION = 8,
 	AT_HLC = 16,
 	AT_WRITER = 24,
@@ -51,7 +51,10 @@ int mms_version_compare(const struct mms_version *a, const struct mms_version *b
 	if (a->blind != b->blind) {
 		return a->blind ? -1 : 1;
 	}
-	if (a->tombstone != b->tombstone && !a->blind) { /* both are real */
+	if (a->generation != b->generation && a->blind) {
+		return compare_numbers(a->generation, b->generation);
+	}
+	if (a->tombstone != b->tombstone) {
 		return a->tombstone ? 1 : -1;
 	}
 	if (a->hlc != b->hlc) {
@@ -60,10 +63,7 @@ int mms_version_compare(const struct mms_version *a, const struct mms_version *b
 	if (a->writer != b->writer) {
 		return compare_numbers(a->writer, b->writer);
 	}
-	if (a->sequence != b->sequence) {
-		return compare_numbers(a->sequence, b->sequence);
-	}
-	return compare_numbers(a->tombstone, b->tombstone); /* blind ones that say they are the same write: somebody lies */
+	return compare_numbers(a->sequence, b->sequence);
 }
 
 bool mms_record_is_tombstone(const unsigned char *header_bytes)
@@ -99,6 +99,8 @@ void mms_record_encode(const struct mms_record_header *header, struct mms_slice 
 	assert(!version->tombstone || header->payload_len == 0);
 	memset(out, 0, MMS_RECORD_HEADER_SIZE);
 	memcpy(out, magic, sizeof(magic));
+	assert(version->generation <= (version->blind ? MMS_GENERATION_MAX : 0));
+	put32(out + AT_FLAGS, version->generation);
 	out[AT_FLAGS] = (unsigned char) ((version->tombstone ? FLAG_TOMBSTONE : 0) | (version->blind ? FLAG_BLIND : 0));
 	put64(out + AT_INCARNATION, version->incarnation);
 	put64(out + AT_HLC, version->hlc);
@@ -176,9 +178,8 @@ static enum mms_record_verdict judge(const unsigned char *header, struct mms_sli
 	const bool ours = memcmp(header, magic, sizeof(magic)) == 0;
 
 	if (get32(header + AT_HEADER_CRC) == header_crc(header, key)) {
-		/* A flag or a byte that we don't know, rightly checksummed, was set by a newer release. */
-		const bool known = (header[AT_FLAGS] & ~(FLAG_TOMBSTONE | FLAG_BLIND)) == 0
-				&& header[AT_ZERO] == 0 && header[AT_ZERO + 1] == 0 && header[AT_ZERO + 2] == 0;
+		/* A flag that we don't know, rightly checksummed, was set by a newer release. */
+		const bool known = (header[AT_FLAGS] & ~(FLAG_TOMBSTONE | FLAG_BLIND)) == 0;
 
 		return ours && known ? MMS_RECORD_GOOD : MMS_RECORD_FOREIGN;
 	}
@@ -198,11 +199,15 @@ static bool is_truthful(const unsigned char *bytes, const struct mms_record_head
 	if (header->version.sequence >= SEQUENCE_END || header->base_sequence >= SEQUENCE_END) {
 		return false;
 	}
+	if (header->version.generation != 0 && !header->version.blind) {
+		return false;
+	}
 	return (bytes[AT_FLAGS] & FLAG_TOMBSTONE) == 0 || header->payload_len == 0;
 }
 
 static void read_fields(const unsigned char *bytes, struct mms_record_header *out)
 {
+	out->version.generation = get32(bytes + AT_FLAGS) & MMS_GENERATION_MAX;
 	out->version.incarnation = get64(bytes + AT_INCARNATION);
 	out->version.hlc = get64(bytes + AT_HLC);
 	out->version.writer = get64(bytes + AT_WRITER);

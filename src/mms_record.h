@@ -2,7 +2,7 @@
  *
  * Bytes (numbers big-endian, so that a script on the server can unpack them into parts below 2^53):
  *   0  "MMS"            3  format (1)        4  flags: 1 tombstone, 2 blind, 4|8 codec, 16 reserved
- *   5  zero (3)         8  incarnation      16  HLC                  24  writer
+ *   5  generation (3)   8  incarnation      16  HLC                  24  writer
  *  32  sequence        40  base HLC         48  base writer          56  base sequence
  *  64  longest lifetime in seconds          68  payload length       72  CRC-32C of the payload
  *  76  CRC-32C over key + bytes 0..75       80  payload
@@ -15,6 +15,7 @@
 
 #include "mms_base.h"
 
+#define MMS_GENERATION_MAX 0xffffffu
 #define MMS_RECORD_HEADER_SIZE 80
 #define MMS_RECORD_FORMAT 1
 
@@ -29,6 +30,7 @@ struct mms_version {
 	uint64_t sequence;    /* of that mapping, below 2^48 */
 	bool tombstone;
 	bool blind;           /* created on an uncertain miss: loses to any real record of its incarnation */
+	uint32_t generation;  /* blind only: of how many blind logouts, one after the other, it follows the last; below 2^24 */
 };
 
 struct mms_record_header {
@@ -45,8 +47,7 @@ enum mms_record_verdict {
 	MMS_RECORD_FOREIGN  /* not ours or of a format we don't know: never overwritten, never handed out */
 };
 
-/* Merge order (incarnation, not blind, tombstone that is not blind, HLC, writer, sequence): <0, 0, >0 as a is older, equal,
- * newer. */
+/* Merge order (incarnation, not blind, generation, tombstone, HLC, writer, sequence): <0, 0, >0 as a is older, equal, newer. */
 int mms_version_compare(const struct mms_version *a, const struct mms_version *b);
 
 /* True when 80 header bytes carry the tombstone flag; nothing else is looked at. */

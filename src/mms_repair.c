@@ -100,6 +100,16 @@ void mms_repair_free(struct mms_repair *repair)
 	}
 }
 
+/* Other hosts may not have noticed yet that it was emptied: what they have in their mailboxes, and believe to be there, comes to the
+ * other nodes alone. What is compared before they know would be compared too early; they are waited for, but not for long. */
+static bool is_early(const struct mms_repair *repair, unsigned node)
+{
+	struct mms_office *office = repair->office;
+
+	return node < office->node_count && atomic_load(&office->cluster->nodes[node].complete) == 0
+			&& office->now.us - mms_link_met_us(&office->links[node]) < SETTLE_US && !mms_hosts_settled(repair->hosts, node);
+}
+
 void mms_repair_run(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
@@ -113,7 +123,7 @@ void mms_repair_run(struct mms_repair *repair)
 		for (unsigned k = 1; k <= office->node_count + 1 && repair->step == STEP_IDLE; k++) {
 			unsigned i = (repair->target + k) % (office->node_count + 1);
 
-			if (mms_passes_ready(&repair->passes, i)) {
+			if (mms_passes_ready(&repair->passes, i) && !is_early(repair, i)) {
 				repair->target = i;
 				repair->step = STEP_LEASING;
 				ask_lease(repair, false);
@@ -456,14 +466,6 @@ static bool others_wait(const struct mms_repair *repair)
 	return false;
 }
 
-/* Since when this incarnation has been known here; offices may be shorter than what is waited for. */
-static int64_t here_since_us(struct mms_link *target)
-{
-	const struct mms_node_sh *node = mms_link_node(target);
-
-	return atomic_load(&node->met_run) == mms_shm_incarnation(node) ? atomic_load(&node->met_us) : target->ready_since.us;
-}
-
 /* All sources done: the marker says complete, if it is still the one that stood there when this began. With a source
  * missing the node stays incomplete, and the next run goes on with that source when it is back. */
 static void close_scan(struct mms_repair *repair)
@@ -489,7 +491,7 @@ static void close_scan(struct mms_repair *repair)
 		give_up(repair, false);
 		return;
 	}
-	if (atomic_load(&mms_link_node(target)->complete) == 0 && (office->now.us - here_since_us(target) < SETTLE_US
+	if (atomic_load(&mms_link_node(target)->complete) == 0 && (office->now.us - mms_link_met_us(target) < SETTLE_US
 			|| !mms_hosts_settled(repair->hosts, repair->target))) {
 		if (others_wait(repair)) {
 			give_up(repair, false);

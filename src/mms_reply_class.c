@@ -1,5 +1,8 @@
 /* What server errors mean, and what to do about them. The difficulty is that servers say the same thing in many ways: with and
  * without "ERR", and within the text of another error when it came up in a script. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
 #include "mms_reply_class.h"
 
 #include <stdio.h>
@@ -87,7 +90,15 @@ bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault)
 
 void mms_reply_class_words(const struct mms_reply *reply, char *out, size_t size)
 {
-	mms_text_copy(out, size, known_part(mms_reply_text(reply)));
+	mms_text_copy(out, size, mms_reply_class_unquoted(known_part(mms_reply_text(reply))));
+}
+
+struct mms_slice mms_reply_class_unquoted(struct mms_slice text)
+{
+	static const char quote[] = ", with args";
+	const char *found = text.len == 0 ? NULL : memmem(text.ptr, text.len, quote, sizeof quote - 1);
+
+	return found == NULL ? text : (struct mms_slice) {text.ptr, (size_t) (found - text.ptr)};
 }
 
 const char *mms_reply_class_remedy(struct mms_slice text)

@@ -25,7 +25,11 @@ enum mms_reply_class mms_reply_classify(const struct mms_reply *reply);
 /* The fault that a breaker is told for this class; classes that are no fault of the node give false. */
 bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault);
 
-/* The server's words, for people: printable, cut at size, and without what older servers put around an error in a script. */
+/* The text up to where a server that does not know a command quotes its arguments: ids of sessions, tokens, passwords. */
+struct mms_slice mms_reply_class_unquoted(struct mms_slice text);
+
+/* The server's words, for people: printable, cut at size, without what older servers put around an error in a script, and without
+ * arguments. */
 void mms_reply_class_words(const struct mms_reply *reply, char *out, size_t size);
 
 /* What to do about an error with this text, or these words; NULL when that is not known. */

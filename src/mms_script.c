@@ -35,7 +35,8 @@ _Static_assert(MMS_TOMBSTONE_GRACE_MS == 3600000, "the put script knows the grac
 	" if a1~=b1 then n=b1>a1\n" \
 	" elseif a2~=b2 then n=b2>a2\n" \
 	" elseif (f%4>1)~=(g%4>1) then n=f%4>1\n" \
-	" elseif f%2~=g%2 and f%4==f%2 then n=g%2==1 end\n" \
+	" elseif f%4>1 and sub(s,6,8)~=sub(h,6,8) then n=unpack('>I3',h,6)>unpack('>I3',s,6)\n" \
+	" elseif f%2~=g%2 then n=g%2==1 end\n" \
 	"end\n" \
 	"if n==nil then\n" \
 	" local a3,a4=unpack('>I6I2',s,17)\n" \
@@ -48,8 +49,7 @@ _Static_assert(MMS_TOMBSTONE_GRACE_MS == 3600000, "the put script knows the grac
 	"  if a5~=b5 then n=b5>a5\n" \
 	"  elseif a6~=b6 then n=b6>a6\n" \
 	"  elseif a7~=b7 then n=b7>a7\n" \
-	"  elseif a8~=b8 then n=b8>a8\n" \
-	"  elseif f%2~=g%2 then n=g%2==1 end\n" \
+	"  elseif a8~=b8 then n=b8>a8 end\n" \
 	" end\n" \
 	"end\n"
 
@@ -149,8 +149,8 @@ static const char replace_if_script[] =
 	"return 1\n";
 
 static const struct mms_script_source scripts[MMS_SCRIPT_COUNT] = {
-	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "411e819d475f7f674d83490d20548ee7d3f93834"},
-	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "dab7366858cbebe5bb820b01845a2768e1285528"},
+	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "9faa26b2209b770cf7116479840c023c265c626e"},
+	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "54650789c84921786158d92e0c6da379d2a1cfc4"},
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
 		"1666e46765fec41a3c0b5f0080c6a1bf44f9510c"},
 	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,

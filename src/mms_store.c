@@ -527,6 +527,13 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_opened *o
 	return mms_overlap_after(client, &opened->lease, &result, error);
 }
 
+/* Of a newer incarnation, or, of blind ones, of a newer generation? */
+static bool lives_again(const struct mms_version *live, const struct mms_version *tombstone)
+{
+	return live->incarnation > tombstone->incarnation || (live->incarnation == tombstone->incarnation && live->blind
+			&& tombstone->blind && live->generation > tombstone->generation);
+}
+
 static enum mms_status put_tombstone(struct mms_store *store, struct mms_opened *opened, uint32_t lifetime_s,
 		struct mms_error *error)
 {
@@ -555,11 +562,12 @@ static enum mms_status put_tombstone(struct mms_store *store, struct mms_opened 
 		mms_record_encode(&header, key, header_bytes);
 		status = put(store, opened, &order, deadline, &result);
 		if (status != MMS_OK || !result.met_newer || result.newer.version.tombstone
-				|| result.newer.version.incarnation <= header.version.incarnation) {
+				|| !lives_again(&result.newer.version, &header.version)) {
 			break;
 		}
 		/* Rule c: somebody opened a newer incarnation meanwhile. A blind logout stays blind: it loses to what is real. */
 		header.version.incarnation = result.newer.version.incarnation;
+		header.version.generation = header.version.blind ? result.newer.version.generation : 0;
 		header.version.hlc = mms_hlc_stamp(&client->shm->hlc, mms_hlc_now(&client->shm->anchor), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 		header.version.sequence = mms_shm_next_sequence(client->shm);

@@ -54,11 +54,12 @@ void mms_tally_count(struct mms_tally *tally, const struct mms_fanout *fanout, c
 	}
 }
 
-/* Does a majority need the word of a node that has not got what the read goes by? It may have been emptied, or restarted from an
- * old dump, a moment ago. */
+/* Does a majority need the word of a node that has not got what the read goes by, or of one beside damaged copies, which may have
+ * been newer? It may have been emptied, or restarted from an old dump, a moment ago. */
 static bool needs_doubtful(const struct mms_tally *tally, const struct mms_settings *settings, const struct mms_answer *answer)
 {
-	return settings->read_mode == MMS_READ_QUORUM && (tally->complete_mask & ~answer->holders_mask) != 0;
+	return settings->read_mode == MMS_READ_QUORUM
+			&& ((tally->complete_mask & ~answer->holders_mask) != 0 || tally->damaged_mask != 0);
 }
 
 /* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was

@@ -200,7 +200,9 @@ static bool are_mirrors_late(const struct mms_cluster_sh *cluster)
 	struct mms_mailbox_item item;
 	int64_t now_us;
 
-	if (tail == mms_mailbox_head(&cluster->mailbox)) {
+	/* Asleep it waits for answers, as of nodes that are far away: all has been sent, and who pushes next wakes it. */
+	if (tail == mms_mailbox_head(&cluster->mailbox)
+			|| atomic_load_explicit(&cluster->mailbox.sleeping, memory_order_relaxed) != 0) {
 		return false;
 	}
 	now_us = mms_clock_mono().us;

@@ -53,11 +53,11 @@ static void rank(const struct mms_version *version, uint64_t out[FIELDS])
 {
 	out[0] = version->incarnation;
 	out[1] = !version->blind;
-	out[2] = version->tombstone && !version->blind;
-	out[3] = version->hlc;
-	out[4] = version->writer;
-	out[5] = version->sequence;
-	out[6] = version->tombstone;
+	out[2] = version->blind ? version->generation : 0;
+	out[3] = version->tombstone;
+	out[4] = version->hlc;
+	out[5] = version->writer;
+	out[6] = version->sequence;
 }
 
 static int reference(const struct mms_version *a, const struct mms_version *b)
@@ -291,6 +291,7 @@ static void make(struct record *record, const uint8_t *data)
 	memset(record, 0, sizeof(*record));
 	version->tombstone = data[0] & 1;
 	version->blind = (data[0] & 2) != 0;
+	version->generation = version->blind ? data[0] >> 2 & 3 : 0;
 	version->incarnation = number_of(data + 1, UINT64_MAX);
 	version->hlc = number_of(data + 3, UINT64_MAX);
 	version->writer = number_of(data + 5, UINT64_MAX);

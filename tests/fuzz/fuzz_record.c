@@ -35,7 +35,9 @@ static void forge(char *bytes, size_t len, struct mms_slice key, uint8_t modes)
 	}
 	if (modes & MODE_MAGIC) {
 		memcpy(bytes, "MMS\x01", 4);
-		memset(bytes + 5, 0, 3);
+		if ((bytes[4] & 2) == 0) {
+			memset(bytes + 5, 0, 3);
+		}
 	}
 	if (modes & MODE_CHECKSUMS) {
 		put32(bytes + 72, mms_crc32c(0, bytes + MMS_RECORD_HEADER_SIZE, len - MMS_RECORD_HEADER_SIZE));

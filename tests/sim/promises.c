@@ -14,6 +14,7 @@
 
 #define ACKNOWLEDGED_MAX 1024
 #define ROOTS_MAX 1024
+#define LOGOUTS_MAX 256
 #define NEVER INT64_MIN
 #define FOUNDING_US 3000000 /* hosts look for as long whether their nodes are all founded (mms_greeting.c) */
 #define LOOKED_THROUGH 12 /* MMS_BACKLOG_FEW, less what may be pushed meanwhile */
@@ -44,21 +45,39 @@ static struct acknowledged acknowledged[ACKNOWLEDGED_MAX];
 static unsigned acknowledged_count;
 static int64_t born_at[ROOTS_MAX]; /* when the read began that found nothing */
 static uint32_t root_count;
-static bool real_logouts[SESSIONS_MAX]; /* a tombstone that is not blind was written, whether anybody was told or not */
+/* Stamps of tombstones that are not blind, whether anybody was told or not. */
+static uint64_t real_logouts[SESSIONS_MAX][LOGOUTS_MAX];
+static unsigned real_logout_count[SESSIONS_MAX];
 static int64_t founded_at[NODES_MAX]; /* since they were emptied last */
 
 void promises_reset(void)
 {
 	acknowledged_count = 0;
 	root_count = 1; /* 0: none */
-	memset(real_logouts, 0, sizeof real_logouts);
+	memset(real_logout_count, 0, sizeof real_logout_count);
 	for (unsigned i = 0; i < NODES_MAX; i++) {
 		founded_at[i] = NEVER;
 	}
 }
 
+static bool is_opened_on_real(unsigned session, uint64_t incarnation)
+{
+	for (unsigned i = 0; i < real_logout_count[session]; i++) {
+		if (real_logouts[session][i] == incarnation) {
+			return true;
+		}
+	}
+	return incarnation == 0 || real_logout_count[session] == LOGOUTS_MAX;
+}
+
 void promises_stored(unsigned session, const struct reference_version *version)
 {
+	if (!is_opened_on_real(session, version->incarnation)) {
+		char shown[100];
+
+		reference_format(version, shown);
+		world_fail("6: session s%u: {%s} is stored, of an incarnation that no real logout opened", session, shown);
+	}
 	for (unsigned i = 0; i < acknowledged_count; i++) {
 		struct acknowledged *one = &acknowledged[i];
 
@@ -71,7 +90,9 @@ void promises_stored(unsigned session, const struct reference_version *version)
 
 void promises_stamped(unsigned session, const struct reference_version *version)
 {
-	real_logouts[session] = real_logouts[session] || (version->tombstone && !version->blind);
+	if (version->tombstone && !version->blind && real_logout_count[session] < LOGOUTS_MAX) {
+		real_logouts[session][real_logout_count[session]++] = version->hlc;
+	}
 }
 
 static bool is_for(struct mms_slice key, unsigned session)
@@ -351,7 +372,7 @@ static void check_not_wiped(const struct acknowledged *one, const struct entry *
 	char shown[2][100];
 
 	if (one->refounded || one->version.blind || one->version.tombstone
-			|| (found->incarnation != one->version.incarnation && real_logouts[one->session])) {
+			|| (found->incarnation != one->version.incarnation && is_opened_on_real(one->session, found->incarnation))) {
 		return;
 	}
 	if (!found->tombstone && sscanf(left->value + REFERENCE_HEADER, "s%*u root %u", &root) != 1) {

@@ -21,6 +21,7 @@ bool reference_decode(const char *bytes, size_t len, struct reference_version *o
 		return false;
 	}
 	*out = (struct reference_version){
+		.generation = (uint32_t)big_endian(bytes + 5, 3),
 		.incarnation = big_endian(bytes + 8, 8),
 		.hlc = big_endian(bytes + 16, 8),
 		.writer = big_endian(bytes + 24, 8),
@@ -35,8 +36,8 @@ bool reference_decode(const char *bytes, size_t len, struct reference_version *o
 
 int reference_compare(const struct reference_version *a, const struct reference_version *b)
 {
-	const uint64_t left[] = { a->incarnation, !a->blind, a->tombstone && !a->blind, a->hlc, a->writer, a->sequence, a->tombstone };
-	const uint64_t right[] = { b->incarnation, !b->blind, b->tombstone && !b->blind, b->hlc, b->writer, b->sequence, b->tombstone };
+	const uint64_t left[] = { a->incarnation, !a->blind, a->generation, a->tombstone, a->hlc, a->writer, a->sequence };
+	const uint64_t right[] = { b->incarnation, !b->blind, b->generation, b->tombstone, b->hlc, b->writer, b->sequence };
 
 	for (unsigned i = 0; i < sizeof left / sizeof left[0]; i++) {
 		if (left[i] != right[i]) {
@@ -48,7 +49,7 @@ int reference_compare(const struct reference_version *a, const struct reference_
 
 void reference_format(const struct reference_version *version, char out[100])
 {
-	snprintf(out, 100, "%s%s%sinc %" PRIx64 " hlc %" PRIx64 ".%u writer %04x seq %" PRIu64,
-			version->blind ? "blind " : "", version->tombstone ? "TOMBSTONE " : "", "", version->incarnation >> 16,
+	snprintf(out, 100, "%s%s%.0dinc %" PRIx64 " hlc %" PRIx64 ".%u writer %04x seq %" PRIu64,
+			version->blind ? "blind " : "", version->tombstone ? "TOMBSTONE " : "", (int)version->generation, version->incarnation >> 16,
 			version->hlc >> 16, (unsigned)(version->hlc & 0xffff), (unsigned)(version->writer & 0xffff), version->sequence);
 }

@@ -11,7 +11,7 @@
 struct reference_version {
 	uint64_t incarnation, hlc, writer, sequence;
 	bool tombstone, blind;
-	uint32_t lifetime_s, payload_len;
+	uint32_t lifetime_s, payload_len, generation;
 };
 
 /* False for what is no record of format 1. Checksums are not looked at. */

@@ -107,9 +107,12 @@ static uint64_t edge_number(void)
 
 static struct mms_version random_version(void)
 {
-	return (struct mms_version) {.incarnation = random_number(2) == 0 ? 0 : edge_number(), .hlc = edge_number(),
+	struct mms_version version = {.incarnation = random_number(2) == 0 ? 0 : edge_number(), .hlc = edge_number(),
 		.writer = edge_number(), .sequence = edge_number() & UINT64_C(0xffffffffffff),
-		.tombstone = random_number(3) == 0, .blind = random_number(3) == 0};
+		.tombstone = random_number(3) == 0, .blind = random_number(2) == 0};
+
+	version.generation = version.blind && random_number(2) == 0 ? edge_number() & MMS_GENERATION_MAX : 0;
+	return version;
 }
 
 /* The second version shares a random part of the first, so that every field gets to decide. */
@@ -124,6 +127,7 @@ static struct mms_version random_neighbour(const struct mms_version *version)
 	other.sequence = shared & 8 ? version->sequence : other.sequence;
 	other.tombstone = shared & 16 ? version->tombstone : other.tombstone;
 	other.blind = shared & 32 ? version->blind : other.blind;
+	other.generation = !other.blind ? 0 : version->blind && random_number(2) == 0 ? version->generation : other.generation;
 	return other;
 }
 

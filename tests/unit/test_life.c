@@ -62,9 +62,9 @@ static void a_node_is_settled_by_its_incarnation(void **state)
 	const uint64_t known[] = { 0xa, 0xb };
 
 	(void) state;
-	assert_true(mms_life_settled(&sample_life, 0xa, 0x1a, known, 2));
-	assert_false(mms_life_settled(&sample_life, 0xa, 0x2a, known, 2)); /* it has not met this one yet */
-	assert_false(mms_life_settled(&sample_life, 0xb, 0x1b, known, 2)); /* it has something left */
+	assert_true(mms_life_settled(&sample_life, 0xa, 0x1a, true, known, 2));
+	assert_false(mms_life_settled(&sample_life, 0xa, 0x2a, true, known, 2)); /* it has not met this one yet */
+	assert_false(mms_life_settled(&sample_life, 0xb, 0x1b, true, known, 2)); /* it has something left */
 	assert_true(mms_life_lists(&sample_life, 0xa));
 	assert_false(mms_life_lists(&sample_life, 0xc));
 }
@@ -76,10 +76,11 @@ static void a_stranger_may_be_the_node_itself(void **state)
 	struct mms_life life = sample_life;
 
 	(void) state;
-	assert_true(mms_life_settled(&life, 0xc, 0x1c, all, 3));
-	assert_false(mms_life_settled(&life, 0xc, 0x1c, some, 2));
+	assert_true(mms_life_settled(&life, 0xc, 0x1c, true, all, 3));
+	assert_false(mms_life_settled(&life, 0xc, 0x1c, false, all, 3)); /* it may be about to hear of it */
+	assert_false(mms_life_settled(&life, 0xc, 0x1c, true, some, 2));
 	life.nodes[1].connected = true; /* that one lives, so it is not this */
-	assert_true(mms_life_settled(&life, 0xc, 0x1c, some, 2));
+	assert_true(mms_life_settled(&life, 0xc, 0x1c, true, some, 2));
 }
 
 int main(void)

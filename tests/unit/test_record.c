@@ -279,8 +279,7 @@ static void what_is_not_ours_is_foreign(void **state)
 static void what_a_newer_release_wrote_is_foreign(void **state)
 {
 	static const struct { int offset; char value; } changes[] = {
-		{3, 2}, {3, 0}, {3, 9}, {4, 4}, {4, 8}, {4, 16}, {4, 32}, {4, (char) 0x80}, {4, 1 | 16}, {5, 1}, {6, 1}, {7, 1},
-		{0, 'N'}};
+		{3, 2}, {3, 0}, {3, 9}, {4, 4}, {4, 8}, {4, 16}, {4, 32}, {4, (char) 0x80}, {4, 1 | 16}, {0, 'N'}};
 	char bytes[MMS_RECORD_HEADER_SIZE];
 
 	(void) state;
@@ -289,6 +288,25 @@ static void what_a_newer_release_wrote_is_foreign(void **state)
 		bytes[changes[index].offset] = changes[index].value;
 		sign(bytes);
 		assert_int_equal(verdict_on(bytes, sizeof(bytes)), MMS_RECORD_FOREIGN);
+	}
+}
+
+static void generations_are_of_blind_records_alone(void **state)
+{
+	struct mms_record_header header;
+	char bytes[MMS_RECORD_HEADER_SIZE];
+
+	(void) state;
+	memcpy(bytes, golden_record, sizeof(bytes));
+	memcpy(bytes + 4, "\2\1\2\3", 4);
+	sign(bytes);
+	assert_int_equal(mms_record_decode((struct mms_slice) {bytes, sizeof(bytes)}, key_slice(), &header), MMS_RECORD_GOOD);
+	assert_int_equal(header.version.generation, 0x010203);
+	for (size_t at = 5; at < 8; at++) {
+		memcpy(bytes + 4, "\0\0\0\0", 4);
+		bytes[at] = 1;
+		sign(bytes);
+		assert_int_equal(verdict_on(bytes, sizeof(bytes)), MMS_RECORD_DAMAGED);
 	}
 }
 
@@ -304,11 +322,12 @@ static uint64_t next_random(void)
 static struct mms_version random_version(void)
 {
 	const uint64_t big = next_random() % 3 == 0 ? UINT64_MAX - 3 : 0;
-	const struct mms_version version = {
+	struct mms_version version = {
 		.incarnation = big + next_random() % 3, .hlc = big + next_random() % 3, .writer = big + next_random() % 3,
 		.sequence = (big >> 16) - (big != 0 ? 3 : 0) + next_random() % 3, .tombstone = next_random() % 3 == 0,
 		.blind = next_random() % 3 == 0};
 
+	version.generation = version.blind ? next_random() % 3 : 0;
 	return version;
 }
 
@@ -340,8 +359,8 @@ static void random_records_survive_encoding(void **state)
 /* The order as docs/protocol.md writes it down, with nothing clever about it. */
 static int plain_compare(const struct mms_version *a, const struct mms_version *b)
 {
-	const uint64_t first[] = {a->incarnation, !a->blind, a->tombstone && !a->blind, a->hlc, a->writer, a->sequence, a->tombstone};
-	const uint64_t second[] = {b->incarnation, !b->blind, b->tombstone && !b->blind, b->hlc, b->writer, b->sequence, b->tombstone};
+	const uint64_t first[] = {a->incarnation, !a->blind, a->generation, a->tombstone, a->hlc, a->writer, a->sequence};
+	const uint64_t second[] = {b->incarnation, !b->blind, b->generation, b->tombstone, b->hlc, b->writer, b->sequence};
 
 	for (int index = 0; index < 7; index++) {
 		if (first[index] < second[index]) {
@@ -442,11 +461,12 @@ static void deliveries_in_any_order_any_number_of_times_end_alike(void **state)
 static void each_part_of_the_version_outranks_all_behind_it(void **state)
 {
 	static const struct mms_version rising[] = {
-		/* blind ones come after each other, logouts as well */
-		{.incarnation = 0, .hlc = 7, .writer = 9, .sequence = 9, .blind = true},
-		{.incarnation = 0, .hlc = 8, .writer = 9, .sequence = 9, .tombstone = true, .blind = true},
+		/* among blind ones, what is stored after a logout is of a newer generation */
 		{.incarnation = 0, .hlc = 9, .writer = 9, .sequence = 9, .blind = true},
-		{.incarnation = 0, .hlc = 9, .writer = 9, .sequence = 10, .tombstone = true, .blind = true},
+		{.incarnation = 0, .hlc = 8, .writer = 9, .sequence = 9, .tombstone = true, .blind = true},
+		{.incarnation = 0, .hlc = 7, .writer = 9, .sequence = 9, .blind = true, .generation = 1},
+		{.incarnation = 0, .hlc = 6, .writer = 9, .sequence = 9, .tombstone = true, .blind = true, .generation = 1},
+		{.incarnation = 0, .hlc = 5, .writer = 9, .sequence = 9, .blind = true, .generation = MMS_GENERATION_MAX},
 		{.incarnation = 0, .hlc = 1, .writer = 1, .sequence = 1},
 		{.incarnation = 0, .hlc = 1, .writer = 1, .sequence = 2},
 		{.incarnation = 0, .hlc = 1, .writer = 2, .sequence = 0},
@@ -506,6 +526,7 @@ int main(void)
 		cmocka_unit_test(a_record_under_another_key_does_not_pass),
 		cmocka_unit_test(what_is_not_ours_is_foreign),
 		cmocka_unit_test(what_a_newer_release_wrote_is_foreign),
+		cmocka_unit_test(generations_are_of_blind_records_alone),
 		cmocka_unit_test(random_records_survive_encoding),
 		cmocka_unit_test(order_equals_the_plain_one),
 		cmocka_unit_test(order_is_total),

@@ -198,9 +198,23 @@ static void the_words_give_way_to_the_remedy(void **state)
 	assert_string_equal(small, "");
 }
 
+static void what_a_server_quotes_is_not_repeated(void **state)
+{
+	static const char text[] = "ERR unknown command 'SET', with args beginning with: 'mms:3f2b' 'MMS";
+	struct mms_slice rest = mms_reply_class_unquoted((struct mms_slice) {text, sizeof(text) - 1});
+
+	(void) state;
+	assert_int_equal(rest.len, strlen("ERR unknown command 'SET'"));
+	rest = mms_reply_class_unquoted((struct mms_slice) {text, 10});
+	assert_int_equal(rest.len, 10);
+	rest = mms_reply_class_unquoted((struct mms_slice) {NULL, 0});
+	assert_int_equal(rest.len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_server_quotes_is_not_repeated),
 		cmocka_unit_test(server_errors_have_a_meaning),
 		cmocka_unit_test(a_class_tells_the_breaker_what_it_must_know),
 		cmocka_unit_test(a_message_has_node_cause_and_remedy),

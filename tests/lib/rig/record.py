@@ -16,6 +16,7 @@ _FLAG_BLIND = 2
 class Record:
     tombstone: bool
     blind: bool
+    generation: int
     incarnation: int
     hlc: int
     writer: int
@@ -25,7 +26,7 @@ class Record:
     @property
     def version(self):
         """The merge order: greater is newer."""
-        return (self.incarnation, not self.blind, self.tombstone, self.hlc, self.writer, self.sequence)
+        return (self.incarnation, not self.blind, self.generation, self.tombstone, self.hlc, self.writer, self.sequence)
 
 
 def parse(data):
@@ -34,7 +35,7 @@ def parse(data):
         raise ValueError(f"no record: {data[:16]!r}")
     flags = data[4]
     incarnation, hlc, writer, sequence = struct.unpack_from(">QQQQ", data, 8)
-    return Record(bool(flags & _FLAG_TOMBSTONE), bool(flags & _FLAG_BLIND),
+    return Record(bool(flags & _FLAG_TOMBSTONE), bool(flags & _FLAG_BLIND), int.from_bytes(data[5:8], "big"),
                   incarnation, hlc, writer, sequence, data[HEADER_SIZE:])
 
 
