@@ -256,9 +256,70 @@ static void a_foreign_key_on_one_node_does_not_keep_a_visitor_out(void **state)
 	}
 }
 
+static struct host *strict_pair(void)
+{
+	struct mms_settings settings;
+	struct host *host;
+
+	rig_fresh();
+	settings_default(&settings, 2, "web1");
+	settings.read_mode = MMS_READ_QUORUM;
+	settings.write_acks = MMS_ACKS_QUORUM;
+	host = host_with(&settings, RIG_MAILBOX);
+	host_meet(host);
+	return host;
+}
+
+/* Both took it, so the sound one has it; it goes into the damaged one's place before PHP sees it. */
+static void a_damaged_copy_on_one_of_two_nodes_is_replaced(void **state)
+{
+	struct host *host = strict_pair();
+	struct request request;
+
+	(void) state;
+	visit(host, "s", "data");
+	node_do(0, "SETRANGE", RIG_PREFIX "s", "90", "?");
+	request_begin(&request, host);
+	assert_int_equal(request_read(&request, "s"), MMS_OK);
+	assert_true(request_got(&request, "data"));
+	request_end(&request);
+	assert_true(node_has(0, "s", "data", NULL));
+	host_free(host);
+}
+
+/* But not what a node has that was restarted from an old dump a moment ago: the damaged copy may have been newer. */
+static void damage_beside_an_old_dump_is_no_quorum(void **state)
+{
+	char old[4096], marker[256];
+	struct host *host = strict_pair();
+	struct request request;
+	long old_len, marker_len;
+
+	(void) state;
+	visit(host, "s", "older");
+	old_len = node_get(1, "s", old, sizeof(old));
+	marker_len = node_get(1, ":node", marker, sizeof(marker));
+	visit(host, "s", "newer, acknowledged");
+	node_kill(1);
+	node_restart(1);
+	node_put_bytes(1, "s", old, (size_t) old_len);
+	node_put_bytes(1, ":node", marker, (size_t) marker_len);
+	node_do(0, "SETRANGE", RIG_PREFIX "s", "90", "?");
+	for (int page = 0; page < 3; page++) {
+		nap_us(10000);
+		request_begin(&request, host);
+		(void) request_read(&request, "s");
+		assert_false(request_got(&request, "older"));
+		request_end(&request);
+	}
+	host_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_damaged_copy_on_one_of_two_nodes_is_replaced),
+		cmocka_unit_test(damage_beside_an_old_dump_is_no_quorum),
 		cmocka_unit_test(an_acknowledged_write_is_read_through_every_majority),
 		cmocka_unit_test(what_one_was_shown_the_next_is_shown_too),
 		cmocka_unit_test(a_node_emptied_a_moment_ago_makes_no_majority),

@@ -331,6 +331,44 @@ static void what_is_stored_after_a_blind_destroy_kills_nothing_real(void **state
 	host_free(host);
 }
 
+/* A page that was running when a blind logout came, and writes after it, is of an older generation than what follows the logout. */
+static void what_ran_during_a_blind_logout_stays_logged_out(void **state)
+{
+	struct request running, logout;
+	struct host *one, *two;
+
+	(void) state;
+	setting(&one, &two);
+	make_incomplete(one, 0);
+	make_incomplete(two, 0);
+	request_begin(&logout, one);
+	assert_int_equal(request_read(&logout, session), MMS_OK);
+	visit(two, session, "logged in"); /* "one" has read before it */
+	spread(0);
+	request_begin(&running, two);
+	assert_int_equal(request_read(&running, session), MMS_OK);
+	assert_true(request_got(&running, "logged in"));
+	nap_us(3000);
+	assert_int_equal(request_destroy(&logout, session), MMS_OK);
+	request_end(&logout);
+	assert_true(node_header(2, session).version.tombstone && node_header(2, session).version.blind);
+	assert_int_equal(request_write(&running, session, "logged in, once more"), MMS_OK);
+	request_end(&running);
+	assert_int_equal(host_metric(two, MMS_METRIC_late_writes), 1);
+	request_begin(&running, two);
+	assert_int_equal(request_read(&running, session), MMS_OK);
+	assert_false(running.exists);
+	assert_int_equal(request_write(&running, session, "a new beginning"), MMS_OK);
+	request_end(&running);
+	assert_true(node_has(0, session, "a new beginning", NULL));
+	assert_int_equal(node_header(0, session).version.generation, 1);
+	request_begin(&running, two);
+	assert_int_equal(request_destroy(&running, session), MMS_OK);
+	request_end(&running);
+	host_free(one);
+	host_free(two);
+}
+
 static void a_destroy_that_read_nothing_for_sure_is_real(void **state)
 {
 	struct request request;
@@ -660,6 +698,7 @@ int main(void)
 		cmocka_unit_test(destroy_succeeds_while_one_node_takes_it),
 		cmocka_unit_test(a_destroy_that_read_nothing_uncertainly_is_blind_and_kills_nothing_real),
 		cmocka_unit_test(what_is_stored_after_a_blind_destroy_kills_nothing_real),
+		cmocka_unit_test(what_ran_during_a_blind_logout_stays_logged_out),
 		cmocka_unit_test(a_destroy_that_read_nothing_for_sure_is_real),
 		cmocka_unit_test(the_logout_of_a_blind_session_is_real),
 		cmocka_unit_test(a_logout_follows_the_session_into_its_new_incarnation),

@@ -643,6 +643,10 @@ static void while_nobody_mirrors_one_node_is_not_enough(void **state)
 	atomic_store(&host->cluster->election.beat_us, now_us());
 	assert_int_equal(nodes_that_took(host, "beaten"), 1); /* it is at work */
 	atomic_store(&host->cluster->election.beat_us, now_us() - 1000000);
+	atomic_store(&host->cluster->mailbox.sleeping, 1); /* it has sent all, and waits for nodes that are far away */
+	assert_int_equal(nodes_that_took(host, "far"), 1);
+	assert_int_equal(atomic_load(&host->cluster->mailbox.sleeping), 0); /* woken, and it does not come */
+	assert_int_equal(nodes_that_took(host, "stopped"), 2);
 	node_kill(1);
 	node_kill(2);
 	assert_int_equal(nodes_that_took(host, "alone"), 1); /* there is no second one */
