@@ -200,7 +200,7 @@ NOT_SHOWN = [
     Mutant("scan-takes-what-came-meanwhile-for-its-own", "i", "all",
            ("mms_reconcile.c", "\tif (type == MMS_REPLY_STATUS) {", "\tif (type == MMS_REPLY_STATUS || type == MMS_REPLY_NIL) {")),
     Mutant("complete-while-others-owe", "i", "all",
-           ("mms_repair.c", "office->now.us - here_since_us(target) < SETTLE_US\n\t\t\t|| !mms_hosts_settled(repair->hosts, repair->target)",
+           ("mms_repair.c", "office->now.us - mms_link_met_us(target) < SETTLE_US\n\t\t\t|| !mms_hosts_settled(repair->hosts, repair->target)",
             "office->now.us - target->ready_since.us < 1")),
     Mutant("dead-are-cleared-that-died-during-the-sweep", "j", "php",
            ("mms_passes.c", "\tmms_aftermath_clear(passes->hosts, &pass->notes);",
