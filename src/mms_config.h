@@ -123,6 +123,12 @@ bool mms_config_reads_one(const struct mms_settings *settings);
 enum mms_status mms_config_tls_context(const struct mms_settings *settings, struct mms_tls_context **context,
 		struct mms_error *error);
 
+/* How long the replicator leaves an entry's first node to the request that pushed it: twice its budget. In microseconds. */
+static inline int64_t mms_config_patience_us(const struct mms_settings *settings)
+{
+	return (int64_t)settings->budget_ms * 2000;
+}
+
 /* More than half of the nodes. */
 uint32_t mms_config_quorum(const struct mms_settings *settings);
 

@@ -126,9 +126,7 @@ static void send_batch(struct mms_link *link)
 /* Has its producer said who took it, or is he late (killed, stopped)? */
 static bool is_settled(const struct mms_link *link, const struct mms_mailbox_item *item)
 {
-	int64_t patience_us = (int64_t)link->office->settings->budget_ms * 2000;
-
-	return item->settled || link->office->now.us - item->pushed_at.us >= patience_us;
+	return item->settled || link->office->now.us - item->pushed_at.us >= mms_config_patience_us(link->office->settings);
 }
 
 /* The local node is the producer's own affair until then; with a tombstone all nodes are. */

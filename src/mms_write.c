@@ -22,6 +22,7 @@ struct writing {
 	const struct mms_write_order *order;
 	struct mms_write_result *result;
 	uint64_t tried_mask;
+	struct mms_mono pushed_at;   /* into the mailbox */
 	bool may_arrive;             /* it was sent to a node that did not answer */
 	uint64_t replaced_mask;      /* nodes where it took the place of something damaged */
 	uint64_t hinted_mask;        /* nodes that a hint says may lack it, from before it was sent */
@@ -45,6 +46,7 @@ static void settle_round(struct writing *writing, uint64_t asked);
 static void judge(struct writing *writing, unsigned node);
 static void hint_first(struct writing *writing);
 static void hint_missing(struct writing *writing);
+static bool is_given_up(const struct writing *writing);
 static void hint_replaced(struct writing *writing);
 static uint32_t count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
@@ -109,7 +111,8 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	mms_fanout_end(&writing->fanout);
 	if (pushed) {
 		mms_mailbox_settle(&client->cluster->mailbox, &ticket, result->acked_mask);
-	} else {
+	}
+	if (!pushed || is_given_up(writing)) {
 		hint_missing(writing);
 	}
 	hint_replaced(writing);
@@ -158,7 +161,8 @@ static bool push(struct writing *writing, struct mms_ticket *ticket)
 		.have_mask = order->have_mask,
 	};
 
-	if (mms_mailbox_push(&client->cluster->mailbox, &parcel, mms_clock_mono(), ticket)) {
+	writing->pushed_at = mms_clock_mono();
+	if (mms_mailbox_push(&client->cluster->mailbox, &parcel, writing->pushed_at, ticket)) {
 		return true;
 	}
 	mms_client_count(client, MMS_METRIC_mailbox_full);
@@ -479,6 +483,13 @@ static void hint_missing(struct writing *writing)
 	add_hint(writing, missing); /* once more: the replicator may have found it nowhere, and dropped it, before it arrived */
 	mms_client_count(client, MMS_METRIC_hints_made);
 	mms_shm_kick(client->cluster);
+}
+
+/* Was this process stopped, or without a processor, for so long that the replicator may have gone on without waiting for it? It may
+ * have made hints of the entry, found the record nowhere, and dropped them, before it was sent. */
+static bool is_given_up(const struct writing *writing)
+{
+	return mms_clock_mono().us - writing->pushed_at.us >= mms_config_patience_us(&writing->client->settings);
 }
 
 /* What was damaged may have been newer, and sound on another node: all are compared. */

@@ -156,6 +156,9 @@ def test_workers_killed_at_random_under_load_leave_nothing_half_done(cluster, ne
         thread.join(30)
     until(lambda: host.put(new_id(), "a", "b"), 10, "host serves")
     missing = missing_on_peers(shop, kept)
+    later = missing and missing_on_peers(shop, kept, 30)
+    if missing:
+        print(host.status())
     # The replicator leaves the local node to a producer for twice his budget, in case he lives.
     unkept = set(tried) - set(kept)
     half = []
@@ -167,7 +170,8 @@ def test_workers_killed_at_random_under_load_leave_nothing_half_done(cluster, ne
         until(whole, 3, "on all nodes or on none")
     except Late:
         pass
-    bar("F41", f"{len(kept)} acknowledged writes on all nodes within 3 s", f"missing {missing}", kept and not missing)
+    bar("F41", f"{len(kept)} acknowledged writes on all nodes within 3 s", f"missing {missing}, half a minute later {later or 'none'}",
+        kept and not missing)
     bar("F41", f"{len(unkept)} writes of killed workers on all nodes within 3 s, or on none", f"{len(half)} half done", not half)
 
 

@@ -653,6 +653,34 @@ static void while_nobody_mirrors_one_node_is_not_enough(void **state)
 	host_free(host);
 }
 
+/* A request that was stopped between mailbox and node: the replicator may have gone on without it meanwhile. */
+static void a_writer_that_comes_very_late_leaves_hints(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	host->client->settings.budget_ms = 60;
+	host->client->settings.read_timeout_ms = 50;
+	node_stop(0);
+	(void) write_now(host, "in time", "data"); /* it waits for the silent node, and goes to the next */
+	node_continue(0);
+	assert_false(hinted(host, 1) || hinted(host, 2));
+	host->client->settings.budget_ms = 1; /* so that a write is late whatever happens */
+	host->client->settings.read_timeout_ms = 100;
+	node_stop(0);
+	node_stop(1);
+	node_stop(2);
+	prepare_now("late", "data");
+	(void) mms_write_record(host->client, &order, (struct mms_mono){ now_us() + 20000 }, &result);
+	for (unsigned node = 0; node < 3; node++) {
+		node_continue(node);
+		assert_true(hinted(host, node));
+	}
+	host_free(host);
+}
+
 static void a_node_that_another_host_avoids_is_not_enough(void **state)
 {
 	struct host *host;
@@ -857,6 +885,7 @@ int main(void)
 		cmocka_unit_test(without_a_second_node_one_and_a_hint_must_do),
 		cmocka_unit_test(a_write_that_was_sent_to_nobody_leaves_no_hint_but_a_tombstone_does),
 		cmocka_unit_test(while_nobody_mirrors_one_node_is_not_enough),
+		cmocka_unit_test(a_writer_that_comes_very_late_leaves_hints),
 		cmocka_unit_test(a_node_that_another_host_avoids_is_not_enough),
 		cmocka_unit_test(a_write_that_was_about_to_be_sent_leaves_a_hint_for_whoever_looks),
 		cmocka_unit_test(a_single_node_needs_no_second),
