@@ -15,7 +15,7 @@
 #include "mms_watch.h"
 
 /* A mirror is on its way in far less; so long after a page was acknowledged its visitor may be elsewhere already. */
-#define LATE_US 50000
+#define MIRRORS_LATE_US 50000
 
 struct writing {
 	struct mms_client *client;
@@ -210,8 +210,8 @@ static bool are_mirrors_late(const struct mms_cluster_sh *cluster)
 		return false;
 	}
 	now_us = mms_clock_mono().us;
-	return now_us - atomic_load_explicit(&cluster->election.beat_us, memory_order_relaxed) > LATE_US
-			&& mms_mailbox_peek(&cluster->mailbox, tail, &item) > 0 && now_us - item.pushed_at.us > LATE_US;
+	return now_us - atomic_load_explicit(&cluster->election.beat_us, memory_order_relaxed) > MIRRORS_LATE_US
+			&& mms_mailbox_peek(&cluster->mailbox, tail, &item) > 0 && now_us - item.pushed_at.us > MIRRORS_LATE_US;
 }
 
 /* Is that so of the node that will be asked first? */
