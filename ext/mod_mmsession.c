@@ -82,6 +82,7 @@ static void close_handler(void **mod_data)
 	php_mmsession_log_events(handler->client);
 	php_mmsession_token_close(handler->store);
 	mms_store_free(handler->store);
+	mms_process_look_after(php_mmsession_process(), handler->client->cluster, &handler->client->settings);
 	handler->client->users--;
 	efree(handler);
 }

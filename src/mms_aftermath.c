@@ -11,6 +11,10 @@
 #define CLOCK_SLACK_MS 3600000       /* a sweep of the future: the node's clock was wrong then */
 #define FIRST_SWEEP_US 10000000      /* where none was noted, once hosts have met all nodes */
 
+/* What is kept of a hash can be deleted by its text, and what a host writes is kept. */
+_Static_assert(MMS_PAIRS_TEXT_MAX + MMS_PREFIX_MAX + 192 <= MMS_COMMAND_SCRATCH, "a pair fits into a command");
+_Static_assert(MMS_LIFE_NAME_MAX + MMS_LIFE_TEXT_MAX <= MMS_PAIRS_TEXT_MAX, "a life fits into a pair");
+
 static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	(void)link;
@@ -197,6 +201,10 @@ void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes)
 	struct mms_command command;
 
 	for (const struct mms_note *note = notes->first; note != NULL; note = note->next) {
+		/* It was silent, and lives: the same marker tells of what it has missed since. The text of a life tells by itself. */
+		if (note->hash == MMS_HOSTS_BEHIND && !mms_hosts_is_dead(hosts, mms_identity_behind_life(note->field))) {
+			continue;
+		}
 		key.len = note->hash == MMS_HOSTS_LIVES ? mms_identity_lives_key(settings, key_text, sizeof key_text)
 				: mms_identity_behind_key(settings, key_text, sizeof key_text);
 		mms_command_init(&command);

@@ -185,9 +185,10 @@ size_t mms_client_reply_max(const struct mms_client *client)
 }
 
 /* What was read may be written again: there is as much room for a command around it. */
-void mms_client_limit(struct mms_client *client, unsigned node)
+void mms_client_limit(struct mms_client *client, unsigned node, bool any_length)
 {
-	mms_conn_set_limits(client->conns[node], mms_client_reply_max(client), mms_client_reply_max(client) + MMS_CLIENT_REPLY_ROOM);
+	mms_conn_set_limits(client->conns[node], any_length ? mms_client_reply_max(client) : MMS_CLIENT_REPLY_ROOM,
+			mms_client_reply_max(client) + MMS_CLIENT_REPLY_ROOM);
 }
 
 void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status status,
@@ -325,7 +326,7 @@ static bool prepare_connections(struct mms_client *client)
 		if (client->conns[i] == NULL) {
 			return false;
 		}
-		mms_client_limit(client, i);
+		mms_client_limit(client, i, true);
 	}
 	return true;
 }

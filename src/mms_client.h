@@ -85,8 +85,9 @@ struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, en
 
 /* Most bytes of one reply, and of one record with its header, that this client takes. */
 size_t mms_client_reply_max(const struct mms_client *client);
-/* The limits of the node's connection are those of the client's settings, which may have been others when it was made. */
-void mms_client_limit(struct mms_client *client, unsigned node);
+/* The limits of the node's connection are those of the client's settings, which may have been others when it was made; and who does
+ * not ask for a value is not sent one. */
+void mms_client_limit(struct mms_client *client, unsigned node, bool any_length);
 
 /* Tells the breaker; closes the connection. refusal: class of a server error, MMS_CLASS_NONE otherwise. */
 void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status status,

@@ -34,6 +34,7 @@ bool mms_election_win(struct mms_candidate *candidate, uint8_t *epoch)
 			return false;
 		}
 		candidate->seat = free_one;
+		now = mms_clock_mono(); /* it may have taken long to come here */
 		atomic_store(&election->beat_us, now.us);
 		atomic_store(&election->since_us, now.us);
 		atomic_store(&election->owner_pid, getpid());
@@ -68,7 +69,8 @@ bool mms_election_stand_by(struct mms_candidate *candidate)
 	struct mms_election_sh *election = &candidate->cluster->election;
 
 	if (!candidate->standing_by) {
-		if (mms_lock_try(&election->standby) == MMS_LOCK_BUSY) {
+		/* Who asks whether the role is free holds it for a moment. */
+		if (mms_lock_spin(&election->standby) == MMS_LOCK_BUSY) {
 			return false;
 		}
 		candidate->standing_by = true;
@@ -105,21 +107,28 @@ void mms_election_rouse(struct mms_cluster_sh *cluster)
 	}
 }
 
+static bool is_free(pthread_mutex_t *mutex)
+{
+	if (mms_lock_try(mutex) == MMS_LOCK_BUSY) {
+		return false;
+	}
+	mms_lock_release(mutex);
+	return true;
+}
+
+bool mms_election_has_standby(struct mms_cluster_sh *cluster, struct mms_mono now)
+{
+	struct mms_election_sh *election = &cluster->election;
+
+	return mms_clock_apart(now.us, atomic_load_explicit(&election->standby_beat_us, memory_order_relaxed))
+			<= MMS_ELECTION_STANDBY_STALE_US && !is_free(&election->standby);
+}
+
 bool mms_election_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too)
 {
 	struct mms_election_sh *election = &cluster->election;
-	pthread_mutex_t *seat = &election->seats[atomic_load(&election->seat) % MMS_ELECTION_SEATS];
 
-	if (mms_clock_apart(now.us, atomic_load_explicit(&election->beat_us, memory_order_relaxed)) > MMS_ELECTION_STALE_US) {
-		return true;
-	}
-	if (standby_too && mms_clock_apart(now.us, atomic_load_explicit(&election->standby_beat_us, memory_order_relaxed))
-			> MMS_ELECTION_STANDBY_STALE_US) {
-		return true;
-	}
-	if (mms_lock_try(seat) == MMS_LOCK_BUSY) {
-		return false;
-	}
-	mms_lock_release(seat);
-	return true;
+	return mms_clock_apart(now.us, atomic_load_explicit(&election->beat_us, memory_order_relaxed)) > MMS_ELECTION_STALE_US
+			|| (standby_too && !mms_election_has_standby(cluster, now))
+			|| is_free(&election->seats[atomic_load(&election->seat) % MMS_ELECTION_SEATS]);
 }

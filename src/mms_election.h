@@ -34,6 +34,8 @@ void mms_election_withdraw(struct mms_candidate *candidate);
 bool mms_election_watch(const struct mms_candidate *candidate);
 void mms_election_rouse(struct mms_cluster_sh *cluster);
 
+/* Does somebody stand by, alive and not stopped? */
+bool mms_election_has_standby(struct mms_cluster_sh *cluster, struct mms_mono now);
 /* Is a thread missing (nobody in office, or office without heartbeat)? Cheap: for every request. standby_too: or nobody
  * standing by. */
 bool mms_election_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too);

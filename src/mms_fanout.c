@@ -160,7 +160,7 @@ static bool send_to(struct mms_fanout *fanout, unsigned node)
 	struct mms_error error;
 	struct mms_conn *conn = client->conns[node];
 
-	mms_client_limit(client, node);
+	mms_client_limit(client, node, fanout->slots[node].command->any_length);
 	if (fanout->slots[node].command->bound) {
 		status = mms_conn_state(conn) == MMS_CONN_OPEN && mms_conn_outstanding(conn) == 0 ? MMS_OK : MMS_ERR_CLOSED;
 		error.text[0] = '\0';

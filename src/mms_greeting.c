@@ -121,7 +121,7 @@ static void on_founded(struct mms_link *link, void *context, uint64_t token, str
 {
 	(void)context;
 	(void)token;
-	if (replies != NULL && mms_reply_integer(replies[0]) == 1) {
+	if (replies != NULL && mms_reply_integer(replies[0]) == 1 && link->marker[0] != '\0') {
 		link->marker[strlen(link->marker) - 1] = '0' + MMS_MARKER_COMPLETE;
 		atomic_store(&mms_link_node(link)->founded, 0);
 	}
@@ -152,6 +152,7 @@ static void write_founded(struct mms_office *office)
 static void meet_again(struct mms_link *link)
 {
 	link->state = MMS_LINK_CONNECTING;
+	link->overdue = false;
 	link->deadline.us = link->office->now.us + (int64_t)link->office->settings->read_timeout_ms * 1000;
 	mms_greeting_ask(link);
 	mms_link_flush(link);

@@ -19,7 +19,6 @@
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
 #define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
-
 struct sighting {
 	char name[MMS_LIFE_NAME_MAX];
 	uint64_t beat;
@@ -47,7 +46,6 @@ static void on_written(struct mms_link *link, void *context, uint64_t token, str
 static void on_left(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void move_watermark(struct mms_hosts *hosts);
 static void watch_strangers(struct mms_hosts *hosts);
-static void take_up(struct mms_hosts *hosts);
 
 /* How long the replicators of this life have looked, if this one goes on without a pause. */
 static void take_up(struct mms_hosts *hosts)
@@ -56,12 +54,13 @@ static void take_up(struct mms_hosts *hosts)
 	struct mms_cluster_sh *cluster = office->cluster;
 	int64_t looked_us = atomic_load(&cluster->looked_us), looking_us = atomic_load(&cluster->looking_us);
 
-	hosts->since = office->now;
+	hosts->since = hosts->began_at = office->now;
 	if (looked_us > 0 && looked_us <= office->now.us && office->now.us - looked_us < PAUSE_US && looking_us > 0
 			&& looking_us <= looked_us) {
 		hosts->since.us = looking_us;
 		return;
 	}
+	office->markers_doubted = looked_us > 0;
 	atomic_store(&cluster->looking_us, office->now.us);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		atomic_store(&cluster->nodes[i].unknown_us, 0);
@@ -77,10 +76,9 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 		return NULL;
 	}
 	hosts->office = office;
-	hosts->began_at = office->now;
 	take_up(hosts);
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
-	hosts->sightings = calloc(MMS_PAIRS_MAX, sizeof *hosts->sightings);
+	hosts->sightings = calloc(MMS_SIGHTINGS_MAX, sizeof *hosts->sightings);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
@@ -119,7 +117,11 @@ void mms_hosts_run(struct mms_hosts *hosts)
 	if (hosts->leaving) {
 		return;
 	}
+	if (mms_clock_apart(office->now.us, atomic_load(&office->cluster->looked_us)) >= PAUSE_US) {
+		take_up(hosts); /* it was stopped */
+	}
 	atomic_store(&office->cluster->looked_us, office->now.us);
+	office->markers_doubted = office->markers_doubted && !mms_hosts_read_since(hosts, hosts->began_at);
 	move_watermark(hosts);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		struct mms_link *link = &office->links[i];
@@ -230,7 +232,7 @@ static struct sighting *new_sighting(struct mms_hosts *hosts)
 {
 	struct sighting *oldest = &hosts->sightings[0];
 
-	if (hosts->sighting_count < MMS_PAIRS_MAX) {
+	if (hosts->sighting_count < MMS_SIGHTINGS_MAX) {
 		return &hosts->sightings[hosts->sighting_count++];
 	}
 	for (uint32_t i = 1; i < hosts->sighting_count; i++) {
@@ -356,7 +358,7 @@ bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 	struct mms_mono since = sighting == NULL || sighting->changed_at.us < hosts->since.us ? hosts->since : sighting->changed_at;
 
 	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US
-			&& has_looked(hosts);
+			&& (sighting != NULL || hosts->sighting_count < MMS_SIGHTINGS_MAX) && has_looked(hosts);
 }
 
 struct mms_pairs *mms_hosts_list(const struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node)

@@ -33,6 +33,8 @@ size_t mms_identity_scanned_key(const struct mms_settings *settings, char *out, 
 	return (size_t)snprintf(out, size, "%s:scanned", settings->prefix);
 }
 
+#define ID_DIGITS 16
+
 /* The first part of a behind marker's field, with the blank that ends it. */
 static size_t behind_node(const struct mms_settings *settings, unsigned index, uint64_t node_id, char *out, size_t size)
 {
@@ -52,17 +54,28 @@ size_t mms_identity_behind_field(const struct mms_settings *settings, unsigned i
 	return len + (size_t)snprintf(out + len, size - len, "%s", name);
 }
 
-static bool starts_with(struct mms_slice field, const char *text, size_t len)
-{
-	return field.len > len && memcmp(field.ptr, text, len) == 0;
-}
-
+/* Asked for each line of each list, and often: nothing is formatted. */
 bool mms_identity_is_behind(struct mms_slice field, const struct mms_settings *settings, unsigned index, uint64_t node_id)
 {
-	char node[MMS_BEHIND_FIELD_MAX];
+	const char *address = settings->nodes[index].address;
+	size_t len = strlen(address);
+	uint64_t id = 0;
 
-	return starts_with(field, node, behind_node(settings, index, 0, node, sizeof node))
-			|| (node_id != 0 && starts_with(field, node, behind_node(settings, index, node_id, node, sizeof node)));
+	if (field.len > len + 1 && field.ptr[len] == ' ' && memcmp(field.ptr, address, len) == 0) {
+		return true;
+	}
+	if (node_id == 0 || field.len <= ID_DIGITS + 1 || field.ptr[ID_DIGITS] != ' ') {
+		return false;
+	}
+	for (unsigned i = 0; i < ID_DIGITS; i++) {
+		const char digit = field.ptr[i];
+
+		if (!((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'))) {
+			return false;
+		}
+		id = id << 4 | (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+	}
+	return id == node_id;
 }
 
 struct mms_slice mms_identity_behind_life(struct mms_slice field)

@@ -97,6 +97,7 @@ void mms_link_connect(struct mms_link *link)
 		refresh_password(office);
 	}
 	link->state = MMS_LINK_CONNECTING;
+	link->overdue = false;
 	link->deadline.us = office->now.us
 			+ ((int64_t)settings->connect_timeout_ms + settings->read_timeout_ms) * 1000;
 	status = mms_conn_open(link->conn, (const struct sockaddr *)&address, len, &error);
@@ -237,6 +238,11 @@ void mms_link_check_deadline(struct mms_link *link)
 		push_deadline(link);
 		return;
 	}
+	/* This thread may be what was late: the answer lies in the socket then, and is heard before the next look. */
+	if (!link->overdue) {
+		link->overdue = link->office->busy = true;
+		return;
+	}
 	mms_error_set(&error, "node %s (%s): %s: no answer in time", config->name, config->address,
 			connecting ? mms_conn_stage(link->conn) : greeting ? "connected" : "mirrored writes");
 	mms_link_fail(link, connecting && !taken ? MMS_ERR_CONNECT : MMS_ERR_TIMEOUT, &error);
@@ -310,7 +316,6 @@ static void on_writable(evutil_socket_t fd, short what, void *argument)
 	watch(link);
 }
 
-/* Hands one whole answer to its request; false when the link is gone or nothing more is complete. */
 /* Whoever asked, and whatever he makes of it: only a new connection loads them. Without that, what needs a script and nobody
  * waits for (a note deleted, a life prolonged) would fail for as long as this connection stands. */
 static void end_without_scripts(struct mms_link *link)
@@ -322,6 +327,7 @@ static void end_without_scripts(struct mms_link *link)
 	mms_link_fail(link, MMS_ERR_CLOSED, &error);
 }
 
+/* Hands one whole answer to its request; false when the link is gone or nothing more is complete. */
 static bool answer_one(struct mms_link *link)
 {
 	struct mms_link_request *request = &link->requests[link->request_head];
@@ -405,6 +411,7 @@ static void push_deadline(struct mms_link *link)
 	const struct mms_settings *settings = link->office->settings;
 
 	if (link->state == MMS_LINK_READY) {
+		link->overdue = false;
 		link->deadline.us = link->office->now.us + (int64_t)settings->read_timeout_ms * PROGRESS_FACTOR * 1000;
 		link->moved_bytes = mms_conn_moved_bytes(link->conn);
 		link->received_bytes = mms_conn_received_bytes(link->conn);

@@ -75,6 +75,7 @@ struct mms_office {
 	bool none_usable;                       /* every breaker is open: probes hurry */
 	/* mailbox entries that became hints: they leave the ring once nodes have been seen to be the same since */
 	struct mms_hinted hinted, hinted_asked; /* not asked about yet; all nodes are being asked */
+	bool markers_doubted;                   /* this life was silent: who took it for dead may delete its markers, as the next look shows */
 	struct mms_mono markers_wanted;         /* when the latter began: markers seen before are too old */
 	uint64_t markers_asked_mask;            /* nodes that were asked for theirs then */
 	bool markers_held_up;                   /* a node that may be back soon was waited for: what others showed before is old by now */
@@ -93,6 +94,7 @@ struct mms_link {
 	int64_t clock_ms;                       /* what the server's clock said when the monotonic one was at 0; the survey keeps it */
 	bool clock_known;
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
+	bool overdue;                           /* it has passed, and the socket is read once more */
 	uint64_t moved_bytes, received_bytes;   /* of the connection, when the deadline was set last */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
 	struct mms_mono ready_since;
@@ -121,6 +123,9 @@ struct mms_link {
 	uint64_t marker_asked_mask;             /* nodes that were sent it, or its deletion */
 	char marker_token[33];                  /* empty = none wanted */
 	uint64_t marker_node_id;                /* the id that the marker's key names: an emptied node comes back with another */
+	uint64_t marker_former_id;              /* 0 = its address */
+	uint64_t marker_former_mask;            /* nodes that may hold it under that one as well */
+	uint64_t marker_perhaps_mask;           /* nodes that were sent it, and lost before they answered */
 	/* hints */
 	uint32_t hint_cursor;
 	uint32_t hint_rounds;                   /* through all hints since it became ready */
@@ -151,7 +156,8 @@ bool mms_link_has_room(const struct mms_link *link, uint32_t requests);
 /* Sends what is queued. */
 void mms_link_flush(struct mms_link *link);
 
-/* Fails the link when its deadline has passed, and few bytes have moved since it was set: a large record takes its time. */
+/* Fails the link when its deadline had passed at the last look already, and few bytes have moved since it was set: a large record
+ * takes its time. */
 void mms_link_check_deadline(struct mms_link *link);
 
 bool mms_link_ready(const struct mms_link *link);

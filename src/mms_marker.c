@@ -10,9 +10,13 @@
 
 static bool wanted(const struct mms_link *missing);
 static void take_token(struct mms_link *missing, bool want);
+static void rename_marker(struct mms_link *missing);
 static bool takes_markers(const struct mms_link *peer);
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set);
-static void on_changed(struct mms_link *peer, void *context, uint64_t set, struct mms_reply *const *replies);
+static uint64_t said(const struct mms_link *missing, bool set);
+static void on_changed(struct mms_link *peer, void *context, uint64_t asked, struct mms_reply *const *replies);
+static void forget_former(struct mms_link *missing, struct mms_link *peer);
+static void on_forgotten(struct mms_link *peer, void *context, uint64_t former_id, struct mms_reply *const *replies);
 
 void mms_marker_run(struct mms_office *office)
 {
@@ -22,24 +26,39 @@ void mms_marker_run(struct mms_office *office)
 
 		if (missing->marker_token[0] == '\0') {
 			take_token(missing, want);
+		} else if (want) {
+			rename_marker(missing);
 		}
 		if (missing->marker_token[0] == '\0') {
 			continue;
 		}
 		for (unsigned k = 0; k < office->node_count; k++) {
 			struct mms_link *peer = &office->links[k];
-			bool has = (missing->marker_mask >> k & 1) != 0;
+			bool has = ((want ? missing->marker_mask : missing->marker_mask | missing->marker_perhaps_mask) >> k & 1) != 0;
 
-			if (k != i && takes_markers(peer) && has != want && (missing->marker_asked_mask >> k & 1) == 0) {
+			if (k == i || !takes_markers(peer) || (missing->marker_asked_mask >> k & 1) != 0) {
+				continue;
+			}
+			if (has != want) {
 				ask_peer(missing, peer, want);
+			} else if ((missing->marker_former_mask >> k & 1) != 0) {
+				forget_former(missing, peer);
 			}
 		}
-		if (!want && missing->marker_mask == 0 && missing->marker_asked_mask == 0) {
+		if (!want && (missing->marker_mask | missing->marker_perhaps_mask | missing->marker_former_mask
+					| missing->marker_asked_mask) == 0) {
 			missing->marker_token[0] = '\0';
 			atomic_store(&mms_link_node(missing)->behind_token, 0);
 			atomic_store(&mms_link_node(missing)->behind, 0);
 		}
 	}
+}
+
+static uint64_t peers_of(const struct mms_link *missing)
+{
+	const uint32_t count = missing->office->node_count;
+
+	return (count >= 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1) & ~(UINT64_C(1) << missing->index);
 }
 
 /* A token for a marker that is wanted now, or the one that a predecessor in office left: he may have died before it stood
@@ -55,15 +74,34 @@ static void take_token(struct mms_link *missing, bool want)
 	if (atomic_load(&node->behind_token) == 0) {
 		atomic_store(&node->behind_id, atomic_load(&node->node_id));
 		atomic_store(&node->behind_token, token);
-		missing->marker_mask = 0;
+		missing->marker_mask = missing->marker_former_mask = missing->marker_perhaps_mask = 0;
 	} else {
-		missing->marker_mask = want ? 0 : UINT64_MAX & ~(UINT64_C(1) << missing->index);
-		missing->marker_mask &= missing->office->node_count >= 64 ? UINT64_MAX
-				: (UINT64_C(1) << missing->office->node_count) - 1;
+		missing->marker_mask = want ? 0 : peers_of(missing);
+		missing->marker_former_mask = atomic_load(&node->behind_id) != 0 ? peers_of(missing) : 0;
 	}
+	missing->marker_former_id = 0;
 	missing->marker_node_id = atomic_load(&node->behind_id);
 	(void)snprintf(missing->marker_token, sizeof missing->marker_token, "%016" PRIx64, token);
 	atomic_store(&node->behind, 1);
+}
+
+/* The node was emptied and has another id, or was met for the first time: who looks for markers of it looks for that one. Until the
+ * new name stands, none does; then the old one goes. */
+static void rename_marker(struct mms_link *missing)
+{
+	struct mms_node_sh *node = mms_link_node(missing);
+	uint64_t id = atomic_load(&node->node_id);
+
+	if (id != 0 && id != missing->marker_node_id) {
+		/* An address is every name of the node's; other ids than its own are nobody's. */
+		if (missing->marker_former_mask == 0 || missing->marker_former_id != 0) {
+			missing->marker_former_id = missing->marker_node_id;
+		}
+		missing->marker_former_mask = peers_of(missing);
+		missing->marker_node_id = id;
+		missing->marker_mask = 0;
+		atomic_store(&node->behind_id, id);
+	}
 }
 
 /* The peer answers in order: a marker that counts as standing was there before this question came. */
@@ -104,7 +142,7 @@ bool mms_marker_stands(const struct mms_link *link)
 bool mms_marker_covers(const struct mms_office *office)
 {
 	for (unsigned i = 0; i < office->node_count; i++) {
-		if (wanted(&office->links[i]) && !mms_marker_stands(&office->links[i])) {
+		if (wanted(&office->links[i]) && (office->markers_doubted || !mms_marker_stands(&office->links[i]))) {
 			return false;
 		}
 	}
@@ -158,30 +196,74 @@ static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 	} else {
 		mms_command_field_delete_if(&command, key, field, mms_slice_of(missing->marker_token));
 	}
-	if (mms_link_request(peer, &command, on_changed, missing, set ? 1 : 0)) {
+	if (mms_link_request(peer, &command, on_changed, missing, said(missing, set))) {
 		missing->marker_asked_mask |= UINT64_C(1) << peer->index;
 	}
 }
 
-static void on_changed(struct mms_link *peer, void *context, uint64_t set, struct mms_reply *const *replies)
+/* The line under the node's former name: this life's own, whatever its token. */
+static void forget_former(struct mms_link *missing, struct mms_link *peer)
+{
+	struct mms_command command;
+	char key_text[MMS_MARKER_KEY_MAX], field_text[MMS_BEHIND_FIELD_MAX];
+	const struct mms_office *office = missing->office;
+	struct mms_slice key = { key_text, mms_identity_behind_key(office->settings, key_text, sizeof key_text) };
+	struct mms_slice field = { field_text, mms_identity_behind_field(office->settings, missing->index,
+			missing->marker_former_id, mms_shm_life(office->shm, office->cluster), field_text, sizeof field_text) };
+
+	mms_command_init(&command);
+	mms_command_hash_delete(&command, key, field);
+	if (mms_link_request(peer, &command, on_forgotten, missing, missing->marker_former_id)) {
+		missing->marker_asked_mask |= UINT64_C(1) << peer->index;
+	}
+}
+
+static bool is_refused(struct mms_link *peer, const struct mms_reply *reply)
+{
+	char words[128];
+
+	if (mms_reply_type(reply) != MMS_REPLY_ERROR) {
+		return false;
+	}
+	mms_reply_class_words(reply, words, sizeof words);
+	mms_marker_blame(peer, mms_reply_classify(reply), words);
+	return true;
+}
+
+/* What was asked, with whether it was to be set: a word that knows names and tokens apart. */
+static uint64_t said(const struct mms_link *missing, bool set)
+{
+	return (mms_identity_hash(mms_slice_of(missing->marker_token)) ^ missing->marker_node_id) << 1 | (set ? 1 : 0);
+}
+
+static void on_forgotten(struct mms_link *peer, void *context, uint64_t former_id, struct mms_reply *const *replies)
 {
 	struct mms_link *missing = context;
 	uint64_t bit = UINT64_C(1) << peer->index;
 
 	missing->marker_asked_mask &= ~bit;
-	if (replies == NULL) {
-		return;
+	if (replies != NULL && !is_refused(peer, replies[0]) && former_id == missing->marker_former_id) {
+		missing->marker_former_mask &= ~bit;
 	}
-	if (mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
-		char words[128];
+}
 
-		mms_reply_class_words(replies[0], words, sizeof words);
-		mms_marker_blame(peer, mms_reply_classify(replies[0]), words);
+static void on_changed(struct mms_link *peer, void *context, uint64_t asked, struct mms_reply *const *replies)
+{
+	struct mms_link *missing = context;
+	uint64_t bit = UINT64_C(1) << peer->index;
+	bool set = (asked & 1) != 0;
+
+	missing->marker_asked_mask &= ~bit;
+	if (replies == NULL) {
+		missing->marker_perhaps_mask |= set ? bit : 0;
 		return;
 	}
-	if (set != 0) {
-		missing->marker_mask |= bit;
-	} else {
-		missing->marker_mask &= ~bit;
+	if (is_refused(peer, replies[0])) {
+		return;
 	}
+	if (asked != said(missing, set)) {
+		return; /* of another name or token than it has by now */
+	}
+	missing->marker_mask = set ? missing->marker_mask | bit : missing->marker_mask & ~bit;
+	missing->marker_perhaps_mask &= ~bit;
 }

@@ -1,6 +1,6 @@
 /* Behind markers (protocol.md, rule h): in the hash `<prefix>:behind`, field "<node> <host> <life>" = random token, on every
  * usable node other than the missing one, before the first write is acknowledged as passed without it: the ring keeps entries
- * until it stands. Set when a node becomes unusable or has hints, deleted by compare when it has been served. A life never
+ * until it stands. Set when a node becomes unusable or has hints, deleted when it has been served. A life never
  * clears another's; what a dead one left is cleared by a scan that began after reading it (mms_hosts, mms_repair). */
 #ifndef MMS_MARKER_H
 #define MMS_MARKER_H

@@ -4,38 +4,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t length_of(const struct mms_reply *reply, size_t pair)
+{
+	return mms_reply_text(mms_reply_element(reply, 2 * pair)).len + mms_reply_text(mms_reply_element(reply, 2 * pair + 1)).len;
+}
+
+static char *copy(char *to, struct mms_slice from, struct mms_slice *kept)
+{
+	if (from.len > 0) {
+		memcpy(to, from.ptr, from.len);
+	}
+	*kept = (struct mms_slice){ to, from.len };
+	return to + from.len;
+}
+
 void mms_pairs_keep(struct mms_pairs *pairs, const struct mms_reply *reply, struct mms_mono now)
 {
-	size_t count = reply == NULL ? 0 : mms_reply_count(reply) / 2, size = 0;
+	size_t count = reply == NULL ? 0 : mms_reply_count(reply) / 2, size = 0, kept = 0, end = 0;
 	char *text;
 
 	mms_pairs_free(pairs);
 	if (reply == NULL || mms_reply_type(reply) != MMS_REPLY_ARRAY) {
 		return;
 	}
-	pairs->cut = count > MMS_PAIRS_MAX;
-	count = pairs->cut ? MMS_PAIRS_MAX : count;
-	for (size_t i = 0; i < 2 * count; i++) {
-		size += mms_reply_text(mms_reply_element(reply, i)).len;
+	for (; end < count && kept < MMS_PAIRS_MAX; end++) {
+		size_t len = length_of(reply, end);
+
+		kept += len <= MMS_PAIRS_TEXT_MAX ? 1 : 0;
+		size += len <= MMS_PAIRS_TEXT_MAX ? len : 0;
 	}
-	pairs->pairs = malloc(count * sizeof *pairs->pairs + size + 1);
+	pairs->cut = end < count;
+	pairs->pairs = malloc(kept * sizeof *pairs->pairs + size + 1);
 	if (pairs->pairs == NULL) {
 		return;
 	}
-	text = (char *)(pairs->pairs + count);
-	for (size_t i = 0; i < count; i++) {
-		struct mms_slice field = mms_reply_text(mms_reply_element(reply, 2 * i));
-		struct mms_slice value = mms_reply_text(mms_reply_element(reply, 2 * i + 1));
+	text = (char *)(pairs->pairs + kept);
+	for (size_t i = 0; i < end; i++) {
+		if (length_of(reply, i) <= MMS_PAIRS_TEXT_MAX) {
+			struct mms_pair *pair = &pairs->pairs[pairs->count++];
 
-		if (field.len > 0) {
-			memcpy(text, field.ptr, field.len);
+			pair->cleared = false;
+			text = copy(text, mms_reply_text(mms_reply_element(reply, 2 * i)), &pair->field);
+			text = copy(text, mms_reply_text(mms_reply_element(reply, 2 * i + 1)), &pair->value);
 		}
-		if (value.len > 0) {
-			memcpy(text + field.len, value.ptr, value.len);
-		}
-		pairs->pairs[pairs->count++] = (struct mms_pair){ .field = { text, field.len },
-			.value = { text + field.len, value.len } };
-		text += field.len + value.len;
 	}
 	pairs->read_at = now;
 }

@@ -9,7 +9,8 @@
 #include "mms_clock.h"
 #include "mms_reply.h"
 
-#define MMS_PAIRS_MAX 512
+#define MMS_PAIRS_MAX 4096
+#define MMS_PAIRS_TEXT_MAX 3072      /* bytes of a pair; a longer one is nothing that a host wrote (mms_life.h), and not kept */
 
 struct mms_pair {
 	struct mms_slice field, value;   /* in the same block */

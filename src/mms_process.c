@@ -22,7 +22,7 @@
 
 #define HAND_OVER_DRAIN_MS 100
 #define CLUSTERS_MAX 64
-#define RESTART_PAUSE_US 100000 /* between two attempts of this process to start the same thread */
+#define RESTART_PAUSE_US 100000 /* before another attempt of this process to start the same thread, after one that failed */
 
 enum fork_word { FORK_WIPED = 0, FORK_ADOPTING = 1, FORK_KNOWN = 2 };
 
@@ -37,7 +37,7 @@ struct mms_process {
 	pthread_mutex_t lock;                 /* of this process: starting and stopping threads */
 	struct mms_replicator *replicators[CLUSTERS_MAX]; /* under lock, what they point to as well */
 	struct mms_settings *settings[CLUSTERS_MAX]; /* of the clusters that this process serves, under lock; NULL = of none */
-	int64_t started_at_us[CLUSTERS_MAX]; /* under lock */
+	int64_t failed_at_us[CLUSTERS_MAX];  /* the last attempt to start a thread, if it was in vain; under lock */
 };
 
 static void adopt(struct mms_process *process);
@@ -105,7 +105,7 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 		}
 		/* Whoever is in office may be leaving too: what is in the mailbox is everybody's business. */
 		if ((mms_mailbox_entries(&cluster->mailbox) > 0 || (last && (hints_left(cluster) || atomic_load(&cluster->published) != 0)))
-				&& (process->replicators[i] == NULL || !mms_replicator_running(process->replicators[i]))) {
+				&& (process->replicators[i] == NULL || !mms_replicator_ask(process->replicators[i]))) {
 			(void)mms_replicator_stop(process->replicators[i], 0, false); /* has ended: joins at once */
 			process->replicators[i] = mms_replicator_start(&process->host, cluster, process->settings[i], NULL);
 		}
@@ -145,6 +145,11 @@ void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluste
 	(void)mms_shm_mend(process->shm, &process->shape, cluster);
 	atomic_store_explicit(&process->host.cpu_allowance_ms, cpu_allowance_ms, memory_order_relaxed);
 	atomic_fetch_add_explicit(&process->host.request_count, 1, memory_order_relaxed);
+	mms_process_look_after(process, cluster, settings);
+}
+
+void mms_process_look_after(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings)
+{
 	if (mms_election_vacant(cluster, mms_clock_mono(), true)) {
 		start_thread(process, cluster, settings, index_of(process, cluster));
 	}
@@ -187,7 +192,7 @@ static void adopt(struct mms_process *process)
 	mms_descriptors_close_all(&process->descriptors);
 	/* The structs of the parent's threads stay allocated: they may have been in the middle of anything. */
 	memset(process->replicators, 0, sizeof process->replicators);
-	memset(process->started_at_us, 0, sizeof process->started_at_us);
+	memset(process->failed_at_us, 0, sizeof process->failed_at_us);
 	(void)pthread_mutex_init(&process->lock, NULL);
 	atomic_fetch_add(&process->generation, 1);
 	atomic_store(process->fork_word, FORK_KNOWN);
@@ -202,22 +207,19 @@ static uint32_t index_of(const struct mms_process *process, const struct mms_clu
 }
 
 /* Only whoever holds the lock may look at this process's replicator: another thread (ZTS) may be freeing it to make a new
- * one. Who does not get the lock need not wait for it: somebody is at it. */
+ * one, for this cluster or another. That is all that is done under it. */
 static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster,
 		const struct mms_settings *settings, uint32_t index)
 {
 	int64_t now_us = mms_clock_mono().us;
 	struct mms_replicator *mine;
 
-	if (pthread_mutex_trylock(&process->lock) != 0) {
-		return;
-	}
+	pthread_mutex_lock(&process->lock);
 	mine = process->replicators[index];
-	if ((mine == NULL || !mms_replicator_running(mine))
-			&& now_us - process->started_at_us[index] > RESTART_PAUSE_US) {
+	if ((mine == NULL || !mms_replicator_ask(mine)) && now_us - process->failed_at_us[index] > RESTART_PAUSE_US) {
 		(void)mms_replicator_stop(mine, 0, false); /* has ended: joins at once */
-		process->started_at_us[index] = now_us;
 		process->replicators[index] = mms_replicator_start(&process->host, cluster, settings, NULL);
+		process->failed_at_us[index] = process->replicators[index] == NULL ? now_us : 0;
 		if (process->settings[index] == NULL) {
 			process->settings[index] = malloc(sizeof *settings);
 		}

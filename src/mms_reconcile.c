@@ -162,11 +162,12 @@ static void take_header(struct job *job, struct mms_link *link, struct mms_reply
 		copy->foreign = mms_reply_classify(replies[0]) == MMS_CLASS_WRONGTYPE;
 		copy->answered = copy->foreign;
 	} else if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_STRING
-			&& mms_reply_type(replies[1]) == MMS_REPLY_INTEGER) {
+			&& mms_reply_type(replies[1]) == MMS_REPLY_INTEGER
+			&& mms_reply_text(replies[0]).len <= sizeof copy->bytes) { /* more than was asked for is no answer */
 		bytes = mms_reply_text(replies[0]);
 		copy->answered = true;
 		copy->pttl_ms = mms_reply_integer(replies[1]);
-		if (bytes.len > 0 && bytes.len <= sizeof copy->bytes) {
+		if (bytes.len > 0) {
 			verdict = mms_hlc_decode(bytes, job->order.key, mms_hlc_now(&job->reconciler->office->shm->anchor), &copy->header);
 			if (verdict == MMS_RECORD_GOOD && copy->header.payload_len > MMS_SESSION_SIZE_MAX) {
 				verdict = MMS_RECORD_DAMAGED; /* nobody's */

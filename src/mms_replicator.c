@@ -32,8 +32,11 @@
                                 * makes a node a slow one (MMS_BREAKER_SLOW_US) */
 #define STANDBY_POLL_MS 500    /* where it cannot sleep on the seat */
 #define QUICK_LOOKS 3
+#define LINGER_MS 100          /* a thread that is not needed, or could not begin, waits before it ends */
 #define ROUSE_US 10000         /* who stands by is told to stop so often, should he not hear it */
 #define JOIN_PATIENCE_MS 5000 /* beyond the drain */
+
+enum state { RUNNING, ASKED, ENDED }; /* ASKED: somebody relies on it to look once more */
 
 struct mms_replicator {
 	struct mms_replicator_host *host;
@@ -44,7 +47,7 @@ struct mms_replicator {
 	pthread_t thread;
 	int stop_fd;                   /* eventfd: the process tells the thread to end */
 	_Atomic bool stopping;
-	_Atomic bool running;
+	_Atomic uint32_t state;        /* enum state */
 	_Atomic bool last;
 	_Atomic uint32_t drain_ms;
 	/* of the thread alone */
@@ -65,6 +68,7 @@ struct mms_replicator {
 static void *run(void *argument);
 static bool read_secrets(struct mms_replicator *replicator);
 static bool stand_by(struct mms_replicator *replicator);
+static bool linger(struct mms_replicator *replicator);
 static bool must_succeed(struct mms_replicator *replicator);
 static bool open_office(struct mms_replicator *replicator);
 static void close_office(struct mms_replicator *replicator);
@@ -99,7 +103,6 @@ struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, st
 	}
 	replicator->candidate = (struct mms_candidate){ .cluster = cluster, .seat = MMS_ELECTION_NO_SEAT };
 	replicator->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	atomic_store(&replicator->running, true);
 	if (replicator->stop_fd < 0) {
 		mms_error_set(error, "replicator: eventfd: %s", strerror(errno));
 		free(replicator);
@@ -126,7 +129,14 @@ struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, st
 
 bool mms_replicator_running(const struct mms_replicator *replicator)
 {
-	return atomic_load_explicit(&replicator->running, memory_order_acquire);
+	return atomic_load(&replicator->state) != ENDED;
+}
+
+bool mms_replicator_ask(struct mms_replicator *replicator)
+{
+	uint32_t expected = RUNNING;
+
+	return atomic_compare_exchange_strong(&replicator->state, &expected, ASKED) || expected == ASKED;
 }
 
 /* In office it hears the descriptor, standing by it has to be roused. */
@@ -176,24 +186,42 @@ static void *run(void *argument)
 {
 	struct mms_replicator *replicator = argument;
 
-	/* Bounded by stop: each turn is in office, standing by, or the last. */
-	for (;;) {
+	/* Bounded by stop: each turn is in office, standing by, lingering, or the last. */
+	for (bool goes_on = true; goes_on;) {
 		(void)mms_shm_mend(replicator->host->shm, &replicator->shape, replicator->cluster);
 		if (mms_election_win(&replicator->candidate, &replicator->office.epoch)) {
 			bool replaced = open_office(replicator) && !serve(replicator);
 
 			close_office(replicator);
 			mms_election_resign(&replicator->candidate);
-			if ((!replaced && replicator->last) || !atomic_load(&replicator->stopping) || !must_succeed(replicator)) {
-				break;
-			}
-		} else if (!stand_by(replicator)) {
-			break;
+			/* Of two that took the office for empty each may have replaced the other: whoever is replaced looks again. */
+			goes_on = atomic_load(&replicator->stopping) ? (replaced || !replicator->last) && must_succeed(replicator)
+					: replaced || linger(replicator);
+		} else {
+			goes_on = stand_by(replicator) || linger(replicator);
 		}
 	}
 	mms_election_withdraw(&replicator->candidate);
-	atomic_store_explicit(&replicator->running, false, memory_order_release);
+	atomic_store(&replicator->state, ENDED);
 	return NULL;
+}
+
+/* Not needed now. Its process starts no other meanwhile, and there may be no request later: what was asked for in this time is looked
+ * for at the end of it. False when nothing was. */
+static bool linger(struct mms_replicator *replicator)
+{
+	struct pollfd stop = { .fd = replicator->stop_fd, .events = POLLIN };
+	uint32_t expected = RUNNING;
+
+	(void)poll(&stop, 1, LINGER_MS);
+	if (atomic_load(&replicator->stopping)) {
+		return atomic_exchange(&replicator->state, RUNNING) == ASKED || must_succeed(replicator);
+	}
+	if (atomic_compare_exchange_strong(&replicator->state, &expected, ENDED)) {
+		return false;
+	}
+	atomic_store(&replicator->state, RUNNING);
+	return true;
 }
 
 /* Waits for a while to succeed; false when this thread is not needed or told to stop. */
@@ -509,7 +537,6 @@ static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_r
  * another process takes over, or this one slows down. */
 static bool must_hand_over(struct mms_replicator *replicator)
 {
-	struct mms_election_sh *election = &replicator->cluster->election;
 	uint64_t request = atomic_load_explicit(&replicator->host->request_count, memory_order_relaxed);
 	uint32_t allowance_ms = atomic_load_explicit(&replicator->host->cpu_allowance_ms, memory_order_relaxed);
 	int64_t cpu_us;
@@ -526,8 +553,9 @@ static bool must_hand_over(struct mms_replicator *replicator)
 	if (cpu_us - replicator->cpu_at_request_us < (int64_t)allowance_ms * 1000) {
 		return false;
 	}
-	if (mms_clock_apart(replicator->office.now.us, atomic_load(&election->standby_beat_us))
-			< MMS_ELECTION_STANDBY_STALE_US) {
+	/* Whoever asked until now asked for what this thread does. When it has left, it must not come back within the same request. */
+	atomic_store(&replicator->state, RUNNING);
+	if (mms_election_has_standby(replicator->cluster, replicator->office.now)) {
 		return true;
 	}
 	/* Nobody to hand over to: a tenth of the processor at most. */

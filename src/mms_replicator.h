@@ -25,13 +25,15 @@ struct mms_replicator_host {
 };
 
 /* Starts a thread for this cluster; it takes office or stands by as it finds things, and ends when there is nothing to do
- * for it. settings are copied; NULL = those of the slot, which are some other process's word: checked, and a password file
- * is then read with that process's rights alone. NULL when it can't be started. */
+ * for it (not at once: mms_replicator_ask()). settings are copied; NULL = those of the slot, which are some other process's word:
+ * checked, and a password file is then read with that process's rights alone. NULL when it can't be started. */
 struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, struct mms_cluster_sh *cluster,
 		const struct mms_settings *settings, struct mms_error *error);
 
-/* True while the thread runs (in office or standing by). */
+/* False when the thread has ended: another is to be started. */
 bool mms_replicator_running(const struct mms_replicator *replicator);
+/* For who finds that a thread is missing: false when this one has ended; otherwise it looks once more before it ends. */
+bool mms_replicator_ask(struct mms_replicator *replicator);
 
 /* Ends the thread and frees everything. drain_ms: how long it may go on for what is in the mailbox now; it never waits
  * for a node whose breaker is open. last: the mapping dies with this process, so what a silent node has not acknowledged

@@ -20,6 +20,10 @@
 /* A status, error or number is one line; the longest that servers send are error texts that quote a command. */
 #define LINE_MAX_LEN 65536
 
+/* All strings within one array: arrays are lists of keys and of what hosts say of themselves; no session comes in one. hiredis
+ * holds such a string twice. */
+#define ARRAY_BYTES_MAX (4u << 20)
+
 /* Longest "<length>\r\n" of a string or array worth waiting for. */
 #define LENGTH_LINE_MAX 32
 
@@ -78,6 +82,7 @@ static enum mms_status begin_growing(struct mms_reply_reader *reader, size_t len
 static enum mms_status fail(struct mms_reply_reader *reader, struct mms_error *error);
 static enum mms_status renew_parser(struct mms_reply_reader *reader, struct mms_error *error);
 static const redisReadTask *current_task(const redisReader *parser);
+static bool is_too_long(const struct mms_reply_reader *reader, bool in_array, uint64_t len);
 static bool announced_string(const redisReader *parser, uint64_t *len, size_t *line_len);
 static void *make_string(const redisReadTask *task, char *text, size_t len);
 static void *make_array(const redisReadTask *task, array_count count);
@@ -343,7 +348,7 @@ static enum mms_status judge_unfinished(struct mms_reply_reader *reader, struct 
 	size_t line_len;
 
 	if (announced_string(parser, &announced, &line_len)) {
-		if (announced > reader->max_bytes - reader->reply_bytes) {
+		if (is_too_long(reader, parser->ridx > 0, announced)) {
 			reader->refusal = too_long;
 		} else if (parser->ridx == 0) {
 			return begin_growing(reader, (size_t) announced, line_len, error);
@@ -401,6 +406,14 @@ static const redisReadTask *current_task(const redisReader *parser)
 #endif
 }
 
+/* The limit may have fallen since the reply began. */
+static bool is_too_long(const struct mms_reply_reader *reader, bool in_array, uint64_t len)
+{
+	size_t limit = in_array && reader->max_bytes > ARRAY_BYTES_MAX ? ARRAY_BYTES_MAX : reader->max_bytes;
+
+	return reader->reply_bytes > limit || len > limit - reader->reply_bytes;
+}
+
 /* Is the parser waiting for the rest of a string whose length it knows? It stands at "<length>\r\n" then, and reads that
  * line again when more comes. A nil ("-1") and a length that is no number are judged by hiredis. */
 static bool announced_string(const redisReader *parser, uint64_t *len, size_t *line_len)
@@ -438,7 +451,7 @@ static void *make_string(const redisReadTask *task, char *text, size_t len)
 		return refuse(task, unasked_type);
 	}
 	/* First, as when its length alone has come. A line is no value: it is never rightly so long. */
-	if (len > reader->max_bytes - reader->reply_bytes) {
+	if (is_too_long(reader, task->parent != NULL, len)) {
 		return refuse(task, task->type == REDIS_REPLY_STRING ? too_long : "a line is longer than allowed");
 	}
 	/* hiredis does not look at the two bytes behind a string; when they are wrong we are out of step. */

@@ -37,6 +37,7 @@ struct mms_scan {
 	bool asked;                /* a SCAN is out */
 	bool failed;
 	bool walked;               /* the last SCAN said that there is no more */
+	uint64_t asked_count, steps_max; /* SCANs of this scan */
 	char cursor[24];           /* of the last SCAN */
 	uint64_t safe;             /* cursor before which all keys have been compared */
 	uint64_t mark;             /* the next that will be safe */
@@ -81,6 +82,8 @@ void mms_scan_begin(struct mms_scan *scan, const struct mms_scan_order *order)
 	scan->order = *order;
 	scan->state = MMS_SCAN_RUNNING;
 	scan->failed = scan->walked = scan->marked = false;
+	scan->asked_count = 0;
+	scan->steps_max = order->steps_max == 0 ? MMS_SCAN_STEPS_MAX : order->steps_max;
 	scan->safe = order->cursor;
 	scan->source_since = scan->office->links[order->source].ready_since;
 	(void)snprintf(scan->cursor, sizeof scan->cursor, "%" PRIu64, order->cursor);
@@ -156,7 +159,7 @@ static void ask_for_keys(struct mms_scan *scan)
 	(void)snprintf(pattern, sizeof pattern, "%s*", scan->office->settings->prefix);
 	mms_command_init(&command);
 	mms_command_scan(&command, mms_slice_of(scan->cursor), mms_slice_of(pattern), KEYS_PER_STEP);
-	scan->asked = mms_link_ready(source) && source->ready_since.us == scan->source_since.us
+	scan->asked = scan->asked_count++ < scan->steps_max && mms_link_ready(source) && source->ready_since.us == scan->source_since.us
 			&& mms_link_request(source, &command, on_scanned, scan, scan->generation);
 	if (!scan->asked) {
 		scan->failed = scan->walked = true;

@@ -10,6 +10,9 @@
 struct mms_scan; /* opaque */
 struct mms_reconciler;
 
+/* 800 million keys of one node. A cursor that does not come to its end is no cursor. */
+#define MMS_SCAN_STEPS_MAX (UINT64_C(1) << 22)
+
 struct mms_scan_order {
 	unsigned source;     /* whose keys */
 	uint64_t mask;       /* nodes that are to agree on them, the source among them */
@@ -18,6 +21,7 @@ struct mms_scan_order {
 	struct mms_keyset compared; /* what they agreed on: left out, and added to when whole; nothing when `shared` is NULL */
 	uint64_t since_ms;   /* only records stamped at or after this (HLC, Unix milliseconds); 0 = all */
 	struct mms_repair_sh *report; /* counted into; may be NULL */
+	uint64_t steps_max;  /* SCANs, beyond which it fails; 0 = MMS_SCAN_STEPS_MAX */
 };
 
 enum mms_scan_state {

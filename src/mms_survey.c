@@ -19,6 +19,7 @@
 #define ROUND_TRIP_MAX_US 200000  /* a slower answer says too little about the clock */
 #define FRESH_MS 20000            /* by the node's clock: older entries are of hosts that are gone */
 #define FORGOTTEN_MS 3600000
+#define OFFSET_MAX_MS (INT64_C(1) << 47) /* some thousand years: nobody's */
 #define SUSPICION_US 60000000     /* a clock that was wrong stays under suspicion so long */
 #define HOSTS_MAX 64
 
@@ -239,7 +240,8 @@ static void read_entry(struct mms_survey *survey, struct mms_link *link, struct 
 	at = strchr(name, '@');
 	if (at == NULL || at - name > MMS_HOST_ID_MAX || sscanf(at, "@%16" SCNx64, &place) != 1
 			|| sscanf(numbers, "%" SCNd64 " %" SCNd64, &seen_ms, &offset_ms) != 2
-			|| llabs(now_ms - seen_ms) > FORGOTTEN_MS) {
+			|| offset_ms > OFFSET_MAX_MS || offset_ms < -OFFSET_MAX_MS
+			|| mms_clock_apart(now_ms, seen_ms) > FORGOTTEN_MS || mms_clock_apart(seen_ms, now_ms) > FORGOTTEN_MS) {
 		forget(survey, link, field);
 		return;
 	}

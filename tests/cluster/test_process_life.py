@@ -156,6 +156,8 @@ def test_workers_killed_at_random_under_load_leave_nothing_half_done(cluster, ne
         thread.join(30)
     until(lambda: host.put(new_id(), "a", "b"), 10, "host serves")
     missing = missing_on_peers(shop, kept)
+    if missing:  # is anybody in office? status.php would start somebody
+        print("threads:", {pid: len(os.listdir(f"/proc/{pid}/task")) for pid in host.workers()})
     later = missing and missing_on_peers(shop, kept, 30)
     if missing:
         print(host.status())
@@ -173,6 +175,54 @@ def test_workers_killed_at_random_under_load_leave_nothing_half_done(cluster, ne
     bar("F41", f"{len(kept)} acknowledged writes on all nodes within 3 s", f"missing {missing}, half a minute later {later or 'none'}",
         kept and not missing)
     bar("F41", f"{len(unkept)} writes of killed workers on all nodes within 3 s, or on none", f"{len(half)} half done", not half)
+
+
+def _with_replicators(host):
+    """Workers that have a thread beside PHP's."""
+    found = []
+    for pid in host.workers():
+        try:
+            if len(os.listdir(f"/proc/{pid}/task")) > 1:
+                found.append(pid)
+        except FileNotFoundError:
+            pass
+    return found
+
+
+@pytest.mark.row("F41")
+def test_who_mirrors_and_who_stands_by_die_while_the_last_request_runs(cluster, new_id, full):
+    shop = cluster(3, 1, workers=6)
+    host, shown, missing = shop.hosts[0], 0, []
+    wanted = 20 if full else 3
+    for _ in range(10 * wanted):
+        until(lambda: all(host.put(new_id(), "a", "b") for _ in range(12)), 10, "host serves")
+        session, answers = new_id(), []
+
+        def visit():
+            try:
+                answers.append(host.visit(session, "start;set:n:1;sleep:400;close"))
+            except (OSError, AssertionError, ValueError):
+                pass
+        last = threading.Thread(target=visit, daemon=True)
+        begun = time.monotonic()
+        last.start()
+        time.sleep(0.05)
+        victims = _with_replicators(host)
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        killed = time.monotonic() - begun
+        last.join(30)
+        if not answers or not answers[0]["ok"].get("close") or len(victims) < 2 or killed > 0.3:
+            continue  # it ran in one of those, or had ended before
+        shown += 1
+        try:  # asks the nodes alone: no request may come
+            until(lambda: len(holders(shop, session)) == 3, 3, "on all nodes")
+        except Late:
+            missing.append(holders(shop, session))
+        if shown == wanted:
+            break
+    bar("F41", f"{wanted} times: the last request of a host finds who mirrors and who stands by dead at its end: on all nodes within 3 s",
+        f"{shown} times, not {missing[:3]}", shown == wanted and not missing)
 
 
 # F42

@@ -9,7 +9,6 @@
 #include "promises.h"
 #include "trace.h"
 
-#define RESTART_PAUSE_US 100000
 #define MAILBOX_BYTES 65536
 
 struct known_settings {
@@ -128,7 +127,6 @@ struct worker *host_worker(struct host *host, unsigned index)
 		worker->process->owner = worker;
 		worker->replicator_host.shm = host->shm;
 		worker->replicator_host.descriptors = &worker->descriptors;
-		worker->replicator_started_at = -RESTART_PAUSE_US;
 	}
 	return worker;
 }
@@ -150,7 +148,6 @@ static void make_client(struct worker *worker)
 void host_tend(struct worker *worker)
 {
 	struct mms_cluster_sh *cluster;
-	struct mms_mono now = mms_clock_mono();
 
 	if (worker->client == NULL && !worker->tending) {
 		worker->tending = true;
@@ -161,14 +158,12 @@ void host_tend(struct worker *worker)
 		return; /* an idle request, and another one is at it */
 	}
 	cluster = worker->client->cluster;
-	if ((worker->replicator != NULL && mms_replicator_running(worker->replicator))
-			|| !mms_election_vacant(cluster, now, true)
-			|| now.us - worker->replicator_started_at <= RESTART_PAUSE_US || worker->tending) {
+	if (!mms_election_vacant(cluster, mms_clock_mono(), true) || worker->tending
+			|| (worker->replicator != NULL && mms_replicator_ask(worker->replicator))) {
 		return;
 	}
 	worker->tending = true; /* process.lock there */
 	(void)mms_replicator_stop(worker->replicator, 0, false);
-	worker->replicator_started_at = now.us;
 	worker->replicator = mms_replicator_start(&worker->replicator_host, cluster, &worker->client->settings, NULL);
 	worker->tending = false;
 }

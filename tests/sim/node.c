@@ -519,6 +519,11 @@ static void execute(struct node *node, struct connection *connection, const stru
 		connection->replicates = connection->replicates || is(&arguments[1], PREFIX ":lives");
 		set_field(node, arguments);
 		reply_printf(reply, ":1\r\n");
+	} else if (is(verb, "HDEL")) {
+		char field[NODE_FIELD_MAX];
+		size_t len = node_field_key(arguments[1].ptr, arguments[1].len, arguments[2].ptr, arguments[2].len, field);
+
+		reply_printf(reply, ":%d\r\n", node_delete(node, field, len));
 	} else if (is(verb, "PEXPIRE")) {
 		reply_printf(reply, ":1\r\n");
 	} else if (is(verb, "PING")) {

@@ -509,6 +509,7 @@ static void *run(void *argument)
 	}
 	late_us = tokens_close(request);
 	mms_store_end(worker->store);
+	host_tend(worker); /* who mirrors may have died since it began */
 	if (late_us > 0) {
 		(void)sched_block(sched_now() + late_us / 2);
 		if (late_us % 4 != 0 && world.session_count > 1) {

@@ -27,7 +27,6 @@ struct worker {
 	struct mms_descriptors descriptors;
 	struct mms_replicator_host replicator_host;
 	struct mms_replicator *replicator;
-	int64_t replicator_started_at;
 	bool tending;
 	struct request *request; /* under way, or NULL */
 };

@@ -106,7 +106,7 @@ static inline struct mms_reply *node_answer(unsigned node, const char *const *wo
 {
 	struct client client = { -1, NULL };
 	struct mms_reply *reply;
-	char line[4096];
+	char line[8192];
 	size_t len, count = 0;
 
 	while (words[count] != NULL) {

@@ -228,6 +228,149 @@ static void it_is_deleted_under_the_name_that_it_was_set_with(void **state)
 	desk_close(desk);
 }
 
+static bool names(unsigned peer, const char *node)
+{
+	struct mms_reply *reply = node_ask(peer, "HKEYS", RIG_PREFIX ":behind");
+	bool found = false;
+
+	for (size_t i = 0; i < mms_reply_count(reply); i++) {
+		found = found || strncmp(mms_reply_text(mms_reply_element(reply, i)).ptr, node, strlen(node)) == 0;
+	}
+	mms_reply_free(reply);
+	return found;
+}
+
+/* Whoever looks for markers of the node that it has become looks for its new name. */
+static void a_node_that_comes_back_with_another_id_is_named_by_that(void **state)
+{
+	_Atomic uint64_t *id;
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 1);
+	greet(desk, 2);
+	id = &desk->host->cluster->nodes[1].node_id;
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	assert_true(names(0, desk->host->cluster->settings.nodes[1].address) && names(2, desk->host->cluster->settings.nodes[1].address));
+	for (uint64_t number = 0x71; number < 0x74; number++) {
+		char name[32];
+
+		atomic_store(id, number);
+		mms_marker_run(&desk->office);
+		assert_false(mms_marker_stands(desk_link(desk, 1)));
+		assert_false(mms_marker_covers(&desk->office));
+		settle(desk);
+		settle(desk);
+		assert_true(mms_marker_stands(desk_link(desk, 1)));
+		(void) snprintf(name, sizeof(name), "%016llx ", (unsigned long long) number);
+		assert_true(names(0, name) && names(2, name));
+		assert_int_equal(markers(0), 1); /* the former one is gone */
+		assert_int_equal(markers(2), 1);
+	}
+	heal(desk, 1);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0) + markers(2), 0);
+	assert_false(is_behind(desk, 1));
+	desk_close(desk);
+}
+
+static void a_peer_that_was_away_meanwhile_is_relieved_of_the_former_name(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 1);
+	greet(desk, 2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	mms_link_drop(desk_link(desk, 2));
+	atomic_store(&desk->host->cluster->nodes[1].node_id, 0x71);
+	settle(desk);
+	heal(desk, 1);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0), 0);
+	assert_int_equal(markers(2), 1);
+	assert_true(is_behind(desk, 1));
+	greet(desk, 2);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(2), 0);
+	assert_false(is_behind(desk, 1));
+	desk_close(desk);
+}
+
+/* Twice it got another id while a peer was away that holds it under its address, which is every name of the node's. */
+static void the_address_is_not_forgotten_over_an_id(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 1);
+	greet(desk, 2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	mms_link_drop(desk_link(desk, 2));
+	for (uint64_t number = 0x71; number < 0x73; number++) {
+		atomic_store(&desk->host->cluster->nodes[1].node_id, number);
+		settle(desk);
+	}
+	greet(desk, 2);
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(2), 1);
+	assert_true(names(2, "0000000000000072 "));
+	desk_close(desk);
+}
+
+/* The peer may have it, or not: it counts as neither. */
+static void one_whose_answer_was_lost_is_deleted_all_the_same(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	mms_marker_run(&desk->office);
+	mms_link_flush(desk_link(desk, 0));
+	await(markers(0) == 1);
+	mms_link_drop(desk_link(desk, 0));
+	heal(desk, 1);
+	mms_marker_run(&desk->office);
+	assert_true(is_behind(desk, 1));
+	greet(desk, 0);
+	assert_false(mms_marker_stands(desk_link(desk, 1)));
+	settle(desk);
+	settle(desk);
+	assert_int_equal(markers(0), 0);
+	assert_false(is_behind(desk, 1));
+	desk_close(desk);
+}
+
+static void after_a_pause_no_marker_is_trusted(void **state)
+{
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(2, 2);
+	desk->office.markers_doubted = true;
+	assert_true(mms_marker_covers(&desk->office)); /* none is wanted */
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	assert_true(mms_marker_stands(desk_link(desk, 1)));
+	assert_false(mms_marker_covers(&desk->office));
+	desk->office.markers_doubted = false;
+	assert_true(mms_marker_covers(&desk->office));
+	desk_close(desk);
+}
+
 static void a_peer_that_is_lost_is_asked_again(void **state)
 {
 	struct desk *desk;
@@ -369,6 +512,11 @@ int main(void)
 		cmocka_unit_test(one_that_another_host_has_cleared_is_set_again),
 		cmocka_unit_test(somebody_elses_marker_is_left),
 		cmocka_unit_test(it_is_deleted_under_the_name_that_it_was_set_with),
+		cmocka_unit_test(a_node_that_comes_back_with_another_id_is_named_by_that),
+		cmocka_unit_test(a_peer_that_was_away_meanwhile_is_relieved_of_the_former_name),
+		cmocka_unit_test(the_address_is_not_forgotten_over_an_id),
+		cmocka_unit_test(one_whose_answer_was_lost_is_deleted_all_the_same),
+		cmocka_unit_test(after_a_pause_no_marker_is_trusted),
 		cmocka_unit_test(a_peer_that_is_lost_is_asked_again),
 		cmocka_unit_test(a_peer_that_refuses_it_is_blamed),
 		cmocka_unit_test(blame_goes_by_what_was_said),

@@ -215,6 +215,17 @@ static void a_stand_by_that_is_the_last_empties_the_mailbox(void **state)
 	family_free(&family);
 }
 
+/* Two workers, in office and standing by, and a thread of this process that was started beside them. */
+static void start_one_too_many(struct family *family, pid_t children[2])
+{
+	children[0] = start_worker(family, 0);
+	await(owner(&family->host) == children[0]);
+	children[1] = start_worker(family, 1);
+	await(somebody_stands_by(&family->host));
+	atomic_store(&family->host.cluster->election.standby_beat_us, 1); /* as if nobody did */
+	mms_process_tend(family->process, family->host.cluster, &family->host.cluster->settings, 0);
+}
+
 /* Its thread was one too many once, and has ended. */
 static void the_last_one_whose_thread_has_ended_empties_the_mailbox(void **state)
 {
@@ -223,13 +234,8 @@ static void the_last_one_whose_thread_has_ended_empties_the_mailbox(void **state
 
 	(void) state;
 	family_new(&family, 3);
-	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
-	await(owner(&family.host) == getpid());
-	children[0] = start_worker(&family, 0);
-	await(somebody_stands_by(&family.host));
-	/* As if stopped: the stand-by takes over, this one finds itself succeeded. */
-	await(owner(&family.host) == children[0] || (atomic_store(&family.host.cluster->election.beat_us, 1), false));
-	children[1] = start_worker(&family, 1);
+	start_one_too_many(&family, children);
+	nap_us(500000);
 	kill_child(children[0]);
 	kill_child(children[1]);
 	put_many(&family.host, "s", 0, 100);
@@ -416,6 +422,75 @@ static void a_second_process_stands_by_and_succeeds(void **state)
 	family_free(&family);
 }
 
+/* Owner and stand-by die together, right after this process has started a thread that nobody needed, and one request is the last
+ * that comes for long. */
+static void the_one_request_after_a_death_is_enough(void **state)
+{
+	struct family family;
+	pid_t children[2];
+
+	(void) state;
+	family_new(&family, 3);
+	start_one_too_many(&family, children);
+	nap_us(20000); /* it has lost by now */
+	kill_child(children[0]);
+	kill_child(children[1]);
+	put_many(&family.host, "s", 0, 20);
+	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
+	await(node_has_many(1, "s", 0, 20) && node_has_many(2, "s", 0, 20));
+	assert_int_equal(owner(&family.host), getpid());
+	family_end(&family, 1000);
+	family_free(&family);
+}
+
+/* Nothing is left to mirror, but this life stands written on the nodes; its only thread has just found that it is not needed. */
+static void a_thread_too_many_takes_leave_for_all(void **state)
+{
+	struct family family;
+	pid_t children[2];
+
+	(void) state;
+	family_new(&family, 2);
+	start_one_too_many(&family, children);
+	await(node_number(0, "HLEN", RIG_PREFIX ":lives") == 1 && node_number(1, "HLEN", RIG_PREFIX ":lives") == 1);
+	nap_us(500000);
+	atomic_store(&family.host.cluster->election.standby_beat_us, 1);
+	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 0);
+	nap_us(20000);
+	kill_child(children[0]);
+	kill_child(children[1]);
+	family_end(&family, 20000);
+	assert_int_equal(node_number(0, "HLEN", RIG_PREFIX ":lives"), 0);
+	assert_int_equal(node_number(1, "HLEN", RIG_PREFIX ":lives"), 0);
+	family_free(&family);
+}
+
+static void a_killed_stand_by_is_not_believed(void **state)
+{
+	struct family family;
+	pid_t children[2];
+
+	(void) state;
+	family_new(&family, 2);
+	children[0] = start_worker(&family, 0);
+	await(owner(&family.host) == children[0]);
+	children[1] = start_worker(&family, 1);
+	await(!mms_election_vacant(family.host.cluster, mms_clock_mono(), true));
+	kill(children[0], SIGSTOP); /* it must not see it first */
+	kill_child(children[1]);
+	assert_false(mms_election_has_standby(family.host.cluster, mms_clock_mono()));
+	assert_true(mms_election_vacant(family.host.cluster, mms_clock_mono(), true));
+	/* This is the last request: it may come before the owner's death, which its thread then hears of. */
+	mms_process_look_after(family.process, family.host.cluster, &family.host.cluster->settings);
+	await(mms_election_has_standby(family.host.cluster, mms_clock_mono()));
+	put_many(&family.host, "s", 0, 20);
+	kill_child(children[0]);
+	await(node_has_many(1, "s", 0, 20));
+	assert_int_equal(owner(&family.host), getpid());
+	family_end(&family, 1000);
+	family_free(&family);
+}
+
 static void flush_waits_until_all_is_acknowledged(void **state)
 {
 	struct family family;
@@ -480,6 +555,9 @@ int main(void)
 		cmocka_unit_test(a_child_closes_what_it_inherited_and_leaves_the_parents_alone),
 		cmocka_unit_test(a_cluster_is_tended_by_one_thread_of_a_process),
 		cmocka_unit_test(a_second_process_stands_by_and_succeeds),
+		cmocka_unit_test(the_one_request_after_a_death_is_enough),
+		cmocka_unit_test(a_thread_too_many_takes_leave_for_all),
+		cmocka_unit_test(a_killed_stand_by_is_not_believed),
 		cmocka_unit_test(flush_waits_until_all_is_acknowledged),
 		cmocka_unit_test(flush_ends_with_its_time_and_takes_hints_for_an_answer),
 		cmocka_unit_test(a_mapping_that_can_not_be_made_is_told),

@@ -1,6 +1,7 @@
 /* Several hosts: what one learns on the nodes of the others, alive and dead, and what it does about it. */
 #include "repairs.h"
 
+#include "mms_aftermath.h"
 #include "mms_marker.h"
 #include "mms_scanned.h"
 
@@ -266,6 +267,81 @@ static void a_dead_hosts_marker_has_its_node_scanned_and_goes(void **state)
 	turn_for(4 * SECOND);
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 1);
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].repair.finished), 0);
+	end();
+}
+
+/* It went on after all: by the same marker it tells of what it has missed since. */
+static void a_marker_of_a_host_that_was_only_silent_stays(void **state)
+{
+	struct mms_notes notes = { 0 };
+
+	(void) state;
+	begin(2);
+	note_sweep(0);
+	note_sweep(1);
+	other_says(9, 1, true);
+	behind_by(0, 1, OTHER, "token");
+	turn_for(3 * SECOND);
+	for (unsigned k = 0; k < 4 * 100 && !mms_hosts_is_dead(hosts, slice(OTHER)); k++) {
+		ahead_us += SECOND / 100;
+		desk->office.now.us += SECOND / 100;
+		mms_hosts_run(hosts);
+		mms_link_flush(desk_link(desk, 0));
+		mms_link_flush(desk_link(desk, 1));
+		event_base_loop(desk->office.base, EVLOOP_NONBLOCK);
+		nap_us(1000);
+	}
+	assert_true(mms_hosts_is_dead(hosts, slice(OTHER)));
+	mms_aftermath_note(hosts, 1, &notes);
+	assert_non_null(notes.first);
+	other_says(10, 1, true);
+	turn_for(SECOND);
+	mms_aftermath_clear(hosts, &notes);
+	turn_for(SECOND);
+	assert_true(is_behind_by(0, 1, OTHER));
+	end();
+}
+
+static void after_a_pause_markers_are_trusted_when_they_have_been_looked_at(void **state)
+{
+	uint64_t watermark_ms;
+
+	(void) state;
+	begin(2);
+	turn_for(3 * SECOND);
+	assert_false(desk->office.markers_doubted);
+	host_open_breaker(desk->host, 1, MMS_FAULT_WRITE_ONLY);
+	watermark_ms = atomic_load(&desk->host->cluster->watermark_ms);
+	ahead_us += 4 * SECOND;
+	desk->office.now.us = now_us() + ahead_us;
+	mms_hosts_run(hosts);
+	assert_true(desk->office.markers_doubted);
+	assert_int_equal(mms_hosts_since(hosts).us, desk->office.now.us); /* and nobody is dead for having been silent meanwhile */
+	assert_false(mms_marker_covers(&desk->office));
+	assert_int_equal(atomic_load(&desk->host->cluster->watermark_ms), watermark_ms);
+	turn_until(!desk->office.markers_doubted);
+	end();
+}
+
+/* Somebody's line that is too long to be a host's, and one that is none: neither keeps nodes from being complete. */
+static void lines_that_no_host_wrote_are_in_nobodys_way(void **state)
+{
+	static const size_t lens[] = { 1, 2900, MMS_PAIRS_TEXT_MAX - 3, MMS_PAIRS_TEXT_MAX - 2, 3990, 4078, 5000 };
+	static char value[5001];
+
+	(void) state;
+	begin(2);
+	put_numbered(0, 0, 10);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		memset(value, 'v', lens[i]);
+		value[lens[i]] = '\0';
+		node_do(0, "HSET", HOSTS, "x y", value);
+		empty(1);
+		turn_until(is_complete(1));
+		turn_until(lens[i] + 3 > MMS_PAIRS_TEXT_MAX || !field_exists(0, HOSTS, "x y"));
+		assert_true(has_numbered(1, 0, 10));
+		node_do(0, "HDEL", HOSTS, "x y");
+	}
 	end();
 }
 
@@ -601,6 +677,9 @@ int main(void)
 		cmocka_unit_test(with_a_node_missing_the_dead_stay_written_down),
 		cmocka_unit_test(a_host_that_beats_again_was_not_dead),
 		cmocka_unit_test(a_dead_hosts_marker_has_its_node_scanned_and_goes),
+		cmocka_unit_test(a_marker_of_a_host_that_was_only_silent_stays),
+		cmocka_unit_test(after_a_pause_markers_are_trusted_when_they_have_been_looked_at),
+		cmocka_unit_test(lines_that_no_host_wrote_are_in_nobodys_way),
 		cmocka_unit_test(a_marker_by_address_is_found_too),
 		cmocka_unit_test(a_living_hosts_marker_is_its_own_business),
 		cmocka_unit_test(a_marker_that_changed_during_the_scan_stays_until_the_next),

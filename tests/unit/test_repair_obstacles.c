@@ -103,6 +103,28 @@ static void a_record_that_expires_meanwhile_is_no_reason_to_begin_again(void **s
 	fake_free(fake);
 }
 
+/* Nor does it say that nothing is there. */
+static void more_than_was_asked_for_is_no_answer(void **state)
+{
+	char answer[128];
+	struct fake *fake;
+	unsigned asked;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	put_numbered(0, 0, 1);
+	empty(1);
+	(void) snprintf(answer, sizeof(answer), "$%d\r\n%0*d\r\n", MMS_RECORD_HEADER_SIZE + 1, MMS_RECORD_HEADER_SIZE + 1, 0);
+	asked = fake_rule(fake, (struct fake_rule){ .verb = "GETRANGE", .act = FAKE_ANSWER, .bytes = answer, .times = 1 });
+	turn_until(is_complete(1));
+	assert_int_equal(fake_hits(fake, asked), 1);
+	assert_true(has_numbered(1, 0, 1));
+	end();
+	fake_free(fake);
+}
+
 /* By a process whose own max_session_size is smaller; and what nobody can make sense of is as long as it likes. */
 static void records_of_any_size_are_compared_and_moved(void **state)
 {
@@ -381,6 +403,7 @@ int main(void)
 		cmocka_unit_test(an_older_copy_does_not_replace_a_damaged_newer_one),
 		cmocka_unit_test(a_record_without_ttl_is_given_its_lifetime_on_the_target),
 		cmocka_unit_test(a_record_that_expires_meanwhile_is_no_reason_to_begin_again),
+		cmocka_unit_test(more_than_was_asked_for_is_no_answer),
 		cmocka_unit_test(records_of_any_size_are_compared_and_moved),
 		cmocka_unit_test(a_record_that_grows_meanwhile_is_fetched_as_it_is_then),
 		cmocka_unit_test(a_life_that_is_much_shorter_is_prolonged),

@@ -441,6 +441,55 @@ static void one_is_in_office_one_stands_by_and_the_third_goes(void **state)
 	crew_free(&crew);
 }
 
+/* Of two threads that took the office for empty, each may find that the other has it, and both would leave. */
+static void who_is_replaced_by_nobody_takes_office_again(void **state)
+{
+	struct crew crew;
+
+	(void) state;
+	crew_new(&crew, 2);
+	crew_start(&crew);
+	await(owner(crew.host) == getpid());
+	atomic_store(&crew.host->cluster->election.seat, (atomic_load(&crew.host->cluster->election.seat) + 1) % MMS_ELECTION_SEATS);
+	await(host_metric(crew.host, MMS_METRIC_takeovers) == 2);
+	put_session(crew.host, "s", "data");
+	await(node_has(1, "s", "data", NULL));
+	assert_true(mms_replicator_running(crew.replicator));
+	crew_free(&crew);
+}
+
+static void a_thread_that_is_asked_looks_once_more_before_it_ends(void **state)
+{
+	struct mms_replicator *standby, *third;
+	struct crew crew;
+
+	(void) state;
+	crew_new(&crew, 2);
+	crew_start(&crew);
+	await(owner(crew.host) == getpid());
+	standby = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
+	assert_non_null(standby);
+	await(somebody_stands_by(crew.host));
+	third = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
+	assert_non_null(third);
+	for (int64_t asked_us = now_us(), until = asked_us + 600000; now_us() < until; nap_us(10000)) {
+		const bool answered = mms_replicator_ask(third);
+
+		if (!answered && now_us() - asked_us < 100000) {
+			fail_msg("it ended %lld us after it was asked", (long long) (now_us() - asked_us));
+		}
+		if (!answered) {
+			break; /* this process was held up */
+		}
+		asked_us = now_us();
+	}
+	await(!mms_replicator_running(third));
+	assert_false(mms_replicator_ask(third));
+	mms_replicator_stop(third, 0, false);
+	mms_replicator_stop(standby, 0, false);
+	crew_free(&crew);
+}
+
 static void a_thread_that_used_up_its_time_hands_over(void **state)
 {
 	struct mms_replicator *standby;
@@ -453,6 +502,7 @@ static void a_thread_that_used_up_its_time_hands_over(void **state)
 	standby = mms_replicator_start(&crew.in, crew.host->cluster, &crew.host->cluster->settings, NULL);
 	assert_non_null(standby);
 	await(somebody_stands_by(crew.host));
+	assert_true(mms_replicator_ask(crew.replicator)); /* when nobody stood by */
 	atomic_store(&crew.in.cpu_allowance_ms, 1);
 	for (unsigned number = 0; mms_replicator_running(crew.replicator); number++) {
 		assert_true(number < 100000);
@@ -494,6 +544,8 @@ int main(void)
 		cmocka_unit_test(a_node_that_is_held_open_hears_the_last_words_or_has_hints_already),
 		cmocka_unit_test(last_words_end_at_once_when_all_have_answered),
 		cmocka_unit_test(one_is_in_office_one_stands_by_and_the_third_goes),
+		cmocka_unit_test(who_is_replaced_by_nobody_takes_office_again),
+		cmocka_unit_test(a_thread_that_is_asked_looks_once_more_before_it_ends),
 		cmocka_unit_test(a_thread_that_used_up_its_time_hands_over),
 		cmocka_unit_test(stopping_nothing_is_no_harm),
 	};

@@ -327,6 +327,26 @@ static void another_limit_holds_from_the_next_reply_on(void **state)
 	mms_reply_reader_limit(NULL, 1);
 }
 
+/* hiredis holds them twice, and no session comes in one. */
+static void an_array_has_a_limit_of_its_own(void **state)
+{
+	static const struct { const char *bytes; enum mms_status status; } cases[] = {
+		{ "$4194305\r\nx", MMS_OK },
+		{ "*1\r\n$4194304\r\nx", MMS_OK },
+		{ "*1\r\n$4194305\r\nx", MMS_ERR_TOO_LARGE },
+		{ "*2\r\n*1\r\n$4194305\r\nx", MMS_ERR_TOO_LARGE },
+		{ "*2\r\n$3\r\nabc\r\n$4194302\r\nx", MMS_ERR_TOO_LARGE },
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct mms_reply_reader *reader = reader_of(64u << 20, MAX_ELEMENTS);
+
+		assert_int_equal(mms_reply_reader_feed(reader, cases[i].bytes, strlen(cases[i].bytes), NULL), cases[i].status);
+		mms_reply_reader_free(reader);
+	}
+}
+
 static void the_limit_holds_for_the_strings_of_an_array_together(void **state)
 {
 	char bytes[2 * MAX_BYTES];
@@ -513,6 +533,7 @@ int main(void)
 		cmocka_unit_test(long_strings_come_whole_among_others_however_they_are_sliced),
 		cmocka_unit_test(strings_up_to_the_limit_are_taken_and_no_byte_more),
 		cmocka_unit_test(another_limit_holds_from_the_next_reply_on),
+		cmocka_unit_test(an_array_has_a_limit_of_its_own),
 		cmocka_unit_test(the_limit_holds_for_the_strings_of_an_array_together),
 		cmocka_unit_test(the_limits_start_anew_with_every_reply),
 		cmocka_unit_test(huge_lengths_are_refused_before_memory_is_spent),

@@ -2,6 +2,8 @@
  * TEST LINK: mms_repair */
 #include "repairs.h"
 
+#include "mms_scan.h"
+
 #define RATE 65536              /* bytes per second; the lowest there is */
 #define COMPARISON_BYTES 100    /* per node (docs/protocol.md, "Repair scan") */
 
@@ -106,6 +108,27 @@ static void keys_that_nobody_asked_the_target_for_are_let_alone(void **state)
 	fake_free(fake);
 }
 
+static void a_walk_without_an_end_fails(void **state)
+{
+	struct mms_scan_order order = { .source = 0, .mask = 3, .steps_max = 20 };
+	struct mms_scan *scan;
+	struct fake *fake;
+	unsigned scans;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_without_sweeps(host_with_fake(2, 0, fake));
+	scans = fake_says(fake, "SCAN", "*2\r\n$1\r\n7\r\n*0\r\n", -1);
+	scan = mms_scan_new(&desk->office, reconciler);
+	mms_scan_begin(scan, &order);
+	turn_until(mms_scan_run(scan) == MMS_SCAN_FAILED);
+	assert_int_equal(fake_hits(fake, scans), 20);
+	mms_scan_free(scan);
+	end();
+	fake_free(fake);
+}
+
 /* Nodes whose keys have been asked for are added to the text, a digit each. */
 static void note_scans(char order[RIG_NODES + 1])
 {
@@ -175,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_that_nobody_asked_for_are_let_alone),
+		cmocka_unit_test(a_walk_without_an_end_fails),
 		cmocka_unit_test(keys_that_nobody_asked_the_target_for_are_let_alone),
 		cmocka_unit_test(peers_are_walked_in_the_order_of_the_list_and_the_target_last),
 		cmocka_unit_test(the_rate_is_kept),

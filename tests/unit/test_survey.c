@@ -237,6 +237,9 @@ static void hosts_that_are_gone_are_not_judged_and_then_forgotten(void **state)
 	enroll(0, "web2@00000000000000bb", -30000, 86400000);
 	enroll(0, "web3@00000000000000cc", -7200000, 0);
 	node_do(0, "HSET", HOSTS, "nonsense", "1 2");
+	node_do(0, "HSET", HOSTS, "web4@00000000000000dd", "-9223372036854775808 -9223372036854775808");
+	enroll(0, "web5@00000000000000ee", 0, INT64_MAX);
+	enroll(0, "web6@00000000000000ff", 0, INT64_MIN);
 	look(&pair);
 	assert_false(is_active(&pair, MMS_NOTICE_CLOCK));
 	assert_int_equal(node_number(0, "HLEN", HOSTS), 2); /* web1, web2 */
