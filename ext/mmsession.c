@@ -119,6 +119,7 @@ static PHP_RINIT_FUNCTION(mmsession)
 
 static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(mmsession)
 {
+	php_mmsession_end_abandoned();
 	php_mmsession_token_end_request();
 	return SUCCESS;
 }

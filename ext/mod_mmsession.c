@@ -69,6 +69,18 @@ static bool is_unchanged(const struct handler *handler, zend_string *id, zend_st
 			&& zend_string_equals(handler->read_data, data);
 }
 
+/* The end of it, with nothing said: nothing here may end in a bailout. */
+static void free_handler(struct handler *handler)
+{
+	MMSG(open_handler) = NULL;
+	MMSG(token_visit) = NULL;
+	remember(handler, NULL, NULL);
+	mms_store_free(handler->store);
+	mms_process_look_after(php_mmsession_process(), handler->client->cluster, &handler->client->settings);
+	handler->client->users--;
+	efree(handler);
+}
+
 static void close_handler(void **mod_data)
 {
 	struct handler *handler = *mod_data;
@@ -78,20 +90,26 @@ static void close_handler(void **mod_data)
 		return;
 	}
 	php_mmsession_notice_fork(); /* a lock of the parent's is not given back */
-	remember(handler, NULL, NULL);
 	php_mmsession_log_events(handler->client);
 	php_mmsession_token_close(handler->store);
-	mms_store_free(handler->store);
-	mms_process_look_after(php_mmsession_process(), handler->client->cluster, &handler->client->settings);
-	handler->client->users--;
-	efree(handler);
+	free_handler(handler);
+}
+
+/* PHP calls no close of a user's handler around ours when an exception is under way, or when its read or write never came back
+ * (exit, a fatal error). A lock and the worker's memory would be held until the process ends. */
+void php_mmsession_end_abandoned(void)
+{
+	if (MMSG(open_handler) != NULL) {
+		php_mmsession_notice_fork();
+		free_handler(MMSG(open_handler));
+	}
 }
 
 /* Strict mode keeps the visitor's id even while his session is empty; otherwise an empty new session needs no key. */
 static bool needs_no_key(struct handler *handler, zend_string *id, zend_string *data)
 {
 	return ZSTR_LEN(data) == 0 && mms_store_is_new(handler->store, slice_of(id))
-			&& !zend_ini_long("session.use_strict_mode", sizeof "session.use_strict_mode" - 1, 0);
+			&& !php_mmsession_ini_is_on("session.use_strict_mode", sizeof "session.use_strict_mode" - 1);
 }
 
 static int store_data(struct handler *handler, zend_string *id, zend_string *data, zend_long lifetime)
@@ -138,6 +156,7 @@ PS_OPEN_FUNC(mmsession)
 #endif
 
 	close_handler(mod_data);
+	php_mmsession_end_abandoned();
 	client = php_mmsession_client(path, &error);
 	if (client == NULL) {
 		php_error_docref(NULL, E_WARNING, "mmsession: %s", error.text);
@@ -155,7 +174,7 @@ PS_OPEN_FUNC(mmsession)
 		return FAILURE;
 	}
 	client->users++;
-	*mod_data = handler;
+	*mod_data = MMSG(open_handler) = handler;
 	php_mmsession_token_open(handler->store, client, name);
 	mms_process_tend(php_mmsession_process(), client->cluster, &client->settings, php_mmsession_cpu_allowance_ms());
 	return SUCCESS;

@@ -73,6 +73,7 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* connections of this thread, most recently used first */
 	struct mms_client *clients[PHP_MMSESSION_CLIENTS_MAX];
 	uint32_t generation;              /* of the process, when the connections were made */
+	void *open_handler;               /* of the open session (mod_mmsession.c), NULL = none */
 	/* read = session-token */
 	char *token_key_file, *token_header; /* INI */
 	struct php_mmsession_token_key token_key;
@@ -103,12 +104,18 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
  * load otherwise. */
 void php_mmsession_notice_fork(void);
 
+/* At the end of a request: ends a handler that was never closed. */
+void php_mmsession_end_abandoned(void);
+
 /* Frees a thread's connections and settings. */
 void php_mmsession_forget(zend_mmsession_globals *globals);
 
 /* Writes one log line for each node that went down, and each notice that was raised, since the last look of any worker (at
  * most one a minute and node or notice). */
 void php_mmsession_log_events(struct mms_client *client);
+
+/* A setting of PHP's that is on or off, as PHP reads it: of php_admin_value, ini_set() and the like come words ("On"). */
+bool php_mmsession_ini_is_on(const char *name, size_t len);
 
 /* Milliseconds of CPU that the replicator's thread may use beside a request of this process; 0 = any. */
 uint32_t php_mmsession_cpu_allowance_ms(void);

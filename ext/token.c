@@ -33,9 +33,12 @@ static const char *text_of_ini(const char *name, size_t len)
 	return value == NULL ? "" : value;
 }
 #define INI_TEXT(name) text_of_ini(name, sizeof(name) - 1)
+#define INI_IS_ON(name) php_mmsession_ini_is_on(name, sizeof(name) - 1)
 
-static bool is_on(const char *value)
+bool php_mmsession_ini_is_on(const char *name, size_t len)
 {
+	const char *value = text_of_ini(name, len);
+
 	return strcasecmp(value, "on") == 0 || strcasecmp(value, "yes") == 0 || strcasecmp(value, "true") == 0
 			|| atoi(value) != 0;
 }
@@ -135,7 +138,7 @@ static bool uses_header(void)
 
 static bool uses_cookies(const char *session_name)
 {
-	return is_on(INI_TEXT("session.use_cookies")) && strlen(session_name) < COOKIE_NAME_MAX - 16
+	return INI_IS_ON("session.use_cookies") && strlen(session_name) < COOKIE_NAME_MAX - 16
 			&& strpbrk(session_name, FORBIDDEN_IN_NAME) == NULL;
 }
 
@@ -405,10 +408,10 @@ static bool send_cookie(const char *text)
 		append(&line, "; domain=");
 		append(&line, attributes.domain);
 	}
-	if (is_on(INI_TEXT("session.cookie_secure"))) {
+	if (INI_IS_ON("session.cookie_secure")) {
 		append(&line, "; secure");
 	}
-	if (is_on(INI_TEXT("session.cookie_partitioned"))) {
+	if (INI_IS_ON("session.cookie_partitioned")) {
 		append(&line, "; Partitioned");
 	}
 	append(&line, "; HttpOnly");

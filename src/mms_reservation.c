@@ -57,7 +57,8 @@ struct mms_reservation_sh *mms_reservation_claim(struct mms_reservations_sh *tab
 
 void mms_reservation_release(struct mms_reservation_sh *place)
 {
-	if (place != NULL) {
+	/* A child that was forked has the place of its parent, which goes on with it. */
+	if (place != NULL && (uint32_t)atomic_load(&place->owner) == (uint32_t)getpid()) {
 		close_place(place);
 		atomic_store(&place->owner, 0);
 	}

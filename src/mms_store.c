@@ -31,7 +31,7 @@ struct mms_store {
 	struct mms_visit *visit; /* read = session-token; NULL otherwise */
 };
 
-static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id);
+static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id, bool to_read);
 static void open_for(struct mms_store *store, struct mms_opened *opened, struct mms_slice id);
 static bool use_ahead(struct mms_store *store, struct mms_slice id, bool locking);
 static void displace(struct mms_store *store);
@@ -105,7 +105,7 @@ bool mms_store_id_valid(struct mms_slice id)
 enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, struct mms_slice *payload, bool *exists,
 		struct mms_error *error)
 {
-	struct mms_opened *opened = place_for(store, id);
+	struct mms_opened *opened = place_for(store, id, true);
 	const struct mms_answer *answer = &opened->answer;
 
 	*payload = (struct mms_slice){ "", 0 };
@@ -179,6 +179,12 @@ bool mms_store_is_new(const struct mms_store *store, struct mms_slice id)
 			&& (opened->answer.found == MMS_FOUND_NOTHING || opened->answer.found == MMS_FOUND_TOMBSTONE);
 }
 
+/* A logout since this was read may be forgotten by now. */
+static bool is_too_old(const struct mms_opened *opened)
+{
+	return mms_clock_boot().ms - opened->read_at.ms > MMS_TOMBSTONE_GRACE_MS;
+}
+
 enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, struct mms_slice payload,
 		int64_t lifetime_s, struct mms_error *error)
 {
@@ -196,7 +202,7 @@ enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, st
 	if (status != MMS_OK) {
 		return status;
 	}
-	if (mms_clock_boot().ms - opened->read_at.ms > MMS_TOMBSTONE_GRACE_MS) {
+	if (is_too_old(opened)) {
 		mms_client_count(client, MMS_METRIC_refused_writes);
 		mms_error_set(error, "session was read more than %d minutes ago: not stored, a logout since then may be "
 				"forgotten already", MMS_TOMBSTONE_GRACE_MS / 60000);
@@ -227,6 +233,11 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 	if (opened->doubtful || answer->found != MMS_FOUND_RECORD
 			|| (answer->header.version.blind && answer->authoritative)) {
 		return mms_store_write(store, id, payload, lifetime_s, error);
+	}
+	/* Where nothing stands any more a touch puts the record there: a logout that is forgotten already would be undone. */
+	if (is_too_old(opened)) {
+		mms_client_count(client, MMS_METRIC_unchanged);
+		return MMS_OK;
 	}
 	/* A touch once per interval is too rare for short lifetimes: they are prolonged when a quarter has passed. */
 	if (interval > lifetime / 4) {
@@ -272,11 +283,11 @@ enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, 
 }
 
 /* Where this id is read to. The session that was read first stays what it is until the end, whatever else is read beside it;
- * but an id that was made here is one that PHP goes on with. */
-static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id)
+ * but an id that was made here and is read is one that PHP goes on with. */
+static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id, bool to_read)
 {
 	if (!store->current.valid || mms_opened_is_for(&store->current, id)
-			|| (store->ahead.created_here && mms_opened_is_for(&store->ahead, id))) {
+			|| (to_read && store->ahead.created_here && mms_opened_is_for(&store->ahead, id))) {
 		return &store->current;
 	}
 	return &store->aside;
@@ -366,7 +377,7 @@ static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id,
 	struct mms_opened *found = find(store, id);
 	bool read_before = found != NULL;
 
-	*opened = read_before ? found : place_for(store, id);
+	*opened = read_before ? found : place_for(store, id, false);
 	if (!read_before) {
 		open_for(store, *opened, id);
 	}
@@ -447,7 +458,7 @@ static struct mms_version version_for_visitor(struct mms_store *store, const str
 /* Acknowledged. A request of this session that has begun here meanwhile may have read before it and tells the visitor so:
  * then it goes to all nodes after all. */
 static void tell_visitor(struct mms_client *client, struct mms_visit *visit, struct mms_write_order *order,
-		const struct mms_version *version, const struct mms_write_result *result)
+		const struct mms_version *version, struct mms_mono deadline, const struct mms_write_result *result)
 {
 	struct mms_write_result rest;
 
@@ -458,7 +469,7 @@ static void tell_visitor(struct mms_client *client, struct mms_visit *visit, str
 		order->everywhere = true;
 		order->have_mask = result->acked_mask;
 		order->watched.valid = false;
-		(void)mms_write_record(client, order, mms_client_deadline(client), &rest);
+		(void)mms_write_record(client, order, deadline, &rest);
 		mms_client_count(client, MMS_METRIC_token_wide_writes);
 	}
 	mms_visit_wrote(visit, version, result->met_newer ? &result->newer.version : NULL);
@@ -490,6 +501,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_opened *o
 	unsigned char header_bytes[MMS_RECORD_HEADER_SIZE];
 	struct mms_slice key = mms_opened_key(opened);
 	struct mms_write_result result;
+	struct mms_mono deadline;
 	struct mms_write_order order = {
 		.kind = MMS_PARCEL_PUT, .key = key, .header_bytes = header_bytes, .payload = payload,
 		.ttl_ms = (uint64_t)lifetime_s * 1000, .acks_needed = mms_config_acks_needed(&client->settings),
@@ -498,6 +510,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_opened *o
 
 	header.version = version_for_visitor(store, opened, &order.everywhere);
 	if (mms_overlap_stops(client, key, &opened->lease, &opened->answer, &status, error)) {
+		opened->doubtful = true; /* what PHP has now was not stored: the same once more is no unchanged session */
 		return status;
 	}
 	order.watched = answer->watched;
@@ -511,7 +524,8 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_opened *o
 		mms_client_count(client, MMS_METRIC_blind_writes);
 	}
 	mms_client_count(client, MMS_METRIC_writes);
-	status = put(store, opened, &order, mms_client_deadline(client), &result);
+	deadline = mms_client_deadline(client);
+	status = put(store, opened, &order, deadline, &result);
 	if (status != MMS_OK) {
 		*error = result.error;
 		mms_client_count(client, MMS_METRIC_failed_writes);
@@ -522,7 +536,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_opened *o
 		(void)mms_hlc_observe(&client->shm->hlc, mms_hlc_now(&client->shm->anchor), result.newer.version.hlc,
 				client->settings.max_clock_drift_ms);
 	}
-	tell_visitor(client, visit_of(store, opened), &order, &header.version, &result);
+	tell_visitor(client, visit_of(store, opened), &order, &header.version, deadline, &result);
 	mms_opened_become(opened, &header, header_bytes, (int64_t)order.ttl_ms);
 	return mms_overlap_after(client, &opened->lease, &result, error);
 }
@@ -580,7 +594,7 @@ static enum mms_status put_tombstone(struct mms_store *store, struct mms_opened 
 		mms_client_count(client, MMS_METRIC_failed_writes);
 		return status;
 	}
-	tell_visitor(client, visit_of(store, opened), &order, &header.version, &result);
+	tell_visitor(client, visit_of(store, opened), &order, &header.version, deadline, &result);
 	mms_opened_become(opened, &header, header_bytes, (int64_t)order.ttl_ms);
 	return MMS_OK;
 }

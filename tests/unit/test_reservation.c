@@ -227,6 +227,28 @@ static void die_at(const char *point, uint64_t counted)
 	assert_int_equal(closed.open_count, 0);
 }
 
+static int release_the_parents(void *argument)
+{
+	struct arena *arena = argument;
+
+	mms_reservation_release(&arena->table.places[0]);
+	return 0;
+}
+
+static void a_child_does_not_give_back_its_parents_place(void **state)
+{
+	struct arena *arena = new_arena();
+	struct mms_reservation_sh *mine = mms_reservation_claim(&arena->table);
+	uint64_t owner = atomic_load(&mine->owner);
+
+	(void)state;
+	assert_ptr_equal(mine, &arena->table.places[0]);
+	assert_exits_with_0(spawn(release_the_parents, arena));
+	assert_int_equal(atomic_load(&mine->owner), owner);
+	mms_reservation_release(mine);
+	assert_int_equal(atomic_load(&mine->owner), 0);
+}
+
 static void a_killed_process_leaves_its_reservation_until_it_is_reaped(void **state)
 {
 	(void)state;
@@ -411,6 +433,7 @@ int main(void)
 		cmocka_unit_test(one_of_two_that_begin_at_once_sees_the_other),
 		cmocka_unit_test(a_full_table_has_no_place),
 		cmocka_unit_test(a_damaged_table_is_no_trap),
+		cmocka_unit_test(a_child_does_not_give_back_its_parents_place),
 		cmocka_unit_test(a_killed_process_leaves_its_reservation_until_it_is_reaped),
 		cmocka_unit_test(the_living_and_the_stopped_are_not_reaped_but_a_zombie_is),
 		cmocka_unit_test(a_successor_with_the_same_id_is_not_the_owner),

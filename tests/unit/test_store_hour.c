@@ -42,10 +42,38 @@ static void a_write_an_hour_after_its_read_is_refused(void **state)
 	host_free(host);
 }
 
+/* Nor is it prolonged: where nothing stands any more, a touch would put it there, and the logout may be forgotten. */
+static void an_unchanged_session_an_hour_after_its_read_is_let_alone(void **state)
+{
+	struct request request;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	host->client->settings.touch_interval_s = 0;
+	host_meet(host);
+	for (int64_t late_s = 0; late_s < 2; late_s++) {
+		visit(host, "s", "first");
+		request_begin(&request, host);
+		assert_int_equal(request_read(&request, "s"), MMS_OK);
+		for (unsigned node = 0; node < 3; node++) {
+			node_do(node, "DEL", RIG_PREFIX "s");
+		}
+		slept_s += MMS_TOMBSTONE_GRACE_MS / 1000 - 1 + 2 * late_s;
+		assert_int_equal(request_touch(&request, "s", "first"), MMS_OK);
+		assert_int_equal(node_number(0, "EXISTS", RIG_PREFIX "s"), 1 - late_s);
+		request_end(&request);
+	}
+	assert_int_equal(host_metric(host, MMS_METRIC_touches), 1);
+	host_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_write_an_hour_after_its_read_is_refused),
+		cmocka_unit_test(an_unchanged_session_an_hour_after_its_read_is_let_alone),
 	};
 
 	return rig_run(tests);

@@ -403,6 +403,32 @@ static void a_logout_after_the_lock_ran_out_stays(void **state)
 	done();
 }
 
+/* What PHP takes for stored by then stands nowhere, and belongs to no header. */
+static void the_same_after_a_dropped_write_is_no_unchanged_session(void **state)
+{
+	struct request slow, quick;
+
+	(void) state;
+	setting();
+	begin(&slow, one);
+	run_out(one, &slow);
+	begin(&quick, two);
+	assert_int_equal(request_destroy(&quick, session), MMS_OK);
+	request_end(&quick);
+	await(locked_on(session) == 0);
+	one->client->settings.touch_interval_s = 0;
+	assert_int_equal(request_write(&slow, session, "stale"), MMS_OK);
+	for (unsigned node = 0; node < 3; node++) {
+		node_do(node, "DEL", RIG_PREFIX "s");
+	}
+	assert_int_equal(request_touch(&slow, session, "stale"), MMS_OK);
+	for (unsigned node = 0; node < 3; node++) {
+		assert_true(node_number(node, "EXISTS", RIG_PREFIX "s") == 0 || node_has(node, session, "stale", NULL));
+	}
+	request_end(&slow);
+	done();
+}
+
 static void a_logout_does_not_ask_for_its_lock(void **state)
 {
 	struct request slow, quick;
@@ -558,6 +584,7 @@ int main(void)
 		cmocka_unit_test(a_write_after_the_lock_ran_out_has_time_for_lock_and_read),
 		cmocka_unit_test(a_write_whose_own_lock_still_stands_goes_on_without_the_scripts),
 		cmocka_unit_test(a_logout_after_the_lock_ran_out_stays),
+		cmocka_unit_test(the_same_after_a_dropped_write_is_no_unchanged_session),
 		cmocka_unit_test(a_logout_does_not_ask_for_its_lock),
 		cmocka_unit_test(a_lock_that_is_lost_with_its_node_is_noticed_by_the_versions),
 		cmocka_unit_test(without_nodes_a_session_fails_as_ever),

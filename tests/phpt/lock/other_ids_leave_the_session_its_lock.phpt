@@ -48,6 +48,24 @@ foreach (['1', '0'] as $lock) {
     }
 }
 
+/* An id that was made here is PHP's next one only when it is read. */
+ini_set('mmsession.lock', '1');
+foreach (['write', 'destroy'] as $what) {
+    $sid = mms_sid();
+    mms_put($sid, ['cart' => 'apple']);
+    session_id($sid);
+    session_start();
+    $made = session_create_id();
+    mms_ok($calls[$what]($made), "$what of an id that was made");
+    mms_is(1, count(mms_locks($sid)), "$what of an id that was made: the session is locked");
+    mms_is([], mms_locks($made), "$what of an id that was made: that one is not");
+    $_SESSION['n'] = 1;
+    mms_ok(session_write_close(), "$what of an id that was made: session_write_close()");
+    mms_is(['cart' => 'apple', 'n' => 1], mms_request($sid), "$what of an id that was made: the session");
+    mms_is($left[$what], mms_request($made), "$what of an id that was made: that one");
+}
+ini_set('mmsession.lock', '0');
+
 /* What has not changed is not written, whatever was done beside it. */
 foreach ($calls as $what => $call) {
     $before = mms_counter('conflicts');

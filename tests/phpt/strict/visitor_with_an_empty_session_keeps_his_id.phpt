@@ -8,11 +8,13 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 
-ini_set('session.use_strict_mode', '1');
 mms_request(mms_sid());
 mms_all_complete();
-foreach (['native', 'subclass'] as $mode) {
-    mms_mode($mode);
+/* As words it comes from php_admin_value, Apache's php_value and ini_set(). */
+foreach (['1 native', 'On native', 'yes native', 'true native', '1 subclass', 'On subclass'] as $mode) {
+    list($strict, $handler) = explode(' ', $mode);
+    ini_set('session.use_strict_mode', $strict);
+    mms_mode($handler);
     session_id('');
     session_start();
     $sid = session_id();
