@@ -107,21 +107,12 @@ void mms_election_rouse(struct mms_cluster_sh *cluster)
 	}
 }
 
-static bool is_free(pthread_mutex_t *mutex)
-{
-	if (mms_lock_try(mutex) == MMS_LOCK_BUSY) {
-		return false;
-	}
-	mms_lock_release(mutex);
-	return true;
-}
-
 bool mms_election_has_standby(struct mms_cluster_sh *cluster, struct mms_mono now)
 {
 	struct mms_election_sh *election = &cluster->election;
 
 	return mms_clock_apart(now.us, atomic_load_explicit(&election->standby_beat_us, memory_order_relaxed))
-			<= MMS_ELECTION_STANDBY_STALE_US && !is_free(&election->standby);
+			<= MMS_ELECTION_STANDBY_STALE_US && !mms_lock_is_free(&election->standby);
 }
 
 bool mms_election_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bool standby_too)
@@ -130,5 +121,5 @@ bool mms_election_vacant(struct mms_cluster_sh *cluster, struct mms_mono now, bo
 
 	return mms_clock_apart(now.us, atomic_load_explicit(&election->beat_us, memory_order_relaxed)) > MMS_ELECTION_STALE_US
 			|| (standby_too && !mms_election_has_standby(cluster, now))
-			|| is_free(&election->seats[atomic_load(&election->seat) % MMS_ELECTION_SEATS]);
+			|| mms_lock_is_free(&election->seats[atomic_load(&election->seat) % MMS_ELECTION_SEATS]);
 }

@@ -131,12 +131,22 @@ enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomi
 #ifdef HAVE_FUTEX
 /* A robust mutex is a futex in which the kernel, too, leaves word of its holder's death, and wakes somebody if a bit says that
  * somebody sleeps: pthread's own waits set it as well. The word and its bits are ABI, of glibc and of the kernel. */
+static bool names_a_holder(int word)
+{
+	return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
+}
+
+static bool seems_held(const pthread_mutex_t *mutex)
+{
+	return names_a_holder(__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED));
+}
+
 bool mms_lock_watch(pthread_mutex_t *mutex, struct mms_mono deadline)
 {
 	const struct timespec until = timespec_of(deadline.us);
 	int *word = &mutex->__data.__lock, held = __atomic_load_n(word, __ATOMIC_RELAXED);
 
-	if (!is_plain(mutex) || (held & FUTEX_TID_MASK) == 0 || (held & FUTEX_OWNER_DIED) != 0) {
+	if (!is_plain(mutex) || !names_a_holder(held)) {
 		return false;
 	}
 	if (((unsigned)held & FUTEX_WAITERS) == 0) {
@@ -156,6 +166,12 @@ void mms_lock_rouse(pthread_mutex_t *mutex)
 	(void)syscall(SYS_futex, &mutex->__data.__lock, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 #else
+static bool seems_held(const pthread_mutex_t *mutex)
+{
+	(void)mutex;
+	return false;
+}
+
 bool mms_lock_watch(pthread_mutex_t *mutex, struct mms_mono deadline)
 {
 	(void)mutex;
@@ -168,6 +184,15 @@ void mms_lock_rouse(pthread_mutex_t *mutex)
 	(void)mutex;
 }
 #endif
+
+bool mms_lock_is_free(pthread_mutex_t *mutex)
+{
+	if (seems_held(mutex) || mms_lock_try(mutex) == MMS_LOCK_BUSY) {
+		return false;
+	}
+	mms_lock_release(mutex);
+	return true;
+}
 
 #ifdef HAVE_CLOCKJOIN
 bool mms_lock_join(pthread_t thread, struct mms_mono deadline)

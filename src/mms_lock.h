@@ -38,6 +38,9 @@ enum mms_lock_result mms_lock_wait_unless_stalled(pthread_mutex_t *mutex, _Atomi
 		unsigned wait_ms);
 enum mms_lock_result mms_lock_spin_unless_stalled(pthread_mutex_t *mutex, _Atomic uint32_t *stalled);
 
+/* Is nobody alive holding it? Mostly a look at one word, so that many may ask often; holds it for a moment otherwise. */
+bool mms_lock_is_free(pthread_mutex_t *mutex);
+
 /* Sleeps until the mutex may have become free (its holder died or let go of it), mms_lock_rouse() or the deadline; takes
  * nothing. May end early, and miss a rousing that comes as it begins. False, without having slept, when it seems to be free, and
  * where the C library's mutexes are not known. */

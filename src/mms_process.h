@@ -27,7 +27,7 @@ uint32_t mms_process_generation(struct mms_process *process);
 /* A request begins to use this cluster: starts a replicator thread here if the host lacks one, for these settings (this
  * process's own: those in the mapping are anybody's word). Puts right what stands wrong in the slot. cpu_allowance_ms: CPU time
  * that the thread may use beside one request, 0 = any. Thread-safe; waits for nobody but a thread of this process that is starting one;
- * costs loads and two trylocks when all is well. */
+ * costs some loads when all is well. */
 void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings,
 		uint32_t cpu_allowance_ms);
 

@@ -66,11 +66,13 @@ static void a_free_lock_is_taken_and_a_taken_one_is_busy(void **state)
 	pid_t holder;
 
 	(void) state;
+	assert_true(mms_lock_is_free(&shared->lock));
 	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
 	mms_lock_release(&shared->lock);
 	assert_int_equal(mms_lock_spin(&shared->lock), MMS_LOCK_TAKEN);
 	mms_lock_release(&shared->lock);
 	holder = spawn_holder(shared);
+	assert_false(mms_lock_is_free(&shared->lock));
 	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_BUSY);
 	assert_int_equal(mms_lock_spin(&shared->lock), MMS_LOCK_BUSY);
 	assert_int_equal(mms_lock_wait(&shared->lock, 0), MMS_LOCK_BUSY);
@@ -118,6 +120,8 @@ static void the_lock_of_a_killed_holder_is_taken_from_the_dead_once(void **state
 	mms_lock_release(&shared->lock);
 	assert_int_equal(mms_lock_try(&shared->lock), MMS_LOCK_TAKEN);
 	mms_lock_release(&shared->lock);
+	kill_child(spawn_holder(shared));
+	assert_true(mms_lock_is_free(&shared->lock));
 	shared_free(shared);
 }
 

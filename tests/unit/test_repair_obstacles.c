@@ -103,6 +103,30 @@ static void a_record_that_expires_meanwhile_is_no_reason_to_begin_again(void **s
 	fake_free(fake);
 }
 
+/* What hosts say of themselves can't be read on one node: the scan begins all the same, but what it did is not called complete. */
+static void who_says_nothing_of_hosts_does_not_hold_up_a_scan(void **state)
+{
+	struct fake *fake;
+	int64_t began_us;
+	unsigned asked;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	begin_with(host_with_fake(2, 0, fake));
+	put_numbered(0, 0, 10);
+	asked = fake_says(fake, "HGETALL", "-ERR not now\r\n", -1);
+	empty(1);
+	began_us = desk->office.now.us;
+	turn_until(has_numbered(1, 0, 10));
+	assert_true(desk->office.now.us - began_us >= 2 * SECOND);
+	turn_for(10 * SECOND);
+	assert_false(is_complete(1));
+	assert_true(fake_hits(fake, asked) > 5);
+	end();
+	fake_free(fake);
+}
+
 /* Nor does it say that nothing is there. */
 static void more_than_was_asked_for_is_no_answer(void **state)
 {
@@ -403,6 +427,7 @@ int main(void)
 		cmocka_unit_test(an_older_copy_does_not_replace_a_damaged_newer_one),
 		cmocka_unit_test(a_record_without_ttl_is_given_its_lifetime_on_the_target),
 		cmocka_unit_test(a_record_that_expires_meanwhile_is_no_reason_to_begin_again),
+		cmocka_unit_test(who_says_nothing_of_hosts_does_not_hold_up_a_scan),
 		cmocka_unit_test(more_than_was_asked_for_is_no_answer),
 		cmocka_unit_test(records_of_any_size_are_compared_and_moved),
 		cmocka_unit_test(a_record_that_grows_meanwhile_is_fetched_as_it_is_then),
