@@ -145,6 +145,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_reply_class.c
     src/mms_reservation.c
     src/mms_resolver.c
+    src/mms_retire.c
     src/mms_scan.c
     src/mms_scanned.c
     src/mms_script.c

@@ -54,6 +54,11 @@ static bool deliverable(const struct mms_link *link)
 			&& mms_hints_count(&link->office->cluster->hints, link->index) > 0;
 }
 
+static int64_t due_us(const struct mms_link *target)
+{
+	return target->hint_round_at.us > target->hint_pause_until.us ? target->hint_round_at.us : target->hint_pause_until.us;
+}
+
 void mms_delivery_run(struct mms_delivery *delivery)
 {
 	struct mms_office *office = delivery->office;
@@ -62,7 +67,7 @@ void mms_delivery_run(struct mms_delivery *delivery)
 		struct mms_link *target = &office->links[i];
 
 		while (deliverable(target) && delivery->used < MMS_DELIVERY_JOBS
-				&& office->now.us >= target->hint_round_at.us && start(delivery, target)) {
+				&& office->now.us >= due_us(target) && start(delivery, target)) {
 			office->busy = true;
 		}
 	}
@@ -75,8 +80,8 @@ int64_t mms_delivery_next_us(const struct mms_delivery *delivery)
 	for (unsigned i = 0; i < delivery->office->node_count; i++) {
 		const struct mms_link *target = &delivery->office->links[i];
 
-		if (deliverable(target) && target->hint_round_at.us < next) {
-			next = target->hint_round_at.us;
+		if (deliverable(target) && due_us(target) < next) {
+			next = due_us(target);
 		}
 	}
 	return next;
@@ -176,6 +181,10 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	(void)token;
 	parcel->used = false;
 	delivery->used--;
+	if (!mms_link_ready(&office->links[parcel->target]) || (enough && ((result->equal_mask | result->foreign_mask) & target) == 0)) {
+		/* The connection was lost, or the node refused it; perhaps for this very session: not again with the next connection. */
+		office->links[parcel->target].hint_pause_until.us = office->now.us + ROUND_PAUSE_US;
+	}
 	if (enough && (result->equal_mask & target) != 0) {
 		pend_others(parcel, result, all);
 		mms_hints_settle(hints, result->key, parcel->target, &result->newest.version);

@@ -17,6 +17,7 @@
 #define PROGRESS_FACTOR 4
 #define WRITERS_APART UINT64_C(0x9e3779b97f4a7c15) /* odd, far from small numbers: an epoch is no other host */
 #define RETRY_FIRST_US 20000
+#define STEADY_US 1000000 /* a connection that stood for so long is made again at once */
 
 static void on_readable(evutil_socket_t fd, short what, void *argument);
 static void on_writable(evutil_socket_t fd, short what, void *argument);
@@ -105,6 +106,7 @@ void mms_link_connect(struct mms_link *link)
 		mms_link_fail(link, status, &error);
 		return;
 	}
+	office->short_since.us = 0;
 	link->fd = mms_conn_fd(link->conn);
 	mms_descriptors_add(office->descriptors, link->fd);
 	link->readable = event_new(office->base, mms_conn_fd(link->conn), EV_READ | EV_PERSIST, on_readable, link);
@@ -130,10 +132,13 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 		blame = mms_reply_class_fault(mms_conn_refusal(link->conn), &fault) || blame;
 		fault = fault == MMS_FAULT_WRITE_ONLY ? MMS_FAULT_HARD : fault;
 	}
+	bool steady = was_ready && office->now.us - link->ready_since.us >= STEADY_US;
+
 	/* A server that closed an idle connection (restart, `timeout`) gets one free attempt. */
-	link->retry_at.us = office->now.us + (was_ready && blame ? 0 : RETRY_FIRST_US);
+	link->retry_at.us = office->now.us + (steady && blame ? 0 : RETRY_FIRST_US);
 	mms_link_drop(link);
 	if (!blame) {
+		office->short_since = office->short_since.us == 0 ? office->now : office->short_since;
 		mms_breaker_note(breaker, error->text, mms_clock_wall());
 	}
 	if (blame && !(status == MMS_ERR_CLOSED && was_ready)) {

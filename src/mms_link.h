@@ -75,6 +75,7 @@ struct mms_office {
 	bool none_usable;                       /* every breaker is open: probes hurry */
 	/* mailbox entries that became hints: they leave the ring once nodes have been seen to be the same since */
 	struct mms_hinted hinted, hinted_asked; /* not asked about yet; all nodes are being asked */
+	struct mms_mono short_since;            /* this process has had no descriptor or memory for a connection since; 0 = it had, last time */
 	bool markers_doubted;                   /* this life was silent: who took it for dead may delete its markers, as the next look shows */
 	struct mms_mono markers_wanted;         /* when the latter began: markers seen before are too old */
 	uint64_t markers_asked_mask;            /* nodes that were asked for theirs then */
@@ -113,6 +114,10 @@ struct mms_link {
 	/* mailbox: entries before ack_position are settled for this node, those up to send_position are on their way */
 	uint64_t send_position, ack_position;
 	uint32_t mirrors_in_flight;
+	uint64_t sent_to;                       /* the farthest that was sent */
+	uint64_t lost_at, careful_to;           /* ack_position and sent_to when the connection was lost with mirrors under way */
+	uint32_t few;                           /* mirrors under way at once before careful_to; 0 = as many as there is room for */
+	bool suspect;                           /* with the one at lost_at alone under way, it was lost again */
 	bool going_back;                        /* all from ack_position on is sent again when those in flight are answered */
 	struct mms_mono compare_until;          /* see MMS_LINK_COMPARE_US */
 	uint64_t compare_to;                    /* entries before it are compared, however long they take */
@@ -130,6 +135,7 @@ struct mms_link {
 	uint32_t hint_cursor;
 	uint32_t hint_rounds;                   /* through all hints since it became ready */
 	struct mms_mono hint_round_at;          /* no new round through the hints before */
+	struct mms_mono hint_pause_until;       /* nor anything of one: a delivery failed on this node */
 };
 
 /* Prepares a closed link. The link is registered with libevent once it is connected. */

@@ -159,7 +159,7 @@ void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const
 		return;
 	}
 	mms_reply_class_tell(&office->settings->nodes[link->index], text, &error);
-	if (fault == MMS_FAULT_WRITE_ONLY) {
+	if (fault != MMS_FAULT_HARD) { /* the connection is in order; it may be about one key */
 		(void)mms_breaker_fault(&mms_link_node(link)->breaker, fault, error.text, office->now,
 				mms_clock_wall(), mms_link_random(office));
 	} else {

@@ -23,7 +23,7 @@ bool mms_marker_stands(const struct mms_link *link);
  * written down, but for the mailbox. */
 bool mms_marker_covers(const struct mms_office *office);
 
-/* A server error to a write of ours: tells the breaker what it is worth. */
+/* A server error to a write of ours: tells the breaker what it is worth; one that is about the whole node ends the connection. */
 void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text);
 
 #endif

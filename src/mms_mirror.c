@@ -13,6 +13,8 @@
 /* Entries looked at per node and round; the next round goes on. */
 #define BATCH_MAX 512
 #define NOSCRIPTS_MAX 3 /* in a row */
+#define FEW_FIRST 64    /* mirrors under way after two connections lost at one place; then an eighth of it each time */
+#define FEW_LESS 8
 #define MARKERS_PAUSE_US 20000 /* at least, from one look at all markers to the next */
 
 static void send_batch(struct mms_link *link);
@@ -21,6 +23,8 @@ static bool is_settled(const struct mms_link *link, const struct mms_mailbox_ite
 static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item);
 static bool send_entry(struct mms_link *link, const struct mms_mailbox_item *item);
 static void on_mirrored(struct mms_link *link, void *context, uint64_t next, struct mms_reply *const *replies);
+static void note_loss(struct mms_link *link);
+static bool may_send(struct mms_link *link);
 static bool is_last_copy(const struct mms_link *link, const struct mms_mailbox_item *item);
 static uint64_t holders_beside(const struct mms_link *lacking, const struct mms_mailbox_item *item);
 static bool is_half_full(const struct mms_mailbox_sh *mailbox);
@@ -91,7 +95,7 @@ static void send_batch(struct mms_link *link)
 	struct mms_mailbox_sh *mailbox = &link->office->cluster->mailbox;
 	struct mms_mailbox_item item;
 
-	for (unsigned n = 0; n < BATCH_MAX && !link->going_back && mms_link_has_room(link, 1); n++) {
+	for (unsigned n = 0; n < BATCH_MAX && may_send(link); n++) {
 		int found = mms_mailbox_peek(mailbox, link->send_position, &item);
 
 		if (found <= 0) {
@@ -105,17 +109,21 @@ static void send_batch(struct mms_link *link)
 			return;
 		}
 		if (mms_mirror_needs(link, &item)) {
-			if (!send_entry(link, &item)) {
-				/* Not for want of room: this process can't. Once those before it are answered, it is passed over. */
+			if (link->suspect || !send_entry(link, &item)) {
+				/* Not for want of room: this process can't, or connections end of it. Once those before it are answered, it is
+				 * passed over. */
 				if (!mms_link_ready(link) || link->mirrors_in_flight > 0) {
 					return;
 				}
+				link->suspect = false;
+				link->few = 0;
 				mms_link_count(link->office, MMS_METRIC_mirror_failures);
 				hint_entry(link, &item);
 			}
 			link->office->busy = true;
 		}
 		link->send_position = item.next;
+		link->sent_to = mms_mailbox_distance(link->sent_to, item.next) > 0 ? item.next : link->sent_to;
 		if (link->mirrors_in_flight == 0) {
 			link->ack_position = link->send_position;
 		}
@@ -236,6 +244,9 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	(void)context;
 	link->mirrors_in_flight--;
 	if (replies == NULL) {
+		if (link->mirrors_in_flight == 0) {
+			note_loss(link);
+		}
 		return;
 	}
 	if (link->going_back) {
@@ -306,6 +317,28 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	link->noscripts = 0;
 	atomic_fetch_add_explicit(&node->acked_count, 1, memory_order_relaxed);
 	mms_link_count(office, MMS_METRIC_mirrored);
+}
+
+/* The connection was lost with mirrors under way. Once more at the same place: one of them may be what the server (a query buffer that
+ * is too small for it) or something on the way ends connections for. It is looked for with fewer and fewer at a time, and becomes
+ * a hint, so that the others get through. */
+static void note_loss(struct mms_link *link)
+{
+	if (link->careful_to != 0 && link->lost_at == link->ack_position) {
+		link->suspect = link->few == 1;
+		link->few = link->few == 0 ? FEW_FIRST : link->few == 1 ? 1 : link->few / FEW_LESS;
+	}
+	link->lost_at = link->ack_position;
+	link->careful_to = link->sent_to;
+}
+
+static bool may_send(struct mms_link *link)
+{
+	if (link->few > 0 && mms_mailbox_distance(link->ack_position, link->careful_to) <= 0) {
+		link->few = 0;
+	}
+	link->suspect = link->suspect && link->ack_position == link->lost_at;
+	return !link->going_back && mms_link_has_room(link, 1) && (link->few == 0 || link->mirrors_in_flight < link->few);
 }
 
 /* Somebody took it once, and nobody known has it now: a hint would find no copy. It waits for a node that takes it. */

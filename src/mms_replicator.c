@@ -22,6 +22,7 @@
 #include "mms_lock.h"
 #include "mms_mirror.h"
 #include "mms_resolver.h"
+#include "mms_retire.h"
 #include "mms_tending.h"
 #include "mms_upkeep.h"
 
@@ -53,8 +54,7 @@ struct mms_replicator {
 	/* of the thread alone */
 	struct mms_candidate candidate;
 	unsigned looks_in_vain;        /* standing by: in a row, without sleep */
-	uint64_t request_seen;
-	int64_t cpu_at_request_us;
+	struct mms_retire retire;
 	bool gathered;                 /* answers to what is asked now and then were waited for once */
 	bool draining;
 	struct mms_mono drain_until;   /* 0 = not told to stop yet */
@@ -319,8 +319,7 @@ static bool open_office(struct mms_replicator *replicator)
 	office->node_count = replicator->settings.node_count;
 	office->now = mms_clock_mono();
 	office->random_state = (uint32_t)office->now.us | 1u;
-	replicator->request_seen = atomic_load(&replicator->host->request_count);
-	replicator->cpu_at_request_us = mms_clock_thread_cpu_us();
+	mms_retire_begin(&replicator->retire, atomic_load(&replicator->host->request_count));
 	if (config != NULL) {
 		(void)event_config_avoid_method(config, "epoll");
 		(void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
@@ -533,35 +532,17 @@ static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_r
 	}
 }
 
-/* The CPU time of this thread counts toward max_execution_time of the request beside it (ITIMER_PROF): before it matters,
- * another process takes over, or this one slows down. */
+/* Whoever asked until now asked for what this thread does: when it has left, it must not come back within the same request. */
 static bool must_hand_over(struct mms_replicator *replicator)
 {
-	uint64_t request = atomic_load_explicit(&replicator->host->request_count, memory_order_relaxed);
-	uint32_t allowance_ms = atomic_load_explicit(&replicator->host->cpu_allowance_ms, memory_order_relaxed);
-	int64_t cpu_us;
+	const struct mms_replicator_host *host = replicator->host;
 
-	if (allowance_ms == 0) {
+	if (!mms_retire_wanted(&replicator->retire, &replicator->office, atomic_load_explicit(&host->request_count, memory_order_relaxed),
+			atomic_load_explicit(&host->cpu_allowance_ms, memory_order_relaxed))) {
 		return false;
 	}
-	cpu_us = mms_clock_thread_cpu_us();
-	if (request != replicator->request_seen) {
-		replicator->request_seen = request;
-		replicator->cpu_at_request_us = cpu_us;
-		return false;
-	}
-	if (cpu_us - replicator->cpu_at_request_us < (int64_t)allowance_ms * 1000) {
-		return false;
-	}
-	/* Whoever asked until now asked for what this thread does. When it has left, it must not come back within the same request. */
 	atomic_store(&replicator->state, RUNNING);
-	if (mms_election_has_standby(replicator->cluster, replicator->office.now)) {
-		return true;
-	}
-	/* Nobody to hand over to: a tenth of the processor at most. */
-	replicator->cpu_at_request_us += 1000;
-	(void)poll(NULL, 0, 10);
-	return false;
+	return mms_election_has_standby(replicator->cluster, replicator->office.now);
 }
 
 /* Told to stop: true when what was in the mailbox then is done with, or the time is over. */

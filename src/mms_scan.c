@@ -256,7 +256,11 @@ static void hand_out(struct mms_scan *scan)
 	struct mms_office *office = scan->office;
 	int64_t rate = office->settings->repair_rate < RATE_MIN ? RATE_MIN : (int64_t)office->settings->repair_rate;
 
-	scan->allowance += (office->now.us - scan->refilled_at.us) * (rate / 1000) / 1000;
+	int64_t since_us = mms_clock_apart(office->now.us, scan->refilled_at.us);
+
+	/* More than this is not kept anyway, and the last scan may have been months ago. */
+	since_us = since_us < 0 ? 0 : since_us > ALLOWANCE_US ? ALLOWANCE_US : since_us;
+	scan->allowance += since_us * (rate / 1000) / 1000;
 	scan->refilled_at = office->now;
 	if (scan->allowance > rate * ALLOWANCE_US / 1000000) {
 		scan->allowance = rate * ALLOWANCE_US / 1000000;

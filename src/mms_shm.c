@@ -468,7 +468,7 @@ static bool mend_cluster(struct mms_cluster_sh *cluster, const struct mms_shm_sh
 	cluster->hints.table_offset = table_offset;
 	cluster->mailbox.size = mailbox_size;
 	cluster->mailbox.ring_offset = ring_offset;
-	atomic_fetch_or(&cluster->hints.overflow_mask, UINT64_MAX);
+	mms_hints_overflow(&cluster->hints, UINT64_MAX);
 	return false;
 }
 

@@ -17,6 +17,7 @@
 #define SETTINGS_EVERY_US 60000000
 #define REFUSED_US 600000000      /* after NOPERM: the server logs each of them */
 #define ROUND_TRIP_MAX_US 200000  /* a slower answer says too little about the clock */
+#define LATE_MAX 2                /* so often it is waited for; a node that is always late has no say */
 #define FRESH_MS 20000            /* by the node's clock: older entries are of hosts that are gone */
 #define FORGOTTEN_MS 3600000
 #define OFFSET_MAX_MS (INT64_C(1) << 47) /* some thousand years: nobody's */
@@ -33,6 +34,7 @@ struct outlook {
 	struct mms_mono asked_at;
 	struct mms_wall asked_wall;
 	int64_t first_ms;                    /* by the node's clock: our first visit; 0 = none yet */
+	uint32_t late;                       /* answers in a row that took too long to say what the time is */
 	bool twin;                           /* our id was seen in another place */
 	uint32_t count;
 	struct sighting sightings[HOSTS_MAX]; /* fresh ones, our own among them */
@@ -161,7 +163,8 @@ static void on_hosts(struct mms_link *link, void *context, uint64_t token, struc
 	now_ms = decimal(replies[0], 0) * 1000 + decimal(replies[0], 1) / 1000;
 	link->clock_ms = mms_clock_apart(now_ms, (outlook->asked_at.us + round_trip_us / 2) / 1000);
 	link->clock_known = true;
-	if (round_trip_us > ROUND_TRIP_MAX_US) {
+	outlook->late = round_trip_us > ROUND_TRIP_MAX_US ? outlook->late + 1 : 0;
+	if (outlook->late > 0) {
 		return;
 	}
 	outlook->first_ms = outlook->first_ms == 0 ? now_ms : outlook->first_ms;
@@ -359,14 +362,19 @@ static void judge_clocks(struct mms_survey *survey)
 	struct mms_error text = { "clocks are wrong, set them by NTP:" };
 	bool any;
 
+	bool waits = false;
+
 	for (unsigned i = 0; i < survey->office->node_count; i++) {
 		struct outlook *outlook = &survey->outlooks[i];
 
-		if (!mms_link_ready(&survey->office->links[i])) {
+		if (!mms_link_ready(&survey->office->links[i]) || outlook->late > LATE_MAX) {
 			outlook->count = 0; /* what it said is old */
 		} else if (outlook->first_ms == 0 && outlook->due.us < survey->office->now.us + REFUSED_US / 2) {
-			return; /* one node alone, with a wrong clock of its own, would blame everybody */
+			waits = true; /* one node alone, with a wrong clock of its own, would blame everybody */
 		}
+	}
+	if (waits) {
+		return;
 	}
 	any = name_leap(survey, &text);
 	for (unsigned i = 0; i < survey->office->node_count; i++) {

@@ -43,6 +43,7 @@ void mms_tending_run(struct mms_link *link)
 				mms_command_ping(&command);
 			}
 			link->probe_sent = mms_link_request(link, &command, on_pong, NULL, 0);
+			link->probing = link->probing && link->probe_sent; /* no room now: it stays due */
 		}
 	} else {
 		return;

@@ -1,12 +1,13 @@
 """Connections, descriptors, ports and sizes that run out; PHP's own rules while a node is away."""
 import os
 import re
+import time
 
 import pytest
 
 from measure import Phases, no_harm, seconds, wait_closed
 from rig.network import Namespaces, namespaces_allowed
-from rig.process import until
+from rig.process import Late, until
 from rig.results import bar, within
 
 MB = 1 << 20
@@ -216,6 +217,43 @@ def test_a_session_over_a_hosts_limit_fails_alone_there(cluster, new_id):
     held = shop.nodes[2].raw_records()
     bar("sizes", "a node that came back empty is filled by the host of 1 MB, the large session too",
         f"{len(held)} records, large: {session in held}", session in held and set(small) <= set(held))
+
+
+@pytest.mark.row("sizes")
+@pytest.mark.parametrize("setting", ["client-query-buffer-limit", "proto-max-bulk-len"])
+def test_a_session_that_a_peer_never_takes_holds_up_no_other(cluster, new_id, setting):
+    """The server ends the connection at the first, at the second it answers with an error and ends it."""
+    shop = cluster(3, 1, workers=2, ini={"memory_limit": "1G"})
+    host, peer = shop.hosts[0], shop.nodes[1]
+    small = _spread(host, new_id, 10)
+    assert host.flush(5000)
+    peer.call("CONFIG", "SET", setting, MB)
+    session = new_id()
+    stored = host.visit(session, f"start;fill:big:{2 * MB}:{session};close")
+    small += _spread(host, new_id)
+    begun = time.monotonic()
+    try:
+        until(lambda: not any(_missing(shop, small).values()), 10, "all others on all nodes")
+    except Late:
+        pass
+    took = time.monotonic() - begun
+    missing = _missing(shop, small)
+    bar("sizes", f"{setting} 1mb on a peer, a session of 2 MB: stored, and the {len(small)} others are on all nodes within 10 s",
+        f"{stored['warnings']}, missing {missing}, {took:.1f} s", stored["ok"]["close"] and not any(missing.values()))
+    used = []
+    for _ in range(100):
+        used.append(host.node_status(peer.name)["state"] == "closed")
+        time.sleep(0.05)
+    info = dict(line.split(":", 1) for line in peer.call("INFO", "stats").decode().split("\r\n") if ":" in line)
+    before = int(info["total_connections_received"])
+    time.sleep(3)
+    info = dict(line.split(":", 1) for line in peer.call("INFO", "stats").decode().split("\r\n") if ":" in line)
+    made = (int(info["total_connections_received"]) - before) / 3
+    bar("sizes", f"{setting} 1mb: the peer stays in use (95 % of 5 s), at most 5 connections a second are made anew",
+        f"{sum(used)} of {len(used)}, {made:.1f}", sum(used) >= 95 and made <= 5)
+    peer.call("CONFIG", "SET", setting, 512 * MB)
+    equal = shop.wait_equal(20)
+    bar("sizes", f"{setting} as before: the session is there too", f"equal after {equal:.1f} s", equal is not None)
 
 
 @pytest.mark.row("F47")

@@ -21,6 +21,7 @@ enum fake_act {
 
 struct fake_rule {
 	const char *verb;  /* upper case; "*" is any but those of the handshake */
+	const char *holds; /* and only commands in which this stands; NULL = any */
 	enum fake_act act;
 	const char *bytes;
 	size_t bytes_len;  /* 0: text */
@@ -114,8 +115,20 @@ static inline void fake_drop_front(char *buffer, size_t *used, size_t len)
 	*used -= len;
 }
 
+static inline bool bytes_hold(const char *bytes, size_t len, const char *text)
+{
+	const size_t text_len = strlen(text);
+
+	for (size_t at = 0; at + text_len <= len; at++) {
+		if (memcmp(bytes + at, text, text_len) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* The rule for this command, as a copy; false when there is none. */
-static inline bool fake_match(struct fake *fake, const char *command, struct fake_rule *out)
+static inline bool fake_match(struct fake *fake, const char *command, size_t len, struct fake_rule *out)
 {
 	char verb[32] = "";
 	bool found = false;
@@ -126,7 +139,8 @@ static inline bool fake_match(struct fake *fake, const char *command, struct fak
 		struct fake_rule *rule = &fake->rules[index];
 		const bool any = strcmp(rule->verb, "*") == 0 && strcmp(verb, "SCRIPT") != 0;
 
-		if (rule->times != 0 && (any || strcmp(rule->verb, verb) == 0) && rule->skip-- <= 0) {
+		if (rule->times != 0 && (any || strcmp(rule->verb, verb) == 0)
+				&& (rule->holds == NULL || bytes_hold(command, len, rule->holds)) && rule->skip-- <= 0) {
 			rule->times -= rule->times > 0;
 			rule->hits++;
 			*out = *rule;
@@ -145,7 +159,7 @@ static inline bool fake_match(struct fake *fake, const char *command, struct fak
 static inline bool fake_handle(struct fake_connection *connection, int backend, const char *in, size_t len)
 {
 	struct fake_rule rule = { 0 };
-	const bool ruled = fake_match(connection->fake, in, &rule);
+	const bool ruled = fake_match(connection->fake, in, len, &rule);
 	char *answer = NULL;
 	size_t used = 0, answer_len;
 	bool go_on;

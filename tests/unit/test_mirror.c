@@ -4,6 +4,7 @@
 #include "mms_greeting.h"
 #include "mms_marker.h"
 #include "mms_mirror.h"
+#include "mms_tending.h"
 
 static struct desk *desk;
 
@@ -117,6 +118,45 @@ static void more_than_a_window_arrives_in_order(void **state)
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].acked_count), count);
 	assert_int_equal(mms_mailbox_entries(mailbox()), 0);
 	end();
+}
+
+/* A query buffer that is too small, or a device on the way that does not like some bytes: whatever is sent with them, the connection
+ * ends without a word. */
+static void one_that_ends_connections_does_not_hold_up_the_others(void **state)
+{
+	const unsigned count = 400;
+	struct sample sample;
+	struct fake *fake;
+	unsigned closed, losses;
+	char id[16];
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(1);
+	desk = desk_open(host_with_fake(2, 1, fake));
+	for (unsigned node = 0; node < 2; node++) {
+		mms_link_connect(desk_link(desk, node));
+		mms_greeting_ask(desk_link(desk, node));
+		desk_await(desk, mms_link_ready(desk_link(desk, node)));
+	}
+	closed = fake_rule(fake, (struct fake_rule){ .verb = "*", .holds = "poison", .act = FAKE_CLOSE, .times = -1 });
+	for (unsigned number = 0; number < count; number++) {
+		(void) snprintf(id, sizeof(id), "s%u", number);
+		sample_aged(&sample, id, 0, number % 150 == 100 ? "poison" : "data");
+		push(&sample, id, bit(0));
+	}
+	desk_await(desk, run() && (mms_link_ready(desk_link(desk, 1)) || (mms_tending_run(desk_link(desk, 1)), true))
+			&& desk_link(desk, 1)->ack_position == mms_mailbox_head(mailbox()));
+	losses = fake_hits(fake, closed);
+	assert_in_range(losses, 2 * 2, 2 * 6);
+	assert_int_equal(hints(1), 2);
+	for (unsigned number = 0; number < count; number++) {
+		(void) snprintf(id, sizeof(id), "s%u", number);
+		assert_true(number % 150 == 100 || node_has(1, id, "data", NULL));
+	}
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 1)));
+	end();
+	fake_free(fake);
 }
 
 static void the_local_node_is_left_to_a_producer_that_is_alive(void **state)
@@ -754,6 +794,7 @@ int main(void)
 		cmocka_unit_test(an_entry_outside_the_prefix_goes_nowhere),
 		cmocka_unit_test(every_node_is_sent_what_it_lacks_and_no_more),
 		cmocka_unit_test(more_than_a_window_arrives_in_order),
+		cmocka_unit_test(one_that_ends_connections_does_not_hold_up_the_others),
 		cmocka_unit_test(the_local_node_is_left_to_a_producer_that_is_alive),
 		cmocka_unit_test(a_producer_that_is_late_is_not_waited_for),
 		cmocka_unit_test(a_tombstone_is_the_producers_affair_on_all_nodes),

@@ -3,6 +3,8 @@
 #include "crew.h"
 
 #include <dirent.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 static struct board *board;
 static struct host *host;
@@ -223,6 +225,28 @@ static void a_stopped_stand_by_is_replaced(void **state)
 	life_end();
 }
 
+/* A page of its process has leaked them all; the other process has some. */
+static void an_owner_without_descriptors_hands_over(void **state)
+{
+	const struct rlimit none = { 0, 4096 };
+	pid_t first, second;
+
+	(void) state;
+	life_begin();
+	two_workers(&first, &second);
+	put_many(host, "s", 0, 1);
+	await(node_has_many(1, "s", 0, 1));
+	assert_int_equal(syscall(SYS_prlimit64, first, RLIMIT_NOFILE, &none, NULL), 0);
+	atomic_store(&host->cluster->election.since_us, now_us() - 20000000);
+	node_do(1, "CLIENT", "KILL", "TYPE", "normal");
+	put_many(host, "s", 1, 20);
+	await(owner(host) == second);
+	all_nodes_get(20);
+	worker_leave(board, 0, first);
+	worker_leave(board, 1, second);
+	life_end();
+}
+
 static void hints_outlive_their_replicator(void **state)
 {
 	pid_t first, second;
@@ -254,6 +278,7 @@ int main(void)
 		cmocka_unit_test(owners_are_killed_one_after_another_while_writes_go_on),
 		cmocka_unit_test(a_stopped_owner_is_succeeded_and_does_no_harm_when_it_goes_on),
 		cmocka_unit_test(a_stopped_stand_by_is_replaced),
+		cmocka_unit_test(an_owner_without_descriptors_hands_over),
 		cmocka_unit_test(hints_outlive_their_replicator),
 	};
 

@@ -108,6 +108,29 @@ static void keys_that_nobody_asked_the_target_for_are_let_alone(void **state)
 	fake_free(fake);
 }
 
+/* The last scan of this office was months ago; the product of time and rate is beyond 64 bits. */
+static void a_rate_outlives_a_long_office(void **state)
+{
+	struct mms_scan_order order = { .source = 0, .mask = 3 };
+	struct mms_scan *scan;
+
+	(void) state;
+	begin(2);
+	note_sweep(0);
+	note_sweep(1);
+	put_numbered(0, 0, 5);
+	desk->host->cluster->settings.repair_rate = UINT32_MAX;
+	scan = mms_scan_new(&desk->office, reconciler);
+	ahead_us += 400 * 86400 * SECOND;
+	turn_until(mms_link_ready(desk_link(desk, 0)) && mms_link_ready(desk_link(desk, 1)));
+	mms_scan_begin(scan, &order);
+	turn_until(mms_scan_run(scan) != MMS_SCAN_RUNNING);
+	assert_int_equal(mms_scan_run(scan), MMS_SCAN_DONE);
+	assert_true(has_numbered(1, 0, 5));
+	mms_scan_free(scan);
+	end();
+}
+
 static void a_walk_without_an_end_fails(void **state)
 {
 	struct mms_scan_order order = { .source = 0, .mask = 3, .steps_max = 20 };
@@ -198,6 +221,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_that_nobody_asked_for_are_let_alone),
+		cmocka_unit_test(a_rate_outlives_a_long_office),
 		cmocka_unit_test(a_walk_without_an_end_fails),
 		cmocka_unit_test(keys_that_nobody_asked_the_target_for_are_let_alone),
 		cmocka_unit_test(peers_are_walked_in_the_order_of_the_list_and_the_target_last),

@@ -443,6 +443,8 @@ static void what_never_changes_is_put_right(void **state)
 	assert_int_equal(atomic_load(&cluster->hints.overflow_mask), 0);
 	assert_is_mended(shm, &shape, &cluster->hints.capacity, sizeof(cluster->hints.capacity));
 	assert_int_equal(atomic_load(&cluster->hints.overflow_mask), UINT64_MAX);
+	assert_true(mms_hints_overflow_count(&cluster->hints, 3) > 0); /* a scan that began before does not end it */
+	assert_false(mms_hints_end_overflow(&cluster->hints, 3, 0));
 	assert_is_mended(shm, &shape, &cluster->hints.table_offset, sizeof(cluster->hints.table_offset));
 	assert_is_mended(shm, &shape, &cluster->mailbox.size, sizeof(cluster->mailbox.size));
 	assert_is_mended(shm, &shape, &cluster->mailbox.ring_offset, sizeof(cluster->mailbox.ring_offset));

@@ -44,6 +44,14 @@ static void become_ready(unsigned node)
 	desk_quiet(desk);
 }
 
+static void ignore(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void) link;
+	(void) context;
+	(void) token;
+	(void) replies;
+}
+
 static void a_closed_node_is_connected_and_greeted(void **state)
 {
 	(void) state;
@@ -151,6 +159,36 @@ static void no_ping_goes_out_behind_another(void **state)
 	assert_int_equal(link_of(0)->request_count, 1);
 	node_continue(0);
 	desk_await(desk, link_of(0)->request_count == 0);
+	desk_close(desk);
+}
+
+/* The window is full of mirrors that the node does not answer now. */
+static void a_probe_for_which_there_is_no_room_stays_due(void **state)
+{
+	struct mms_command command;
+
+	(void) state;
+	begin(1);
+	become_ready(0);
+	node_stop(0);
+	mms_command_init(&command);
+	mms_command_ping(&command);
+	for (unsigned number = 0; number < MMS_LINK_WINDOW; number++) {
+		assert_true(mms_link_request(link_of(0), &command, ignore, NULL, 0));
+	}
+	open_breaker(0, MMS_FAULT_HARD);
+	probe_in(0, 0);
+	tend(0);
+	assert_int_equal(link_of(0)->request_count, MMS_LINK_WINDOW);
+	node_continue(0);
+	desk_await(desk, link_of(0)->request_count == 0);
+	for (unsigned round = 0; round < 2; round++) {
+		probe_in(0, 0);
+		tend(0);
+		assert_int_equal(link_of(0)->request_count, 1);
+		desk_await(desk, !link_of(0)->probing);
+	}
+	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
 	desk_close(desk);
 }
 
@@ -315,6 +353,8 @@ static void a_silent_node_is_given_up_at_its_deadline(void **state)
 		assert_int_equal(link_of(0)->state, MMS_LINK_CONNECTING);
 		desk->office.now.us = link_of(0)->deadline.us;
 		tend(0);
+		assert_int_equal(link_of(0)->state, MMS_LINK_CONNECTING); /* what it has said is heard first */
+		tend(0);
 		assert_int_equal(link_of(0)->state, MMS_LINK_DOWN);
 		desk->office.now.us = link_of(0)->retry_at.us;
 		tend(0);
@@ -331,6 +371,7 @@ int main(void)
 		cmocka_unit_test(a_connect_under_way_is_the_only_probe),
 		cmocka_unit_test(a_ping_under_way_is_the_only_probe),
 		cmocka_unit_test(no_ping_goes_out_behind_another),
+		cmocka_unit_test(a_probe_for_which_there_is_no_room_stays_due),
 		cmocka_unit_test(two_good_writes_close_the_write_side),
 		cmocka_unit_test(a_server_that_still_refuses_writes_is_not_written),
 		cmocka_unit_test(two_good_pings_close_the_whole_breaker),
