@@ -49,7 +49,7 @@ bool mms_breaker_allows_write(const struct mms_breaker_sh *breaker);
 
 /* No answer within waited_us: it goes into the average as if it had come then. The fault itself is told apart. */
 void mms_breaker_late(struct mms_breaker_sh *breaker, uint32_t waited_us);
-/* A good answer of a request or mirror that took latency_us (0 = don't count the time). Resets soft_faults. Does
+/* A good answer of a request, or a greeting, that took latency_us (0 = don't count the time). Resets soft_faults. Does
  * not close an open breaker. */
 void mms_breaker_good(struct mms_breaker_sh *breaker, uint32_t latency_us);
 

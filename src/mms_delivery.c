@@ -67,7 +67,8 @@ void mms_delivery_run(struct mms_delivery *delivery)
 		struct mms_link *target = &office->links[i];
 
 		while (deliverable(target) && delivery->used < MMS_DELIVERY_JOBS
-				&& office->now.us >= due_us(target) && start(delivery, target)) {
+				&& (target->hint_jobs == 0 || !target->hint_alone) && office->now.us >= due_us(target)
+				&& start(delivery, target)) {
 			office->busy = true;
 		}
 	}
@@ -106,6 +107,8 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 			&parcel->hint)) {
 		if (target->hint_cursor == 0) {
 			target->hint_rounds++;
+			target->hint_alone = target->hint_failed;
+			target->hint_failed = false;
 			target->hint_round_at.us = office->now.us + ROUND_PAUSE_US;
 		}
 		return false;
@@ -127,9 +130,11 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 	}
 	parcel->used = true;
 	delivery->used++;
+	target->hint_jobs++;
 	if (!mms_reconcile(delivery->reconciler, &order)) {
 		parcel->used = false;
 		delivery->used--;
+		target->hint_jobs--;
 		return false;
 	}
 	return true;
@@ -181,9 +186,11 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	(void)token;
 	parcel->used = false;
 	delivery->used--;
+	office->links[parcel->target].hint_jobs--;
 	if (!mms_link_ready(&office->links[parcel->target]) || (enough && ((result->equal_mask | result->foreign_mask) & target) == 0)) {
 		/* The connection was lost, or the node refused it; perhaps for this very session: not again with the next connection. */
 		office->links[parcel->target].hint_pause_until.us = office->now.us + ROUND_PAUSE_US;
+		office->links[parcel->target].hint_failed = office->links[parcel->target].hint_alone = true;
 	}
 	if (enough && (result->equal_mask & target) != 0) {
 		pend_others(parcel, result, all);

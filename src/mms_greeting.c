@@ -396,6 +396,8 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 		 * knew who it was: it may have been emptied since. */
 		link->ack_position = mms_mailbox_tail(&office->cluster->mailbox);
 		link->send_position = link->ack_position;
+		link->few = 0;
+		link->careful_to = 0;
 		link->distrust_until = mms_mailbox_head(&office->cluster->mailbox);
 		atomic_store(&node->distrust_until, link->distrust_until);
 		mms_hints_pend(&office->cluster->hints, link->index);
@@ -414,7 +416,6 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 	link->compare_to = mms_mailbox_head(&office->cluster->mailbox);
 	write_founded(office);
 	link->marker_checked = office->now;
-	link->hint_cursor = 0;
 	link->hint_rounds = 0;
 	mms_breaker_good(&node->breaker, 0);
 	if (link->probing) {

@@ -106,7 +106,6 @@ void mms_link_connect(struct mms_link *link)
 		mms_link_fail(link, status, &error);
 		return;
 	}
-	office->short_since.us = 0;
 	link->fd = mms_conn_fd(link->conn);
 	mms_descriptors_add(office->descriptors, link->fd);
 	link->readable = event_new(office->base, mms_conn_fd(link->conn), EV_READ | EV_PERSIST, on_readable, link);
@@ -116,6 +115,7 @@ void mms_link_connect(struct mms_link *link)
 		mms_link_fail(link, MMS_ERR_MEMORY, &error);
 		return;
 	}
+	office->short_since.us = 0;
 	watch(link);
 }
 

@@ -121,6 +121,8 @@ struct mms_link {
 	bool going_back;                        /* all from ack_position on is sent again when those in flight are answered */
 	struct mms_mono compare_until;          /* see MMS_LINK_COMPARE_US */
 	uint64_t compare_to;                    /* entries before it are compared, however long they take */
+	uint32_t soft_errors;                   /* in a row, none long after the other: of writes, perhaps of single keys */
+	struct mms_mono soft_error_at;          /* the last of them */
 	uint32_t noscripts;                     /* mirrors in a row that found their script gone */
 	uint64_t distrust_until;                /* entries before it: what their mask says of this node was said of another */
 	/* behind marker for this node, on its peers (rule h) */
@@ -136,6 +138,9 @@ struct mms_link {
 	uint32_t hint_rounds;                   /* through all hints since it became ready */
 	struct mms_mono hint_round_at;          /* no new round through the hints before */
 	struct mms_mono hint_pause_until;       /* nor anything of one: a delivery failed on this node */
+	uint32_t hint_jobs;                     /* deliveries under way to it */
+	bool hint_failed;                       /* one failed in this round */
+	bool hint_alone;                        /* one at a time, or one that ends the connection would take others with it, round after round */
 };
 
 /* Prepares a closed link. The link is registered with libevent once it is connected. */

@@ -8,6 +8,8 @@
 
 #include "mms_identity.h"
 
+#define SOFT_APART_US 500000 /* longer: what failed is one key, tried again now and then */
+
 static bool wanted(const struct mms_link *missing);
 static void take_token(struct mms_link *missing, bool want);
 static void rename_marker(struct mms_link *missing);
@@ -149,6 +151,16 @@ bool mms_marker_covers(const struct mms_office *office)
 	return true;
 }
 
+/* It may be about one key: only a row of them says that the node is at fault. */
+static bool is_in_a_row(struct mms_link *link)
+{
+	struct mms_mono now = link->office->now;
+
+	link->soft_errors = now.us - link->soft_error_at.us < SOFT_APART_US ? link->soft_errors + 1 : 1;
+	link->soft_error_at = now;
+	return link->soft_errors >= MMS_BREAKER_SOFT_LIMIT;
+}
+
 void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text)
 {
 	struct mms_office *office = link->office;
@@ -159,7 +171,9 @@ void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const
 		return;
 	}
 	mms_reply_class_tell(&office->settings->nodes[link->index], text, &error);
-	if (fault != MMS_FAULT_HARD) { /* the connection is in order; it may be about one key */
+	if (fault == MMS_FAULT_SOFT && !is_in_a_row(link)) {
+		mms_breaker_note(&mms_link_node(link)->breaker, error.text, mms_clock_wall());
+	} else if (fault == MMS_FAULT_WRITE_ONLY) {
 		(void)mms_breaker_fault(&mms_link_node(link)->breaker, fault, error.text, office->now,
 				mms_clock_wall(), mms_link_random(office));
 	} else {

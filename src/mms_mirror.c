@@ -314,19 +314,20 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 		}
 		return;
 	}
-	link->noscripts = 0;
+	link->noscripts = link->soft_errors = 0;
+	link->few = link->few >= FEW_FIRST ? 0 : 2 * link->few;
 	atomic_fetch_add_explicit(&node->acked_count, 1, memory_order_relaxed);
 	mms_link_count(office, MMS_METRIC_mirrored);
 }
 
 /* The connection was lost with mirrors under way. Once more at the same place: one of them may be what the server (a query buffer that
- * is too small for it) or something on the way ends connections for. It is looked for with fewer and fewer at a time, and becomes
- * a hint, so that the others get through. */
+ * is too small for it) or something on the way ends connections for. It is looked for with fewer and fewer at a time (more again
+ * with each that is answered), and becomes a hint, so that the others get through. */
 static void note_loss(struct mms_link *link)
 {
 	if (link->careful_to != 0 && link->lost_at == link->ack_position) {
 		link->suspect = link->few == 1;
-		link->few = link->few == 0 ? FEW_FIRST : link->few == 1 ? 1 : link->few / FEW_LESS;
+		link->few = link->few == 0 ? FEW_FIRST : link->few < FEW_LESS ? 1 : link->few / FEW_LESS;
 	}
 	link->lost_at = link->ack_position;
 	link->careful_to = link->sent_to;

@@ -16,7 +16,7 @@
 static bool is_short(const struct mms_office *office)
 {
 	return office->short_since.us != 0 && office->now.us - office->short_since.us > SHORT_US
-			&& office->now.us - atomic_load(&office->cluster->election.since_us) > SHORT_OFFICE_US;
+			&& mms_clock_apart(office->now.us, atomic_load(&office->cluster->election.since_us)) > SHORT_OFFICE_US;
 }
 
 static bool has_used_up_its_time(struct mms_retire *retire, uint64_t request_count, uint32_t allowance_ms)

@@ -515,6 +515,44 @@ static void a_node_that_never_takes_a_tombstone_keeps_its_hint(void **state)
 	fake_free(fake);
 }
 
+/* As one that is larger than the server's query buffer, among many. */
+static void one_that_ends_connections_does_not_hold_up_the_other_hints(void **state)
+{
+	const unsigned count = 200;
+	struct sample sample;
+	struct fake *fake;
+	char id[16];
+	unsigned number;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(1);
+	begin_with(host_with_fake(2, 1, fake));
+	fake_rule(fake, (struct fake_rule){ .verb = "SET", .holds = "poison", .act = FAKE_CLOSE, .times = -1 });
+	for (number = 0; number < count; number++) {
+		(void) snprintf(id, sizeof(id), "s%u", number);
+		sample_aged(&sample, id, 0, number == 17 ? "poison" : "data");
+		node_put(0, id, &sample);
+		hint(1, id, &sample);
+	}
+	for (const int64_t until = now_us() + DEADLINE_US; hints(1) > 1 && now_us() < until;) {
+		if (desk_link(desk, 1)->state == MMS_LINK_DOWN) {
+			greet(1);
+		}
+		desk_link(desk, 1)->hint_pause_until.us = 0;
+		desk_link(desk, 1)->hint_round_at.us = 0;
+		mms_delivery_run(delivery);
+		desk_turn(desk);
+	}
+	assert_int_equal(hints(1), 1);
+	for (number = 0; number < count; number++) {
+		(void) snprintf(id, sizeof(id), "s%u", number);
+		assert_true(number == 17 || node_has(1, id, "data", NULL));
+	}
+	end();
+	fake_free(fake);
+}
+
 static void flushed_scripts_keep_the_hint(void **state)
 {
 	struct sample sample, older;
@@ -596,6 +634,7 @@ int main(void)
 		cmocka_unit_test(what_stands_there_by_now_is_compared_again),
 		cmocka_unit_test(a_node_that_never_takes_it_keeps_its_hint),
 		cmocka_unit_test(a_node_that_never_takes_a_tombstone_keeps_its_hint),
+		cmocka_unit_test(one_that_ends_connections_does_not_hold_up_the_other_hints),
 		cmocka_unit_test(flushed_scripts_keep_the_hint),
 		cmocka_unit_test(more_than_fit_at_a_time_are_delivered_in_turn),
 		cmocka_unit_test(when_to_look_again_is_said_while_there_are_hints),
