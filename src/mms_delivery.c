@@ -16,6 +16,8 @@ struct parcel {
 	struct mms_delivery *delivery;
 	bool used;
 	unsigned target;
+	bool alone;        /* nothing else was under way to the target */
+	uint32_t cursor;   /* at which the hint is found again */
 	bool is_last_word; /* when it began, nothing was under way that could still reach a node that said no */
 	struct mms_hint hint;
 	struct mms_record_header wanted;
@@ -54,6 +56,11 @@ static bool deliverable(const struct mms_link *link)
 			&& mms_hints_count(&link->office->cluster->hints, link->index) > 0;
 }
 
+static bool one_at_a_time(const struct mms_link *target)
+{
+	return target->hint_cursor < target->hint_alone_to;
+}
+
 static int64_t due_us(const struct mms_link *target)
 {
 	return target->hint_round_at.us > target->hint_pause_until.us ? target->hint_round_at.us : target->hint_pause_until.us;
@@ -67,7 +74,7 @@ void mms_delivery_run(struct mms_delivery *delivery)
 		struct mms_link *target = &office->links[i];
 
 		while (deliverable(target) && delivery->used < MMS_DELIVERY_JOBS
-				&& (target->hint_jobs == 0 || !target->hint_alone) && office->now.us >= due_us(target)
+				&& (target->hint_jobs == 0 || !one_at_a_time(target)) && office->now.us >= due_us(target)
 				&& start(delivery, target)) {
 			office->busy = true;
 		}
@@ -107,14 +114,15 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 			&parcel->hint)) {
 		if (target->hint_cursor == 0) {
 			target->hint_rounds++;
-			target->hint_alone = target->hint_failed;
-			target->hint_failed = false;
+			target->hint_alone_to = 0;
 			target->hint_round_at.us = office->now.us + ROUND_PAUSE_US;
 		}
 		return false;
 	}
 	parcel->delivery = delivery;
 	parcel->target = target->index;
+	parcel->cursor = target->hint_cursor - 1;
+	parcel->alone = parcel->cursor < target->hint_alone_to;
 	parcel->is_last_word = none_under_way(office);
 	order.key = (struct mms_slice){ parcel->hint.key, parcel->hint.key_len };
 	order.context = parcel;
@@ -172,12 +180,29 @@ static void pend_others(const struct parcel *parcel, const struct mms_reconcile_
 	}
 }
 
+/* The connection was lost over it, or the node refused it; perhaps for this very session, and then so it would be with the next
+ * connection: not at once, and those that were under way together (lost with it, each time) one by one. */
+static void hold_back(struct mms_link *target, const struct parcel *parcel)
+{
+	target->hint_pause_until.us = target->office->now.us + ROUND_PAUSE_US;
+	if (parcel->alone) {
+		return;
+	}
+	if (!one_at_a_time(target)) {
+		target->hint_alone_to = target->hint_cursor == 0 ? UINT32_MAX : target->hint_cursor;
+		target->hint_cursor = parcel->cursor;
+	} else if (parcel->cursor < target->hint_cursor) {
+		target->hint_cursor = parcel->cursor;
+	}
+}
+
 static void on_done(void *context, uint64_t token, const struct mms_reconcile_result *result)
 {
 	struct parcel *parcel = context;
 	struct mms_delivery *delivery = parcel->delivery;
 	struct mms_office *office = delivery->office;
 	struct mms_hints_sh *hints = &office->cluster->hints;
+	struct mms_link *link = &office->links[parcel->target];
 	uint64_t all = office->node_count >= 64 ? UINT64_MAX : (UINT64_C(1) << office->node_count) - 1;
 	uint64_t target = UINT64_C(1) << parcel->target;
 	bool enough = result->found && mms_version_compare(&result->newest.version, &parcel->wanted.version) >= 0;
@@ -186,11 +211,9 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	(void)token;
 	parcel->used = false;
 	delivery->used--;
-	office->links[parcel->target].hint_jobs--;
-	if (!mms_link_ready(&office->links[parcel->target]) || (enough && ((result->equal_mask | result->foreign_mask) & target) == 0)) {
-		/* The connection was lost, or the node refused it; perhaps for this very session: not again with the next connection. */
-		office->links[parcel->target].hint_pause_until.us = office->now.us + ROUND_PAUSE_US;
-		office->links[parcel->target].hint_failed = office->links[parcel->target].hint_alone = true;
+	link->hint_jobs--;
+	if (!mms_link_ready(link) || (enough && ((result->equal_mask | result->foreign_mask) & target) == 0)) {
+		hold_back(link, parcel);
 	}
 	if (enough && (result->equal_mask & target) != 0) {
 		pend_others(parcel, result, all);

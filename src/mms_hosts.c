@@ -19,6 +19,7 @@
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
 #define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
+
 struct sighting {
 	char name[MMS_LIFE_NAME_MAX];
 	uint64_t beat;
@@ -43,7 +44,6 @@ static void publish(struct mms_hosts *hosts, struct mms_link *link);
 static void on_lives(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
-static void on_left(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void move_watermark(struct mms_hosts *hosts);
 static void watch_strangers(struct mms_hosts *hosts);
 

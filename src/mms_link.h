@@ -139,8 +139,7 @@ struct mms_link {
 	struct mms_mono hint_round_at;          /* no new round through the hints before */
 	struct mms_mono hint_pause_until;       /* nor anything of one: a delivery failed on this node */
 	uint32_t hint_jobs;                     /* deliveries under way to it */
-	bool hint_failed;                       /* one failed in this round */
-	bool hint_alone;                        /* one at a time, or one that ends the connection would take others with it, round after round */
+	uint32_t hint_alone_to;                 /* cursor before which they go one at a time; 0 = not */
 };
 
 /* Prepares a closed link. The link is registered with libevent once it is connected. */

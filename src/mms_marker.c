@@ -10,6 +10,11 @@
 
 #define SOFT_APART_US 500000 /* longer: what failed is one key, tried again now and then */
 
+struct line {
+	struct mms_slice key, field;
+	char key_text[MMS_MARKER_KEY_MAX], field_text[MMS_BEHIND_FIELD_MAX];
+};
+
 static bool wanted(const struct mms_link *missing);
 static void take_token(struct mms_link *missing, bool want);
 static void rename_marker(struct mms_link *missing);
@@ -158,7 +163,11 @@ static bool is_in_a_row(struct mms_link *link)
 
 	link->soft_errors = now.us - link->soft_error_at.us < SOFT_APART_US ? link->soft_errors + 1 : 1;
 	link->soft_error_at = now;
-	return link->soft_errors >= MMS_BREAKER_SOFT_LIMIT;
+	if (link->soft_errors < MMS_BREAKER_SOFT_LIMIT) {
+		return false;
+	}
+	link->soft_errors = 0;
+	return true;
 }
 
 void mms_marker_blame(struct mms_link *link, enum mms_reply_class refusal, const char *text)
@@ -195,20 +204,27 @@ static bool takes_markers(const struct mms_link *peer)
 	return mms_link_ready(peer) && mms_breaker_allows_write(&mms_link_node(peer)->breaker);
 }
 
+/* This life's line for the node, under this id of it. */
+static void name_line(const struct mms_link *missing, uint64_t id, struct line *out)
+{
+	const struct mms_office *office = missing->office;
+
+	out->key = (struct mms_slice){ out->key_text, mms_identity_behind_key(office->settings, out->key_text, sizeof out->key_text) };
+	out->field = (struct mms_slice){ out->field_text, mms_identity_behind_field(office->settings, missing->index, id,
+			mms_shm_life(office->shm, office->cluster), out->field_text, sizeof out->field_text) };
+}
+
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 {
 	struct mms_command command;
-	char key_text[MMS_MARKER_KEY_MAX], field_text[MMS_BEHIND_FIELD_MAX];
-	const struct mms_office *office = missing->office;
-	struct mms_slice key = { key_text, mms_identity_behind_key(office->settings, key_text, sizeof key_text) };
-	struct mms_slice field = { field_text, mms_identity_behind_field(office->settings, missing->index,
-			missing->marker_node_id, mms_shm_life(office->shm, office->cluster), field_text, sizeof field_text) };
+	struct line line;
 
+	name_line(missing, missing->marker_node_id, &line);
 	mms_command_init(&command);
 	if (set) { /* the field is this life's own: no other marker is overwritten */
-		mms_command_field_set(&command, key, field, mms_slice_of(missing->marker_token));
+		mms_command_field_set(&command, line.key, line.field, mms_slice_of(missing->marker_token));
 	} else {
-		mms_command_field_delete_if(&command, key, field, mms_slice_of(missing->marker_token));
+		mms_command_field_delete_if(&command, line.key, line.field, mms_slice_of(missing->marker_token));
 	}
 	if (mms_link_request(peer, &command, on_changed, missing, said(missing, set))) {
 		missing->marker_asked_mask |= UINT64_C(1) << peer->index;
@@ -219,14 +235,11 @@ static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set)
 static void forget_former(struct mms_link *missing, struct mms_link *peer)
 {
 	struct mms_command command;
-	char key_text[MMS_MARKER_KEY_MAX], field_text[MMS_BEHIND_FIELD_MAX];
-	const struct mms_office *office = missing->office;
-	struct mms_slice key = { key_text, mms_identity_behind_key(office->settings, key_text, sizeof key_text) };
-	struct mms_slice field = { field_text, mms_identity_behind_field(office->settings, missing->index,
-			missing->marker_former_id, mms_shm_life(office->shm, office->cluster), field_text, sizeof field_text) };
+	struct line line;
 
+	name_line(missing, missing->marker_former_id, &line);
 	mms_command_init(&command);
-	mms_command_hash_delete(&command, key, field);
+	mms_command_hash_delete(&command, line.key, line.field);
 	if (mms_link_request(peer, &command, on_forgotten, missing, missing->marker_former_id)) {
 		missing->marker_asked_mask |= UINT64_C(1) << peer->index;
 	}

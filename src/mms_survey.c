@@ -360,9 +360,7 @@ static void judge_clocks(struct mms_survey *survey)
 {
 	struct mms_note_sh *notice = &survey->office->cluster->notices[MMS_NOTICE_CLOCK];
 	struct mms_error text = { "clocks are wrong, set them by NTP:" };
-	bool any;
-
-	bool waits = false;
+	bool any, waits = false;
 
 	for (unsigned i = 0; i < survey->office->node_count; i++) {
 		struct outlook *outlook = &survey->outlooks[i];

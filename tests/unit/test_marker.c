@@ -431,6 +431,32 @@ static void blame_goes_by_what_was_said(void **state)
 	desk_close(desk);
 }
 
+/* What fails may be one key, tried again now and then: a row of such errors, close together, is the node's. */
+static void errors_of_single_keys_are_the_nodes_in_a_row_only(void **state)
+{
+	struct desk *desk;
+	struct mms_link *link;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(1, 1);
+	link = desk_link(desk, 0);
+	for (unsigned number = 0; number < 10; number++) {
+		desk->office.now.us += 1000000;
+		mms_marker_blame(link, MMS_CLASS_OTHER, "ERR this key");
+	}
+	assert_true(mms_link_ready(link) && mms_breaker_allows_read(desk_breaker(desk, 0)));
+	desk->office.now.us += 1000000;
+	for (unsigned number = 1; number <= MMS_BREAKER_SOFT_LIMIT; number++) {
+		assert_true(mms_link_ready(link));
+		desk->office.now.us += 100000;
+		mms_marker_blame(link, MMS_CLASS_OTHER, "ERR any key");
+	}
+	assert_int_equal(link->state, MMS_LINK_DOWN);
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	desk_close(desk);
+}
+
 /* The desk's office ends as by a death: on the nodes and in shared memory, everything stays. Another takes it. */
 static void succeed(struct desk *desk, unsigned greeted)
 {
@@ -520,6 +546,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_is_lost_is_asked_again),
 		cmocka_unit_test(a_peer_that_refuses_it_is_blamed),
 		cmocka_unit_test(blame_goes_by_what_was_said),
+		cmocka_unit_test(errors_of_single_keys_are_the_nodes_in_a_row_only),
 		cmocka_unit_test(a_successor_deletes_what_its_predecessor_left),
 		cmocka_unit_test(a_successor_sets_everywhere_what_is_still_wanted),
 	};

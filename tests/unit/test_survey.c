@@ -11,9 +11,9 @@ struct pair {
 	struct mms_survey *survey;
 };
 
-static void open_pair(struct pair *pair, unsigned nodes)
+static void open_pair_on(struct pair *pair, struct host *host, unsigned nodes)
 {
-	pair->desk = desk_open(host_new(nodes, "web1"));
+	pair->desk = desk_open(host);
 	pair->survey = mms_survey_new(&pair->desk->office);
 	assert_non_null(pair->survey);
 	for (unsigned node = 0; node < nodes; node++) {
@@ -21,6 +21,11 @@ static void open_pair(struct pair *pair, unsigned nodes)
 		mms_greeting_ask(desk_link(pair->desk, node));
 	}
 	desk_await(pair->desk, mms_link_ready_mask(&pair->desk->office) == mms_client_all_mask(pair->desk->host->client));
+}
+
+static void open_pair(struct pair *pair, unsigned nodes)
+{
+	open_pair_on(pair, host_new(nodes, "web1"), nodes);
 }
 
 static void close_pair(struct pair *pair)
@@ -227,6 +232,30 @@ static void the_survey_keeps_what_each_nodes_clock_says(void **state)
 	close_pair(&pair);
 }
 
+/* What it says of clocks is worth nothing; it is waited for some times, and then the others are believed without it. */
+static void a_node_that_is_always_late_silences_nobody(void **state)
+{
+	struct pair pair;
+	struct fake *fake;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(2);
+	open_pair_on(&pair, host_with_fake(3, 2, fake), 3);
+	for (unsigned node = 0; node < 3; node++) {
+		enroll(node, "web2@00000000000000bb", 0, 86400000);
+	}
+	fake_rule(fake, (struct fake_rule){ .verb = "HGETALL", .act = FAKE_TRICKLE, .times = -1 });
+	for (unsigned round = 1; round <= 4; round++) {
+		pair.desk->office.now.us += round * 6000000;
+		mms_survey_run(pair.survey);
+		desk_await(pair.desk, quiet(pair.desk));
+		assert_int_equal(is_active(&pair, MMS_NOTICE_CLOCK), round > 3);
+	}
+	close_pair(&pair);
+	fake_free(fake);
+}
+
 static void hosts_that_are_gone_are_not_judged_and_then_forgotten(void **state)
 {
 	struct pair pair;
@@ -346,6 +375,7 @@ int main(void)
 		cmocka_unit_test(a_server_whose_clock_is_off_is_outvoted),
 		cmocka_unit_test(the_survey_tells_how_far_hosts_clocks_are_apart_whatever_the_nodes_say),
 		cmocka_unit_test(the_survey_keeps_what_each_nodes_clock_says),
+		cmocka_unit_test(a_node_that_is_always_late_silences_nobody),
 		cmocka_unit_test(hosts_that_are_gone_are_not_judged_and_then_forgotten),
 		cmocka_unit_test(a_host_of_the_same_id_elsewhere_is_noticed_while_it_lives),
 		cmocka_unit_test(an_evicting_policy_is_warned_of_when_there_is_a_limit),

@@ -7,6 +7,7 @@ session
 --FILE--
 <?php
 require __DIR__ . "/../include/mms.inc";
+require __DIR__ . "/../include/web.inc";
 require __DIR__ . "/lock.inc";
 
 $class = <<<'CODE'
@@ -65,17 +66,21 @@ foreach (['read', 'write', 'exit', 'close'] as $where) {
 /* A worker goes on after it, request after request. */
 $sid = mms_sid();
 mms_put($sid, ['cart' => str_repeat('apple', 200000)]);
-$grown = mms_php(str_replace(['WHERE', 'SHUTDOWN'], ["'read'", 'false'], $class) . str_replace('SID', $sid, <<<'CODE'
-function resident(): int { return (int) explode(' ', file_get_contents('/proc/self/statm'))[1] * 4096; }
-session_id('SID');
-for ($n = 0; $n < 60; $n++) {
-    try { session_start(); } catch (Exception $e) { }
-    if ($n === 9) { $before = resident(); }
+$web = new Web(str_replace(['WHERE', 'SHUTDOWN'], ["'read'", 'false'], $class) . <<<'CODE'
+try {
+    session_start();
+} catch (Exception $e) {
 }
-echo (int) ((resident() - $before) / 1048576);
+echo (int) explode(' ', file_get_contents('/proc/self/statm'))[1] * 4096;
 CODE
-), ['session.save_handler' => 'mmsession']);
-mms_ok($grown < 10, "50 sessions of 1 MB that were not closed: $grown MB more");
+);
+$web->jar['PHPSESSID'] = $sid;
+for ($n = 0; $n < 60; $n++) {
+    $resident[] = (int) $web->get()[1];
+}
+$grown = intdiv($resident[59] - $resident[9], 1 << 20);
+mms_ok($resident[59] > 0 && $grown < 10, "50 sessions of 1 MB that were not closed: $grown MB more");
+$web->log();
 
 echo "ok\n";
 ?>
