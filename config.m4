@@ -111,6 +111,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_hlc.c
     src/mms_hosts.c
     src/mms_identity.c
+    src/mms_import.c
     src/mms_judge.c
     src/mms_keyset.c
     src/mms_last_words.c

@@ -59,7 +59,7 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	/* INI, as given */
 	char *tls_ca_file, *tls_cert_file, *tls_key_file;
 	zend_long tls_verify;
-	char *nodes, *user, *password_file, *prefix, *host_id, *read, *write_acks, *on_no_quorum;
+	char *nodes, *user, *password_file, *prefix, *import_prefix, *host_id, *read, *write_acks, *on_no_quorum;
 	zend_long lifetime, connect_timeout_ms, read_timeout_ms, budget_ms, touch_interval, spin_us, max_clock_drift_ms;
 	zend_long lock, lock_wait_ms, lock_ttl_ms;
 	zend_long max_session_size, mailbox_size, max_clusters, shutdown_drain_ms, repair_rate, repair_interval;

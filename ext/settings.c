@@ -86,7 +86,7 @@ ZEND_INI_MH(php_mmsession_on_text)
 		status = mms_config_parse_write_acks(text, &value, &error);
 	} else if (strcmp(name, "mmsession.on_no_quorum") == 0) {
 		status = mms_config_parse_no_quorum(text, &value, &error);
-	} else if (strcmp(name, "mmsession.prefix") == 0) {
+	} else if (strcmp(name, "mmsession.prefix") == 0 || strcmp(name, "mmsession.import_prefix") == 0) {
 		status = mms_config_check_prefix(text, &error);
 	} else if (strcmp(name, "mmsession.host_id") == 0 && text.len > 0) {
 		status = mms_config_check_host_id(text, &error);
@@ -147,13 +147,14 @@ static enum mms_status fill_texts(struct mms_settings *settings, struct mms_erro
 	if (status == MMS_OK) {
 		status = mms_config_parse_no_quorum(mms_slice_of(MMSG(on_no_quorum)), &settings->on_no_quorum, error);
 	}
+	snprintf(settings->prefix, sizeof settings->prefix, "%s", MMSG(prefix) ? MMSG(prefix) : "");
+	snprintf(settings->import_prefix, sizeof settings->import_prefix, "%s", MMSG(import_prefix) ? MMSG(import_prefix) : "");
 	if (status == MMS_OK) {
 		status = mms_config_check_together(settings, error);
 	}
 	if (status == MMS_OK && settings->read_mode == MMS_READ_TOKEN) {
 		status = php_mmsession_token_read_key(error);
 	}
-	snprintf(settings->prefix, sizeof settings->prefix, "%s", MMSG(prefix) ? MMSG(prefix) : "");
 	snprintf(settings->user, sizeof settings->user, "%s", MMSG(user) ? MMSG(user) : "");
 	snprintf(settings->password_file, sizeof settings->password_file, "%s",
 			MMSG(password_file) ? MMSG(password_file) : "");

@@ -28,6 +28,7 @@ struct mms_answer {
 	enum mms_found found;
 	bool enough;                   /* one node's copy, which satisfies what the visitor came with */
 	bool authoritative;            /* every configured node answered and all are complete (rule b) */
+	bool imported;                 /* NOTHING: payload is what another handler left (mms_import.h), pttl_ms its life */
 	bool degraded;                 /* read = quorum could not be had, and mmsession.on_no_quorum lets it pass */
 	uint64_t answered_mask;        /* nodes that answered */
 	uint64_t absent_mask;          /* complete nodes that said no */
@@ -35,7 +36,7 @@ struct mms_answer {
 	struct mms_record_header header; /* RECORD, TOMBSTONE */
 	unsigned char header_bytes[MMS_RECORD_HEADER_SIZE];
 	int64_t pttl_ms;               /* remaining life as far as known, 0 = unknown */
-	struct mms_slice payload;      /* RECORD; borrows from `owner`, or from `copied` */
+	struct mms_slice payload;      /* RECORD, imported; borrows from `owner`, or from `copied` */
 	struct mms_reply *owner;
 	char *copied;                  /* the record, when it came from this host's mailbox; malloc */
 	struct mms_watched watched;    /* the node that holds this very record, or none */

@@ -106,6 +106,11 @@ enum mms_status mms_config_check_together(const struct mms_settings *settings, s
 				settings->write_acks, settings->node_count, settings->node_count == 1 ? "" : "s", settings->node_count);
 		return MMS_ERR_CONFIG;
 	}
+	if (settings->import_prefix[0] != '\0' && strcmp(settings->import_prefix, settings->prefix) == 0) {
+		mms_error_set(error, "mmsession.import_prefix is mmsession.prefix, \"%s\": the keys of the two handlers have to differ",
+				settings->prefix);
+		return MMS_ERR_CONFIG;
+	}
 	return MMS_OK;
 }
 
@@ -227,6 +232,7 @@ bool mms_config_sound(const struct mms_settings *settings)
 	if (settings->node_count == 0 || settings->node_count > MMS_NODES_MAX || !numbers_are_sound(settings)
 			|| !is_terminated(settings->host_id, sizeof(settings->host_id))
 			|| !is_terminated(settings->prefix, sizeof(settings->prefix))
+			|| !is_terminated(settings->import_prefix, sizeof(settings->import_prefix))
 			|| !is_terminated(settings->user, sizeof(settings->user))
 			|| !is_terminated(settings->password_file, sizeof(settings->password_file))
 			|| !is_terminated(settings->tls_ca_file, sizeof(settings->tls_ca_file))

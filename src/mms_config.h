@@ -59,6 +59,7 @@ struct mms_settings {
 	uint32_t host_hash;          /* CRC-32C of host_id */
 	char host_id[MMS_HOST_ID_MAX + 1];
 	char prefix[MMS_PREFIX_MAX + 1];
+	char import_prefix[MMS_PREFIX_MAX + 1]; /* "" = nothing to take over */
 	char user[64];
 	char password_file[MMS_PATH_MAX];
 	uint32_t tls_verify;         /* 1: only nodes whose certificate is right */
@@ -82,7 +83,7 @@ enum mms_status mms_config_parse_no_quorum(struct mms_slice text, uint32_t *mode
 /* "0" or "1", and what people write for them: on, off, yes, no, true, false, nothing. */
 enum mms_status mms_config_parse_switch(struct mms_slice text, uint64_t *value, struct mms_error *error);
 
-/* Settings that are right alone but not together: more acknowledgements than nodes. */
+/* Settings that are right alone but not together: more acknowledgements than nodes, two prefixes that are one. */
 enum mms_status mms_config_check_together(const struct mms_settings *settings, struct mms_error *error);
 
 /* Prefix: 0..64 bytes without blanks, control characters or glob characters (* ? [ ] \); host_id: 1..64 of

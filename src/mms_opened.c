@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "mms_import.h"
 #include "mms_quorum.h"
 #include "mms_read.h"
 
@@ -66,12 +67,13 @@ void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struc
 	if (visit != NULL) {
 		mms_visit_begin(visit, key);
 		mms_read_for_visitor(client, key, deadline, settings->lock == 0 ? mms_visit_plan(visit) : NULL, &opened->answer);
-		return;
+	} else {
+		mms_read_record(client, key, deadline, &opened->answer);
+		if (settings->read_mode == MMS_READ_QUORUM) {
+			mms_quorum_write_back(client, key, deadline, &opened->answer);
+		}
 	}
-	mms_read_record(client, key, deadline, &opened->answer);
-	if (settings->read_mode == MMS_READ_QUORUM) {
-		mms_quorum_write_back(client, key, deadline, &opened->answer);
-	}
+	mms_import_find(client, id, deadline, &opened->answer);
 }
 
 /* Without a node to ask, the read goes on without. */
@@ -116,6 +118,26 @@ void mms_opened_become(struct mms_opened *opened, const struct mms_record_header
 	answer->header = *header;
 	memcpy(answer->header_bytes, header_bytes, MMS_RECORD_HEADER_SIZE);
 	answer->pttl_ms = ttl_ms;
+}
+
+void mms_opened_displace(const struct mms_opened *opened, struct mms_displaced *out)
+{
+	const struct mms_answer *answer = &opened->answer;
+
+	if (!opened->valid || !opened->given || answer->found == MMS_FOUND_UNREADABLE) {
+		return;
+	}
+	out->exists = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
+	out->version = answer->header.version;
+	out->key_len = opened->key_len;
+	memcpy(out->key, opened->key, opened->key_len);
+}
+
+bool mms_opened_differs(const struct mms_opened *now, const struct mms_displaced *then)
+{
+	return then->key_len != 0 && now->key_len == then->key_len && memcmp(now->key, then->key, then->key_len) == 0
+			&& now->answer.found == MMS_FOUND_RECORD
+			&& (!then->exists || mms_version_compare(&now->answer.header.version, &then->version) != 0);
 }
 
 static void begin_empty(struct mms_opened *opened)

@@ -31,6 +31,14 @@ struct mms_opened {
 	struct mms_answer answer;
 };
 
+/* What PHP has of an id whose place was given to another. */
+struct mms_displaced {
+	char key[MMS_KEY_MAX];
+	size_t key_len; /* 0 = none */
+	bool exists;
+	struct mms_version version;
+};
+
 /* Makes storage that holds anything an empty one; answer is to be looked at after mms_opened_fill(). */
 void mms_opened_init(struct mms_opened *opened);
 
@@ -52,5 +60,10 @@ void mms_opened_clear(struct mms_client *client, struct mms_opened *opened);
 /* After a successful write, what was written is what was read: the next write of this request builds on it. */
 void mms_opened_become(struct mms_opened *opened, const struct mms_record_header *header, const unsigned char *header_bytes,
 		int64_t ttl_ms);
+
+/* Its place is about to be another id's: what PHP has of this one is remembered, if it has anything. */
+void mms_opened_displace(const struct mms_opened *opened, struct mms_displaced *out);
+/* Is what was read now not what PHP was given of it then? */
+bool mms_opened_differs(const struct mms_opened *now, const struct mms_displaced *then);
 
 #endif

@@ -85,9 +85,10 @@ enum mms_notice {
 	MMS_NOTICE_FOREIGN_KEY, /* a session's key holds something else; whoever meets it */
 	MMS_NOTICE_CLOCK,       /* state: hosts whose clock is wrong; the replicator */
 	MMS_NOTICE_HOST_ID,     /* state: another host bears this one's id; the replicator */
+	MMS_NOTICE_IMPORT,      /* what another handler left can't be taken; whoever meets it */
 	MMS_NOTICE_COUNT
 };
-#define MMS_NOTICE_NAMES { "foreign_key", "clock", "host_id" }
+#define MMS_NOTICE_NAMES { "foreign_key", "clock", "host_id", "import" }
 
 /* Who may be the replicator. The thread holds its seat's mutex for life; seat and epoch change together by CAS, so a
  * stopped owner can be succeeded without its mutex. */

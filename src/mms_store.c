@@ -16,26 +16,16 @@
 #define DESTROY_ROUNDS_MAX 3      /* newer incarnations that one logout follows */
 #define LIFETIME_MAX_S 0x7fffffff /* 68 years */
 
-/* What PHP has of an id that `aside` held last. */
-struct displaced {
-	char key[MMS_KEY_MAX];
-	size_t key_len; /* 0 = none */
-	bool exists;
-	struct mms_version version;
-};
-
 struct mms_store {
 	struct mms_client *client;
 	struct mms_opened current, aside, ahead;
-	struct displaced displaced;
+	struct mms_displaced displaced; /* what PHP has of an id that `aside` held last */
 	struct mms_visit *visit; /* read = session-token; NULL otherwise */
 };
 
 static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id, bool to_read);
 static void open_for(struct mms_store *store, struct mms_opened *opened, struct mms_slice id);
 static bool use_ahead(struct mms_store *store, struct mms_slice id, bool locking);
-static void displace(struct mms_store *store);
-static bool has_changed(const struct displaced *then, const struct mms_opened *now);
 static enum mms_status ensure_read(struct mms_store *store, struct mms_slice id, struct mms_opened **opened,
 		struct mms_error *error);
 static uint32_t lifetime_of(const struct mms_store *store, int64_t lifetime_s);
@@ -117,7 +107,10 @@ enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, str
 		*payload = answer->payload;
 		*exists = true;
 		return MMS_OK;
-	case MMS_FOUND_NOTHING:
+	case MMS_FOUND_NOTHING: /* or what another handler left */
+		*payload = answer->imported ? answer->payload : *payload;
+		*exists = answer->imported;
+		return MMS_OK;
 	case MMS_FOUND_TOMBSTONE:
 		return MMS_OK;
 	case MMS_FOUND_FOREIGN:
@@ -150,6 +143,9 @@ enum mms_verdict_id mms_store_exists(struct mms_store *store, struct mms_slice i
 	case MMS_FOUND_FOREIGN:
 		return MMS_ID_UNKNOWN;
 	case MMS_FOUND_NOTHING:
+		if (answer->imported) {
+			return MMS_ID_KNOWN;
+		}
 		no_count = (uint32_t)__builtin_popcountll(answer->absent_mask);
 		return no_count * 2 > store->client->settings.node_count ? MMS_ID_UNKNOWN : MMS_ID_UNCERTAIN;
 	default:
@@ -175,7 +171,7 @@ bool mms_store_is_new(const struct mms_store *store, struct mms_slice id)
 {
 	const struct mms_opened *opened = mms_opened_is_for(&store->current, id) ? &store->current : &store->aside;
 
-	return mms_opened_is_for(opened, id) && !opened->doubtful
+	return mms_opened_is_for(opened, id) && !opened->doubtful && !opened->answer.imported
 			&& (opened->answer.found == MMS_FOUND_NOTHING || opened->answer.found == MMS_FOUND_TOMBSTONE);
 }
 
@@ -305,12 +301,12 @@ static struct mms_opened *find(struct mms_store *store, struct mms_slice id)
 static void open_for(struct mms_store *store, struct mms_opened *opened, struct mms_slice id)
 {
 	bool locking = opened == &store->current;
-	struct displaced last;
+	struct mms_displaced last;
 
 	last.key_len = 0;
 	if (opened == &store->aside) {
 		last = store->displaced;
-		displace(store);
+		mms_opened_displace(&store->aside, &store->displaced);
 	}
 	if (!mms_opened_is_for(opened, id)) {
 		mms_opened_clear(store->client, opened); /* its lock is not kept while another one is waited for */
@@ -323,7 +319,7 @@ static void open_for(struct mms_store *store, struct mms_opened *opened, struct 
 		mms_opened_fill(store->client, opened, id, visit_of(store, opened), locking);
 	}
 	opened->read_at = mms_clock_boot();
-	opened->changed = has_changed(&last, opened);
+	opened->changed = mms_opened_differs(opened, &last);
 	if (opened == &store->current) {
 		read_by_visitor(store);
 	}
@@ -345,29 +341,6 @@ static bool use_ahead(struct mms_store *store, struct mms_slice id, bool locking
 	}
 	mms_opened_clear(client, ahead);
 	return false;
-}
-
-/* `aside` is about to be another id's: what PHP has of this one is remembered. */
-static void displace(struct mms_store *store)
-{
-	const struct mms_opened *aside = &store->aside;
-	const struct mms_answer *answer = &aside->answer;
-
-	if (!aside->valid || !aside->given || answer->found == MMS_FOUND_UNREADABLE) {
-		return;
-	}
-	store->displaced.exists = answer->found == MMS_FOUND_RECORD || answer->found == MMS_FOUND_TOMBSTONE;
-	store->displaced.version = answer->header.version;
-	store->displaced.key_len = aside->key_len;
-	memcpy(store->displaced.key, aside->key, aside->key_len);
-}
-
-/* Is what was read now not what PHP was given of it then? */
-static bool has_changed(const struct displaced *then, const struct mms_opened *now)
-{
-	return then->key_len != 0 && now->key_len == then->key_len && memcmp(now->key, then->key, then->key_len) == 0
-			&& now->answer.found == MMS_FOUND_RECORD
-			&& (!then->exists || mms_version_compare(&now->answer.header.version, &then->version) != 0);
 }
 
 /* The write guard: what was not read can't be written. A write or destroy of an id that nobody read reads it first. */

@@ -35,8 +35,9 @@ bool mms_store_id_valid(struct mms_slice id);
  * on, whatever is read, written or destroyed beside it. Of other ids one is held at a time, without a lock; with session-token
  * their writes go to all nodes. An id that mms_store_created() was asked about takes the open session's place. MMS_OK: *payload
  * (borrowed until the next call on this store) is its data, empty for a session that does not exist or was destroyed; *exists
- * tells. MMS_ERR_NO_NODE: could not be read, and can't be written until a read succeeds. MMS_ERR_FOREIGN: the key holds something
- * that is not ours. An answer that exists() or created() fetched for this id is used up instead of a second round trip. */
+ * tells. With import_prefix it may be another handler's data, of which any write or touch makes a record. MMS_ERR_NO_NODE: could
+ * not be read, and can't be written until a read succeeds. MMS_ERR_FOREIGN: the key holds something that is not ours. An answer
+ * that exists() or created() fetched for this id is used up instead of a second round trip. */
 enum mms_status mms_store_read(struct mms_store *store, struct mms_slice id, struct mms_slice *payload, bool *exists,
 		struct mms_error *error);
 
@@ -69,7 +70,7 @@ enum mms_status mms_store_destroy(struct mms_store *store, struct mms_slice id, 
 bool mms_store_is_open(const struct mms_store *store, struct mms_slice id);
 
 /* True when this session was read here and there is none (no node has it, or it was destroyed): it needs no key as long as
- * it is empty. */
+ * it is empty. Not where another handler left something, which would be read again. */
 bool mms_store_is_new(const struct mms_store *store, struct mms_slice id);
 
 #endif

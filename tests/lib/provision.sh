@@ -14,13 +14,13 @@ gcc:gcc make:make pkg-config:pkg-config python3:python3 ip:iproute2 nft:nftables
 setpriv:util-linux flock:util-linux
 "
 test_needs="
-clang:clang valgrind:valgrind curl:curl strace:strace git:git pecl:php-pear
+clang:clang memcached:memcached valgrind:valgrind curl:curl strace:strace git:git pecl:php-pear
 /usr/include/cmocka.h:libcmocka-dev /usr/include/lua5.1/lua.h:liblua5.1-0-dev /usr/lib/python3/dist-packages/pytest:python3-pytest
 /usr/lib/llvm-14/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev
 "
 
 bench_needs="
-memcached:memcached wrk:wrk gnuplot:gnuplot-nox
+wrk:wrk gnuplot:gnuplot-nox
 "
 
 present() {

@@ -131,6 +131,20 @@ static void more_acknowledgements_than_nodes_are_refused(void **state)
 	assert_string_equal(error.text, "mmsession.write_acks = 64, but the list has 3 nodes: write 3 at most, quorum or all");
 }
 
+static void the_prefix_to_import_from_is_another_one(void **state)
+{
+	static struct mms_settings settings = { .node_count = 3, .write_acks = 1 };
+	struct mms_error error = {""};
+
+	(void) state;
+	assert_int_equal(mms_config_check_together(&settings, &error), MMS_OK); /* both empty */
+	strcpy(settings.import_prefix, "shop:");
+	assert_int_equal(mms_config_check_together(&settings, &error), MMS_OK);
+	strcpy(settings.prefix, "shop:");
+	assert_int_equal(mms_config_check_together(&settings, &error), MMS_ERR_CONFIG);
+	assert_non_null(strstr(error.text, "mmsession.import_prefix is mmsession.prefix, \"shop:\""));
+}
+
 static void acks_needed_lie_between_one_and_all_nodes(void **state)
 {
 	static const struct { uint32_t nodes, acks, needed; } cases[] = {
@@ -274,6 +288,7 @@ static void parse_into(struct mms_settings *settings, const char *nodes)
 
 static void nothing(struct mms_settings *s) { (void) s; }
 static void prefix(struct mms_settings *s) { strcpy(s->prefix, "shoq:"); }
+static void import_prefix(struct mms_settings *s) { strcpy(s->import_prefix, "OLD:"); }
 static void no_prefix(struct mms_settings *s) { s->prefix[0] = '\0'; }
 static void user(struct mms_settings *s) { strcpy(s->user, "pho"); }
 static void password_file(struct mms_settings *s) { strcpy(s->password_file, "/etc/secreu"); }
@@ -324,6 +339,7 @@ static void the_fingerprint_tells_clusters_apart_and_nothing_else(void **state)
 	}
 	assert_true(fingerprint_with(nothing) == fingerprint_with(other_name));
 	assert_true(fingerprint_with(nothing) == fingerprint_with(dirty_tail));
+	assert_true(fingerprint_with(nothing) == fingerprint_with(import_prefix));
 }
 
 static char folder[] = "/tmp/mms-config-XXXXXX";
@@ -465,7 +481,7 @@ static void settings_beyond_what_ini_allows_are_not_sound(void **state)
 	};
 	static const struct { size_t offset, size; } texts[] = {
 #define TEXT(field) { offsetof(struct mms_settings, field), sizeof(((struct mms_settings *) 0)->field) }
-		TEXT(host_id), TEXT(prefix), TEXT(user), TEXT(password_file), TEXT(nodes[0].host), TEXT(nodes[0].path),
+		TEXT(host_id), TEXT(prefix), TEXT(import_prefix), TEXT(user), TEXT(password_file), TEXT(nodes[0].host), TEXT(nodes[0].path),
 		TEXT(nodes[1].name), TEXT(nodes[1].address), TEXT(nodes[0].tls_name), TEXT(tls_ca_file), TEXT(tls_cert_file),
 		TEXT(tls_key_file),
 #undef TEXT
@@ -533,6 +549,7 @@ int main(void)
 		cmocka_unit_test(a_switch_is_what_people_write_for_it),
 		cmocka_unit_test(a_lock_keeps_read_local_from_asking_one_node),
 		cmocka_unit_test(more_acknowledgements_than_nodes_are_refused),
+		cmocka_unit_test(the_prefix_to_import_from_is_another_one),
 		cmocka_unit_test(acks_needed_lie_between_one_and_all_nodes),
 		cmocka_unit_test(prefixes_have_no_blanks_and_no_globs),
 		cmocka_unit_test(host_ids_are_names),

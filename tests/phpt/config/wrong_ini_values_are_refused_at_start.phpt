@@ -30,6 +30,7 @@ $wrong = [
     'write_acks' => [['0', '65', 'most', '-1'], 'quorum or all', '1'],
     'on_no_quorum' => [['ok', ''], 'fail or degrade', 'fail'],
     'prefix' => [['my prefix:', 'a*', str_repeat('x', 65)], 'prefix', 'mms:'],
+    'import_prefix' => [['my prefix:', 'a*', str_repeat('x', 65)], 'prefix', ''],
     'host_id' => [['my host', str_repeat('x', 65), 'a/b'], 'host id', ''],
     'user' => [[str_repeat('x', 64)], '63', ''],
 ];
