@@ -15,7 +15,7 @@ setpriv:util-linux flock:util-linux
 "
 test_needs="
 clang:clang memcached:memcached valgrind:valgrind curl:curl strace:strace git:git pecl:php-pear
-/usr/include/cmocka.h:libcmocka-dev /usr/include/lua5.1/lua.h:liblua5.1-0-dev /usr/lib/python3/dist-packages/pytest:python3-pytest
+/usr/share/i18n/locales/da_DK:locales /usr/include/cmocka.h:libcmocka-dev /usr/include/lua5.1/lua.h:liblua5.1-0-dev /usr/lib/python3/dist-packages/pytest:python3-pytest
 /usr/lib/llvm-14/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev
 "
 
