@@ -27,6 +27,7 @@ void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, stru
 {
 	fanout->client = client;
 	fanout->deadline = deadline;
+	fanout->patient = false;
 	fanout->waiting_mask = 0;
 	fanout->asked_mask = 0;
 	fanout->answered_mask = 0;
@@ -383,11 +384,12 @@ static void collect(struct mms_fanout *fanout, unsigned node)
 		slot->moved_bytes = mms_conn_moved_bytes(conn);
 
 		struct mms_mono now = mms_clock_mono();
+		int64_t timeout_us = (int64_t)fanout->client->settings.read_timeout_ms * 1000;
+		int64_t more_us = fanout->patient ? timeout_us : PROGRESS_WAIT_US;
 
-		slot->limit_at = earlier((struct mms_mono){ now.us
-				+ (int64_t)fanout->client->settings.read_timeout_ms * 1000 }, fanout->deadline);
-		if (slot->give_up_at.us < now.us + PROGRESS_WAIT_US) {
-			slot->give_up_at = earlier((struct mms_mono){ now.us + PROGRESS_WAIT_US }, fanout->deadline);
+		slot->limit_at = earlier((struct mms_mono){ now.us + timeout_us }, fanout->deadline);
+		if (slot->give_up_at.us < now.us + more_us) {
+			slot->give_up_at = earlier((struct mms_mono){ now.us + more_us }, fanout->deadline);
 		}
 		return;
 	}

@@ -48,6 +48,8 @@ struct mms_fanout_slot {
 struct mms_fanout {
 	struct mms_client *client;
 	struct mms_mono deadline;
+	bool patient;                                    /* nothing else is worth waiting for: an answer that has begun has read_timeout_ms
+	                                                  * for each 16 KiB of it, not 20 ms */
 	uint64_t waiting_mask;
 	uint64_t asked_mask;
 	uint64_t answered_mask;

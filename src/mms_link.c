@@ -268,6 +268,16 @@ uint64_t mms_link_ready_mask(const struct mms_office *office)
 	return mask;
 }
 
+bool mms_link_any_asked(const struct mms_office *office)
+{
+	bool asked = false;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		asked = asked || office->links[i].request_count > 0;
+	}
+	return asked;
+}
+
 struct mms_node_sh *mms_link_node(const struct mms_link *link)
 {
 	return &link->office->cluster->nodes[link->index];

@@ -173,6 +173,8 @@ void mms_link_check_deadline(struct mms_link *link);
 bool mms_link_ready(const struct mms_link *link);
 /* Nodes whose link is ready. */
 uint64_t mms_link_ready_mask(const struct mms_office *office);
+/* Is the answer to a request of any link still to come? */
+bool mms_link_any_asked(const struct mms_office *office);
 
 struct mms_node_sh *mms_link_node(const struct mms_link *link);
 /* Since when the node's incarnation has been known here, by any replicator; monotonic. */

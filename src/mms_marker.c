@@ -4,10 +4,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mms_identity.h"
 
+#define TOKEN_FORMAT "%016" PRIx64
 #define SOFT_APART_US 500000 /* longer: what failed is one key, tried again now and then */
 
 struct line {
@@ -88,7 +90,7 @@ static void take_token(struct mms_link *missing, bool want)
 	}
 	missing->marker_former_id = 0;
 	missing->marker_node_id = atomic_load(&node->behind_id);
-	(void)snprintf(missing->marker_token, sizeof missing->marker_token, "%016" PRIx64, token);
+	(void)snprintf(missing->marker_token, sizeof missing->marker_token, TOKEN_FORMAT, token);
 	atomic_store(&node->behind, 1);
 }
 
@@ -108,6 +110,33 @@ static void rename_marker(struct mms_link *missing)
 		missing->marker_node_id = id;
 		missing->marker_mask = 0;
 		atomic_store(&node->behind_id, id);
+	}
+}
+
+/* A marker of ours that nobody wants: the peer was restarted from a dump of a time when one was wanted. Taken up like a predecessor's,
+ * it is deleted everywhere; else other hosts would avoid that node as long as this life lasts. */
+static void take_up_restored(struct mms_link *missing, const struct mms_pairs *there)
+{
+	const struct mms_office *office = missing->office;
+	struct mms_node_sh *node = mms_link_node(missing);
+	uint64_t id = atomic_load(&node->node_id);
+	char field[MMS_BEHIND_FIELD_MAX], text[sizeof missing->marker_token], same[sizeof text];
+	struct mms_slice own = { field, mms_identity_behind_field(office->settings, missing->index, id,
+			mms_shm_life(office->shm, office->cluster), field, sizeof field) };
+
+	for (uint32_t k = 0; k < there->count; k++) {
+		uint64_t token = 0;
+
+		if (mms_pairs_same(there->pairs[k].field, own)) {
+			mms_text_copy(text, sizeof text, there->pairs[k].value);
+			token = strtoull(text, NULL, 16);
+		}
+		(void)snprintf(same, sizeof same, TOKEN_FORMAT, token);
+		if (token != 0 && strcmp(same, text) == 0) {
+			atomic_store(&node->behind_id, id);
+			atomic_store(&node->behind_token, token);
+			return;
+		}
 	}
 }
 
@@ -132,6 +161,9 @@ void mms_marker_see(struct mms_link *peer, const struct mms_pairs *there)
 		}
 		if (!found) {
 			missing->marker_mask &= ~(UINT64_C(1) << peer->index);
+		}
+		if (missing->marker_token[0] == '\0' && atomic_load(&mms_link_node(missing)->behind_token) == 0) {
+			take_up_restored(missing, there);
 		}
 	}
 }

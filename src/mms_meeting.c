@@ -132,6 +132,18 @@ static bool still_complete(struct mms_fanout *fanout, unsigned node)
 	return is_complete(client, node, &identity);
 }
 
+uint64_t mms_meeting_unknown_mask(const struct mms_client *client)
+{
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		uint64_t believed = atomic_load_explicit(&client->cluster->nodes[i].run_hash, memory_order_relaxed);
+
+		mask |= client->run_hashes[i] == 0 || client->run_hashes[i] != believed ? UINT64_C(1) << i : 0;
+	}
+	return mask;
+}
+
 uint64_t mms_meeting_confirm(struct mms_fanout *fanout, uint64_t mask)
 {
 	struct mms_client *client = fanout->client;

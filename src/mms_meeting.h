@@ -17,6 +17,10 @@ void mms_meeting_run(struct mms_fanout *fanout, uint64_t mask);
  * incomplete, and what this host knew of it is old. One round trip. */
 uint64_t mms_meeting_confirm(struct mms_fanout *fanout, uint64_t mask);
 
+/* Nodes whose server has not been asked for its run_id on the connection that stands now, or gave another one than this host
+ * believes: what it knows of them need not hold. */
+uint64_t mms_meeting_unknown_mask(const struct mms_client *client);
+
 /* Does this marker, which was read on the node's connection (nil or anything else: no), say that the node is complete? Only for a
  * connection on which the server's run_id has been asked for. */
 bool mms_meeting_judge(struct mms_client *client, unsigned node, const struct mms_reply *marker);

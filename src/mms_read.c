@@ -4,6 +4,7 @@
 #include "mms_read.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 #include "mms_slow.h"
 #include "mms_tally.h"
 #include "mms_watch.h"
+
+#define NAP_MAX_MS 8 /* between two looks for a copy that was seen and could not be had */
 
 struct reading {
 	struct mms_client *client;
@@ -37,7 +40,10 @@ struct reading {
 	bool from_backlog;               /* which is newer than any node's, and taken */
 };
 
+static const struct mms_command *header_only(struct reading *reading);
 static bool ask_nodes(struct reading *reading);
+static bool others_suffice(struct reading *reading);
+static void ask_local(struct reading *reading);
 static bool is_enough(struct reading *reading, unsigned node);
 static void ask_others(struct reading *reading, unsigned asked);
 static bool is_too_large(const struct reading *reading, const struct mms_record_header *header);
@@ -46,6 +52,7 @@ static void ask_again(struct reading *reading);
 static int newest_of(const struct reading *reading);
 static int fetch_newest(struct reading *reading, int newest);
 static int fetch_or_take(struct reading *reading, struct mms_answer *answer);
+static int await_newest(struct reading *reading, int newest, struct mms_answer *answer);
 static void meet_strangers(struct reading *reading);
 static bool watched_holds_it(const struct reading *reading, const struct mms_answer *answer);
 static bool is_backlog_newer(const struct reading *reading);
@@ -75,6 +82,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	reading->watching.node = -1;
 	mms_enough_begin(&reading->enough, plan);
 	reading->client = client;
+	reading->header_only.part_count = 0;
 	reading->question.key = key;
 	reading->question.now = mms_hlc_now(&client->shm->anchor);
 	reading->payload_reply = NULL;
@@ -86,11 +94,12 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_backlog_find(client->cluster, key, reading->question.now, MMS_BACKLOG_FEW, &reading->backlog);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
-	mms_refresh_answers(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
+	mms_refresh_answers(&reading->fanout, &reading->question, reading->fanout.asked_mask == reading->fanout.answered_mask ? NULL
+			: header_only(reading), reading->copies);
 	if (newest_of(reading) < 0) {
 		ask_again(reading);
 	}
-	newest = fetch_or_take(reading, answer);
+	newest = await_newest(reading, fetch_or_take(reading, answer), answer);
 	header = reading->from_backlog ? &reading->backlog.header : newest < 0 ? NULL : &reading->copies[newest].header;
 	if (header == NULL || client->settings.read_mode == MMS_READ_QUORUM) {
 		meet_strangers(reading);
@@ -98,7 +107,8 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	version = header == NULL ? NULL : &header->version;
 	mms_tally_count(&reading->tally, &reading->fanout, reading->copies, version, answer);
 	mms_tally_confirm(&reading->tally, &reading->fanout, version, answer);
-	if (!mms_tally_misses_quorum(&reading->tally, &reading->fanout, answer)) {
+	if (!mms_tally_misses_quorum(&reading->tally, &reading->fanout, answer)
+			&& !mms_tally_misses_newest(&reading->tally, &reading->fanout, answer)) {
 		answer->authoritative = mms_tally_is_authoritative(&reading->tally, &client->settings);
 		if (header != NULL && is_too_large(reading, header)) {
 			refuse_newest(reading, header, newest, answer);
@@ -121,6 +131,16 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	mms_client_count(client, answer->found == MMS_FOUND_UNREADABLE ? MMS_METRIC_failed_reads : MMS_METRIC_reads);
 }
 
+/* The question for a header, made when it is needed: one node's copy is mostly enough with read = local or session-token. */
+static const struct mms_command *header_only(struct reading *reading)
+{
+	if (reading->header_only.part_count == 0) {
+		mms_command_init(&reading->header_only);
+		mms_command_read_header(&reading->header_only, reading->question.key);
+	}
+	return &reading->header_only;
+}
+
 static int newest_of(const struct reading *reading)
 {
 	return mms_tally_pick_newest(reading->copies, reading->client->settings.node_count);
@@ -136,8 +156,6 @@ static bool ask_nodes(struct reading *reading)
 	bool skip_local = client->settings.read_mode == MMS_READ_NEWEST && mms_slow_local(client)
 			&& mms_slow_may_skip(client, reading->question.key);
 
-	mms_command_init(&reading->header_only);
-	mms_command_read_header(&reading->header_only, reading->question.key);
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		bool whole = reading->whole_node < 0;
 
@@ -148,7 +166,7 @@ static bool ask_nodes(struct reading *reading)
 			mms_watch_lead(client, &reading->watching, i, reading->question.key, &reading->whole);
 			mms_enough_ask(&reading->enough, &client->settings, reading->question.key, &reading->whole);
 		}
-		if (!mms_fanout_ask(&reading->fanout, i, whole ? &reading->whole : &reading->header_only,
+		if (!mms_fanout_ask(&reading->fanout, i, whole ? &reading->whole : header_only(reading),
 				mms_client_wait_us(client))) {
 			continue;
 		}
@@ -162,9 +180,7 @@ static bool ask_nodes(struct reading *reading)
 	mms_fanout_wait(&reading->fanout, reading->fanout.asked_mask);
 	mms_watch_note(&reading->fanout, &reading->watching, &reading->whole, reading->question.key);
 	whole_node = reading->whole_node;
-	if (skip_local) {
-		mms_client_count(client, MMS_METRIC_slow_skips);
-	} else if (whole_node > 0) {
+	if (whole_node > 0 && !skip_local) {
 		mms_client_count(client, MMS_METRIC_failovers);
 	}
 	if (whole_node >= 0) {
@@ -177,6 +193,11 @@ static bool ask_nodes(struct reading *reading)
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		judge(reading, i, (int)i == whole_node);
 	}
+	if (skip_local && others_suffice(reading)) {
+		mms_client_count(client, MMS_METRIC_slow_skips);
+	} else if (skip_local) {
+		ask_local(reading);
+	}
 	if (!alone || whole_node < 0) {
 		return false;
 	}
@@ -185,6 +206,35 @@ static bool ask_nodes(struct reading *reading)
 		return false;
 	}
 	return client->settings.read_mode != MMS_READ_LOCAL;
+}
+
+/* A read that left the slow local node out stands on what all others say: each has answered, and is complete, as it has said itself
+ * on this connection; where they have nothing, or a blind copy, as it says now. (mms_slow_may_skip() has looked at what this host
+ * knew before.) */
+static bool others_suffice(struct reading *reading)
+{
+	struct mms_client *client = reading->client;
+	uint64_t others = mms_client_all_mask(client) & ~UINT64_C(1);
+	int newest = newest_of(reading);
+
+	for (unsigned i = 1; i < client->settings.node_count; i++) {
+		if (reading->copies[i].verdict != MMS_VERDICT_HAS && reading->copies[i].verdict != MMS_VERDICT_ABSENT) {
+			return false;
+		}
+	}
+	if (newest < 0 ? client->reads_new_id : !reading->copies[newest].header.version.blind) {
+		others &= mms_meeting_unknown_mask(client);
+	}
+	return others == 0 || mms_meeting_confirm(&reading->fanout, others) == others;
+}
+
+static void ask_local(struct reading *reading)
+{
+	if (mms_client_can_read(reading->client, 0)
+			&& mms_fanout_ask(&reading->fanout, 0, header_only(reading), mms_client_wait_us(reading->client))) {
+		mms_fanout_wait(&reading->fanout, 1);
+		judge(reading, 0, false);
+	}
 }
 
 /* With read = local any copy is. */
@@ -204,7 +254,7 @@ static void ask_others(struct reading *reading, unsigned asked)
 
 	for (unsigned i = asked + 1; i < client->settings.node_count; i++) {
 		if (mms_client_can_read(client, i)) {
-			(void)mms_fanout_ask(&reading->fanout, i, &reading->header_only, mms_client_wait_us(client));
+			(void)mms_fanout_ask(&reading->fanout, i, header_only(reading), mms_client_wait_us(client));
 		}
 	}
 	mms_fanout_wait(&reading->fanout, reading->fanout.asked_mask);
@@ -245,7 +295,7 @@ static void ask_again(struct reading *reading)
 			before[i] = mms_fanout_take_reply(&reading->fanout, i, 0);
 			mms_conn_close(client->conns[i]);
 			(void)mms_fanout_ask(&reading->fanout, i, (int)i == reading->whole_node ? &reading->whole
-					: &reading->header_only, (int64_t)client->settings.read_timeout_ms * 1000);
+					: header_only(reading), (int64_t)client->settings.read_timeout_ms * 1000);
 		}
 	}
 	mms_fanout_wait(&reading->fanout, damaged);
@@ -280,7 +330,7 @@ static void judge_by_header(struct reading *reading, unsigned node)
 {
 	struct mms_copy *copy = &reading->copies[node], before = *copy;
 
-	if (mms_fanout_ask(&reading->fanout, node, &reading->header_only,
+	if (mms_fanout_ask(&reading->fanout, node, header_only(reading),
 			mms_client_wait_us(reading->client))) {
 		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
 	}
@@ -327,9 +377,11 @@ static void fetch(struct reading *reading, unsigned node)
 
 	mms_command_init(&reading->whole);
 	mms_command_read_whole(&reading->whole, reading->question.key);
+	reading->fanout.patient = true;
 	if (mms_fanout_ask(&reading->fanout, node, &reading->whole, mms_client_wait_us(client))) {
 		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
 	}
+	reading->fanout.patient = false;
 	judge(reading, node, true);
 }
 
@@ -368,6 +420,40 @@ static int fetch_or_take(struct reading *reading, struct mms_answer *answer)
 			return newest;
 		}
 	}
+}
+
+/* Was a newer copy seen than the one at hand, and lost with its node's answer? */
+static bool has_lost_newest(const struct reading *reading, int newest)
+{
+	const struct mms_version *have = reading->from_backlog ? &reading->backlog.header.version
+			: newest >= 0 ? &reading->copies[newest].header.version : NULL;
+
+	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
+		const struct mms_copy *copy = &reading->copies[i];
+
+		if (copy->verdict == MMS_VERDICT_FAILED && copy->header.version.hlc != 0
+				&& (have == NULL || mms_version_compare(&copy->header.version, have) > 0)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Who wrote it is sending it to the others too, who are asked for it as long as the budget lasts: nothing older will do. */
+static int await_newest(struct reading *reading, int newest, struct mms_answer *answer)
+{
+	int nap_ms = 1;
+
+	while (has_lost_newest(reading, newest)
+			&& mms_clock_left_us(mms_clock_mono(), reading->fanout.deadline) > (int64_t)nap_ms * 1000) {
+		(void)poll(NULL, 0, nap_ms);
+		nap_ms = nap_ms < NAP_MAX_MS ? 2 * nap_ms : NAP_MAX_MS;
+		mms_refresh_all(&reading->fanout, &reading->question, header_only(reading), reading->copies);
+		free(answer->copied);
+		answer->copied = NULL;
+		newest = fetch_or_take(reading, answer);
+	}
+	return newest;
 }
 
 /* A miss, and a quorum, are worth what the nodes are worth that make it. */
@@ -413,7 +499,7 @@ static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 	/* A long backlog is walked only by a read that has to, and so after the nodes have answered. */
 	if (!backlog->whole && reading->copies[0].verdict != MMS_VERDICT_HAS && !client->reads_new_id
 			&& mms_backlog_find_more(client->cluster, key, reading->question.now, backlog)) {
-		mms_refresh_all(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
+		mms_refresh_all(&reading->fanout, &reading->question, header_only(reading), reading->copies);
 	}
 	if (!is_backlog_newer(reading)) {
 		return false;
@@ -423,7 +509,7 @@ static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 	}
 	answer->copied = mms_backlog_take(client->cluster, key, backlog, &len);
 	if (answer->copied == NULL) { /* delivered since they answered */
-		mms_refresh_all(&reading->fanout, &reading->question, &reading->header_only, reading->copies);
+		mms_refresh_all(&reading->fanout, &reading->question, header_only(reading), reading->copies);
 		return false;
 	}
 	mms_client_count(client, MMS_METRIC_backlog_reads);

@@ -8,7 +8,7 @@
 
 /* When some node failed and good answers of others are older than MMS_REFRESH_AGE_US, asks these for their header once more,
  * within the deadline, and judges that. What does not answer now keeps the verdict that it had. A payload at hand stays so
- * (copy.whole) while its node still has that version. */
+ * (copy.whole) while its node still has that version. header_only may be NULL while all that were asked have answered. */
 void mms_refresh_answers(struct mms_fanout *fanout, const struct mms_question *question,
 		const struct mms_command *header_only, struct mms_copy *copies);
 /* The same with all good answers, whatever their age. */

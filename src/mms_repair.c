@@ -13,6 +13,7 @@
 
 #include "mms_hosts.h"
 #include "mms_identity.h"
+#include "mms_aftermath.h"
 #include "mms_passes.h"
 #include "mms_scan.h"
 #include "mms_scanned.h"
@@ -22,6 +23,7 @@
 #define RETRY_US 2000000          /* after a pass that failed, or a lease that somebody else holds */
 #define SETTLE_US 2000000         /* from a node's return until it may be called complete: hosts have published by then */
 #define LOOK_US 20000             /* between two looks for something to do */
+#define WATCHED_US (MMS_HOSTS_DEAD_US + 1000000) /* who has not beaten meanwhile has been found dead */
 #define CONFIRM_US 2000000        /* for the look that follows the lease; without an answer by then, what was known counts */
 
 enum step { STEP_IDLE, STEP_LEASING, STEP_CONFIRMING, STEP_SCANNING, STEP_CLOSING };
@@ -38,7 +40,7 @@ struct mms_repair {
 	unsigned target, source;      /* target: node_count = the sweep (mms_passes) */
 	unsigned lease_node;
 	char token[33];
-	struct mms_mono leased_at, renew_at, look_at;
+	struct mms_mono leased_at, renew_at, look_at, say_at;
 	char closing[MMS_MARKER_VALUE_MAX]; /* the marker's value that was asked for */
 	struct mms_passes passes;
 };
@@ -110,10 +112,26 @@ static bool is_early(const struct mms_repair *repair, unsigned node)
 			&& office->now.us - mms_link_met_us(&office->links[node]) < SETTLE_US && !mms_hosts_settled(repair->hosts, node);
 }
 
+/* For requests that would leave the local node out: what died with a host may be there alone. Known once the hosts have been watched
+ * for as long as it takes to find one dead. */
+static void say_whether_swept(struct mms_repair *repair)
+{
+	struct mms_office *office = repair->office;
+	uint64_t since_ms;
+
+	if (office->now.us < repair->say_at.us) {
+		return;
+	}
+	repair->say_at.us = office->now.us + LOOK_US;
+	atomic_store(&office->cluster->dead_swept, office->now.us - mms_hosts_since(repair->hosts).us > WATCHED_US
+			&& !mms_aftermath_dirty(repair->hosts, &since_ms));
+}
+
 void mms_repair_run(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
 
+	say_whether_swept(repair);
 	if (repair->step == STEP_IDLE) {
 		if (office->now.us < repair->look_at.us) {
 			return;

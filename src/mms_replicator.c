@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 #define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
 #define GATHER_US 5000         /* with nothing else to do, answers are waited for so long and heard together; less than what
                                 * makes a node a slow one (MMS_BREAKER_SLOW_US) */
+#define NEAR_US 500            /* nodes whose answers take no longer are looked for so long before that, without sleep */
 #define STANDBY_POLL_MS 500    /* where it cannot sleep on the seat */
 #define QUICK_LOOKS 3
 #define LINGER_MS 100          /* a thread that is not needed, or could not begin, waits before it ends */
@@ -464,12 +466,11 @@ static int64_t next_look_us(const struct mms_replicator *replicator)
 static bool gathers_answers(struct mms_replicator *replicator)
 {
 	const struct mms_office *office = &replicator->office;
-	bool awaited = false, busy = !mms_upkeep_idle(replicator->upkeep);
+	bool awaited = mms_link_any_asked(office), busy = !mms_upkeep_idle(replicator->upkeep);
 
 	for (unsigned i = 0; i < office->node_count; i++) {
 		const struct mms_link *link = &office->links[i];
 
-		awaited = awaited || link->request_count > 0;
 		busy = busy || link->state == MMS_LINK_CONNECTING || link->mirrors_in_flight > 0;
 	}
 	awaited = awaited && !busy;
@@ -477,14 +478,35 @@ static bool gathers_answers(struct mms_replicator *replicator)
 	return replicator->gathered;
 }
 
-/* Sleeps with no ear for the nodes. Producers may wake it. */
+/* Near nodes answer within less than a wake-up costs. True when all have. */
+static bool heard_at_once(const struct mms_office *office)
+{
+	struct mms_mono now = mms_clock_mono();
+	int64_t until_us = now.us + NEAR_US;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		if (atomic_load_explicit(&mms_link_node(&office->links[i])->breaker.latency_us, memory_order_relaxed) > NEAR_US) {
+			return false;
+		}
+	}
+	while (mms_link_any_asked(office) && now.us < until_us) {
+		(void)sched_yield(); /* to the node itself, when it shares this core */
+		(void)event_base_loop(office->base, EVLOOP_NONBLOCK);
+		now = mms_clock_mono();
+	}
+	return !mms_link_any_asked(office);
+}
+
+/* Waits for answers, then sleeps with no ear for the nodes. Producers may wake it. */
 static void gather(struct mms_replicator *replicator)
 {
 	struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
 	struct pollfd fds[] = { { .fd = replicator->stop_fd, .events = POLLIN },
 		{ .fd = atomic_load(&replicator->cluster->wake_fd), .events = POLLIN } };
 
-	(void)poll(fds, 2, GATHER_US / 1000);
+	if (!heard_at_once(&replicator->office)) {
+		(void)poll(fds, 2, GATHER_US / 1000);
+	}
 	if (mms_mailbox_owned(mailbox, replicator->office.epoch)) {
 		mms_mailbox_stay_awake(mailbox);
 	}

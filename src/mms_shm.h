@@ -112,6 +112,7 @@ struct mms_cluster_sh {
 	_Atomic uint64_t beat;          /* of this life, as published on the nodes (mms_hosts); the replicator */
 	_Atomic uint64_t watermark_ms;  /* of this life, as published; the replicator */
 	struct mms_repair_sh sweep;     /* all nodes compared with all: after a host's death, and now and then */
+	_Atomic uint32_t dead_swept;    /* 1: no life that died is known whose writes wait for a sweep; the replicator */
 	_Atomic int64_t swept_us;       /* monotonic; when this life last compared everything, 0 = never; the replicator */
 	_Atomic int64_t clock_spread_ms; /* how far clocks of hosts are apart, for mms_visit; the replicator's survey */
 	_Atomic int64_t looked_us;      /* monotonic; when a replicator last looked at the hosts; the replicator */

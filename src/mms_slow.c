@@ -48,6 +48,17 @@ bool mms_slow_may_skip(const struct mms_client *client, struct mms_slice key)
 {
 	const struct mms_cluster_sh *cluster = client->cluster;
 
+	if (atomic_load_explicit(&cluster->dead_swept, memory_order_relaxed) == 0) {
+		return false;
+	}
+	for (unsigned i = 1; i < client->settings.node_count; i++) {
+		const struct mms_node_sh *node = &cluster->nodes[i];
+
+		if (!mms_breaker_allows_read(&node->breaker) || atomic_load_explicit(&node->complete, memory_order_relaxed) == 0
+				|| atomic_load_explicit(&node->avoided, memory_order_relaxed) != 0) {
+			return false;
+		}
+	}
 	if (pending_in_mailbox(&cluster->mailbox, key)) { /* before the hints, as entries become such */
 		return false;
 	}

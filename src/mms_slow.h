@@ -14,7 +14,8 @@ bool mms_slow_local(const struct mms_client *client);
 
 /* May a read of this key go without the local node's answer? Not while this host has stored something there that no other
  * node is known to have: an entry of this key in the mailbox that it alone acknowledged, hints, or more entries than one likes
- * to look through. */
+ * to look through; nor while a life that died (this host's last one, mostly) may have: until its sweep; nor while another node is
+ * out of use, incomplete, or avoided by another host: then the local one may be the only one that has what counts. */
 bool mms_slow_may_skip(const struct mms_client *client, struct mms_slice key);
 
 #endif

@@ -64,19 +64,25 @@ static bool needs_doubtful(const struct mms_tally *tally, const struct mms_setti
 
 /* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was
  * found: what is written then may win over everything, or be refused; or a majority is asked for), the nodes are asked once
- * more. Not for an id that was made here; and a node alone is complete again at once. */
+ * more. A majority that agrees is asked on each new connection: those of an old dump agree too. Not for an id that was made
+ * here; and a node alone is complete again at once. */
 void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const struct mms_version *newest,
 		struct mms_answer *answer)
 {
 	const struct mms_client *client = fanout->client;
+	uint64_t mask = tally->complete_mask;
 
-	if (tally->complete_mask == 0 || client->reads_new_id || client->settings.node_count == 1
-			|| (newest != NULL && !needs_doubtful(tally, &client->settings, answer)
-				&& !(mms_tally_is_authoritative(tally, &client->settings) && (newest->tombstone || newest->blind)))) {
+	if (mask == 0 || client->reads_new_id || client->settings.node_count == 1) {
 		return;
 	}
-	tally->complete_mask = mms_meeting_confirm(fanout, tally->complete_mask);
-	answer->absent_mask &= tally->complete_mask;
+	if (newest != NULL && !needs_doubtful(tally, &client->settings, answer)
+			&& !(mms_tally_is_authoritative(tally, &client->settings) && (newest->tombstone || newest->blind))) {
+		mask &= client->settings.read_mode == MMS_READ_QUORUM ? mms_meeting_unknown_mask(client) : 0;
+	}
+	if (mask != 0) {
+		tally->complete_mask = (tally->complete_mask & ~mask) | mms_meeting_confirm(fanout, mask);
+		answer->absent_mask &= tally->complete_mask;
+	}
 }
 
 static uint32_t count_bits(uint64_t mask)
@@ -120,8 +126,7 @@ bool mms_tally_misses_quorum(const struct mms_tally *tally, const struct mms_fan
 	struct mms_client *client = fanout->client;
 	uint32_t count = count_bits(tally->complete_mask), needed = mms_config_quorum(&client->settings);
 
-	if (client->settings.read_mode != MMS_READ_QUORUM
-			|| ((count >= needed || only_damage_is_short(tally, client, needed)) && tally->unfetched < 0)) {
+	if (client->settings.read_mode != MMS_READ_QUORUM || count >= needed || only_damage_is_short(tally, client, needed)) {
 		return false;
 	}
 	if (client->settings.on_no_quorum == MMS_NO_QUORUM_DEGRADE && answer->answered_mask != 0) {
@@ -130,11 +135,6 @@ bool mms_tally_misses_quorum(const struct mms_tally *tally, const struct mms_fan
 		return false;
 	}
 	answer->found = MMS_FOUND_UNREADABLE;
-	if (count >= needed) {
-		mms_error_set(&answer->error, "read = quorum: the newest copy can't be had: ");
-		mms_explain_node(fanout, (unsigned)tally->unfetched, &answer->error);
-		return true;
-	}
 	mms_error_set(&answer->error, "read = quorum: %u of %u nodes count, %u are needed: ", count,
 			client->settings.node_count, needed);
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
@@ -145,17 +145,23 @@ bool mms_tally_misses_quorum(const struct mms_tally *tally, const struct mms_fan
 	return true;
 }
 
+bool mms_tally_misses_newest(const struct mms_tally *tally, const struct mms_fanout *fanout, struct mms_answer *answer)
+{
+	if (tally->unfetched < 0) {
+		return false;
+	}
+	answer->found = MMS_FOUND_UNREADABLE;
+	mms_error_set(&answer->error, "the newest copy can't be had: ");
+	mms_explain_node(fanout, (unsigned)tally->unfetched, &answer->error);
+	return true;
+}
+
 /* With read = quorum and writes that reach w of n nodes or fail, n - w + 1 good answers hold one from every set of nodes that
  * may have taken a write; otherwise all must have answered. */
 bool mms_tally_is_authoritative(const struct mms_tally *tally, const struct mms_settings *settings)
 {
 	uint32_t needed = settings->node_count;
 
-	if (tally->unfetched >= 0) {
-		/* A newer copy was seen and could not be had: what is left is older than what this visitor may have seen. It is
-		 * served (its holder does not answer in time), but proves nothing. */
-		return false;
-	}
 	if (settings->read_mode == MMS_READ_QUORUM && settings->on_no_quorum == MMS_NO_QUORUM_FAIL
 			&& mms_config_acks_needed(settings) >= mms_config_quorum(settings)) {
 		needed = mms_config_quorum(settings);
@@ -168,7 +174,7 @@ void mms_tally_explain_nothing(const struct mms_tally *tally, const struct mms_f
 	const struct mms_client *client = fanout->client;
 	bool all = answer->answered_mask == mms_client_all_mask(client);
 
-	if (answer->answered_mask == 0 || tally->unfetched >= 0) {
+	if (answer->answered_mask == 0) {
 		answer->found = MMS_FOUND_UNREADABLE;
 		answer->error = fanout->error;
 		if (answer->error.text[0] == '\0') {

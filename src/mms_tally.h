@@ -28,9 +28,13 @@ void mms_tally_count(struct mms_tally *tally, const struct mms_fanout *fanout, c
 void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const struct mms_version *newest,
 		struct mms_answer *answer);
 
-/* read = quorum: true when there is no majority of good answers from complete nodes, or when it is not known what the newest
- * copy holds; answer then says so. Else, and with other settings of read, false. */
+/* read = quorum: true when there is no majority of good answers from complete nodes; answer then says so. Else, and with other
+ * settings of read, false. */
 bool mms_tally_misses_quorum(const struct mms_tally *tally, const struct mms_fanout *fanout, struct mms_answer *answer);
+
+/* True when a newer copy was seen than any that could be had: nothing older is given for it, as what is written after that would
+ * take its place; answer then says so. */
+bool mms_tally_misses_newest(const struct mms_tally *tally, const struct mms_fanout *fanout, struct mms_answer *answer);
 
 /* Rule b. */
 bool mms_tally_is_authoritative(const struct mms_tally *tally, const struct mms_settings *settings);

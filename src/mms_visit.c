@@ -171,6 +171,11 @@ bool mms_visit_take(struct mms_visit *visit, struct mms_version *version)
 		return false;
 	}
 	visit->reserved = false;
+	/* Its headers will tell of whatever is written: a stamp of now, or a page that began early and ends late would lose to one that
+	 * came in between. */
+	if (visit->can_announce) {
+		return false;
+	}
 	if ((int64_t)mms_hlc_ms(visit->token.reserved.hlc) + STAMP_MAX_MS < mms_hlc_now(&visit->client->shm->anchor).ms) {
 		return false;
 	}

@@ -37,11 +37,13 @@ void mms_visit_read(struct mms_visit *visit, const struct mms_answer *answer);
 /* Stamp that this request's versions must be above, as far as the visitor's authentic tokens say; 0 = any. */
 uint64_t mms_visit_above(const struct mms_visit *visit);
 
-/* Reserves: the version that the first write of this request will have. Its sequence is set here. Nothing is reserved when
- * the visitor is to read all nodes next time in any case, or when this thread has no place: false, version as it was. */
+/* Reserves: the version that the first write of this request will have, should the visitor be told of it before. Its sequence is
+ * set here. Nothing is reserved when the visitor is to read all nodes next time in any case, or when this thread has no place:
+ * false, version as it was. */
 bool mms_visit_reserve(struct mms_visit *visit, struct mms_version *version);
 
-/* The reserved version, once; false when there is none (any more), also because its stamp is half a minute old: what has left the
+/* The reserved version, once; false when there is none (any more), also because what is written can still be announced, whatever its
+ * version (mms_visit_can_announce()), or because its stamp is half a minute old: what has left the
  * mailbox is told by stamps (mms_hosts.h), and an older one would be passed over by the sweep after this host's death. */
 bool mms_visit_take(struct mms_visit *visit, struct mms_version *version);
 

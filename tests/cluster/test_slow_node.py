@@ -12,7 +12,8 @@ def test_a_slow_local_node_is_left_out(cluster, full, latency_ms):
     shop = cluster(3, 2, workers=8, proxied=True, proxied_local=True)
     link, host = shop.link(0, 0), shop.hosts[0]
     with Phases(shop, full) as phases:
-        phases.run("healthy", seconds(full, 20, 3))
+        # Until it has watched the hosts for 6 s, this one can't know of a dead one's writes there, and asks it in any case.
+        phases.run("healthy", seconds(full, 20, 8))
         before = host.status()["counters"]
         link.set(latency_ms=latency_ms, jitter=0.5)
         phases.run("slow", seconds(full, 60, 4))

@@ -186,6 +186,35 @@ static void one_that_another_host_has_cleared_is_set_again(void **state)
 	desk_close(desk);
 }
 
+/* Node 0 was saved while node 1 was away, and is started from that dump when all is well. */
+static void one_that_a_dump_brings_back_is_deleted(void **state)
+{
+	struct mms_reply *saved;
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3, 3);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	saved = node_ask(0, "HGETALL", RIG_PREFIX ":behind");
+	assert_int_equal(mms_reply_count(saved), 2);
+	heal(desk, 1);
+	settle(desk);
+	assert_int_equal(markers(0) + markers(2), 0);
+	see(desk, 0);
+	settle(desk);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].behind), 0);
+	node_do(0, "HSET", RIG_PREFIX ":behind", mms_reply_text(mms_reply_element(saved, 0)).ptr, mms_reply_text(mms_reply_element(saved, 1)).ptr);
+	node_do(0, "HSET", RIG_PREFIX ":behind", "another host's", "token");
+	see(desk, 0);
+	settle(desk);
+	assert_int_equal(markers(0), 1);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].behind), 0);
+	mms_reply_free(saved);
+	desk_close(desk);
+}
+
 static void somebody_elses_marker_is_left(void **state)
 {
 	struct mms_reply *reply;
@@ -536,6 +565,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_comes_later_is_given_it_then),
 		cmocka_unit_test(a_node_whose_own_write_side_is_out_holds_up_nobody),
 		cmocka_unit_test(one_that_another_host_has_cleared_is_set_again),
+		cmocka_unit_test(one_that_a_dump_brings_back_is_deleted),
 		cmocka_unit_test(somebody_elses_marker_is_left),
 		cmocka_unit_test(it_is_deleted_under_the_name_that_it_was_set_with),
 		cmocka_unit_test(a_node_that_comes_back_with_another_id_is_named_by_that),

@@ -15,10 +15,14 @@ static void set_latency(struct host *host, unsigned node, uint32_t us)
 	atomic_store(&host->cluster->nodes[node].breaker.latency_us, us);
 }
 
+/* All nodes have been met on the connections that stand, and no host has died. */
 static struct host *slow_host(void)
 {
 	struct host *host = host_new(3, "web1");
 
+	mms_read_record(host->client, key_of("nobody"), host_deadline(host), &answer);
+	mms_answer_clear(&answer);
+	atomic_store(&host->cluster->dead_swept, 1);
 	set_latency(host, 0, 20000);
 	set_latency(host, 1, 300);
 	return host;
@@ -94,6 +98,74 @@ static void what_the_local_node_may_hold_alone_is_not_left_out(void **state)
 	host_free(host);
 }
 
+static void nor_while_it_may_be_the_only_one_that_has_what_counts(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = slow_host();
+	atomic_store(&host->cluster->dead_swept, 0);
+	assert_false(mms_slow_may_skip(host->client, key_of("s")));
+	atomic_store(&host->cluster->dead_swept, 1);
+	assert_true(mms_slow_may_skip(host->client, key_of("s")));
+	for (unsigned node = 1; node < 3; node++) {
+		atomic_store(&host->cluster->nodes[node].complete, 0);
+		assert_false(mms_slow_may_skip(host->client, key_of("s")));
+		atomic_store(&host->cluster->nodes[node].complete, 1);
+		atomic_store(&host->cluster->nodes[node].avoided, 1);
+		assert_false(mms_slow_may_skip(host->client, key_of("s")));
+		atomic_store(&host->cluster->nodes[node].avoided, 0);
+		assert_true(mms_slow_may_skip(host->client, key_of("s")));
+	}
+	host_open_breaker(host, 2, MMS_FAULT_HARD);
+	assert_false(mms_slow_may_skip(host->client, key_of("s")));
+	host_free(host);
+}
+
+/* What the others say is not enough: it is asked after all. */
+static void when_the_others_do_not_suffice_it_is_asked(void **state)
+{
+	enum { OLD_DUMP, EMPTY, SILENT, BLIND, CASES };
+	struct sample newest, older, blind;
+	struct mms_version version;
+	struct host *host;
+
+	(void) state;
+	for (int what = 0; what < CASES; what++) {
+		rig_fresh();
+		host = slow_host();
+		sample_aged(&newest, "s", OLD_MS, "newest");
+		sample_aged(&older, "s", 2 * OLD_MS, "older");
+		sample_aged(&blind, "s", 0, "blind");
+		version = blind.header.version;
+		version.blind = true;
+		sample_make(&blind, "s", &version, "blind");
+		node_put(0, "s", &newest);
+		if (what == OLD_DUMP) { /* the replicator has not noticed yet that one was started anew */
+			node_put(1, "s", &older);
+			node_kill(2);
+			node_restart(2);
+			node_put(2, "s", &older);
+		} else if (what == SILENT) {
+			node_put(1, "s", &older);
+			node_kill(2);
+		} else { /* emptied under our connection; BLIND: where a session has begun since */
+			node_do(1, "FLUSHALL");
+		}
+		if (what == BLIND) {
+			node_put(1, "s", &blind);
+			node_put(2, "s", &blind);
+		}
+		mms_read_record(host->client, key_of("s"), host_deadline(host), &answer);
+		assert_int_equal(answer.found, MMS_FOUND_RECORD);
+		assert_true(answer.payload.len == 6 && memcmp(answer.payload.ptr, "newest", 6) == 0);
+		assert_int_equal(host_metric(host, MMS_METRIC_slow_skips), 0);
+		mms_answer_clear(&answer);
+		host_free(host);
+	}
+}
+
 static void a_slow_local_node_is_not_waited_for(void **state)
 {
 	struct sample sample;
@@ -166,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_slow_when_others_are_much_faster),
 		cmocka_unit_test(what_the_local_node_may_hold_alone_is_not_left_out),
+		cmocka_unit_test(nor_while_it_may_be_the_only_one_that_has_what_counts),
+		cmocka_unit_test(when_the_others_do_not_suffice_it_is_asked),
 		cmocka_unit_test(a_slow_local_node_is_not_waited_for),
 		cmocka_unit_test(read_quorum_asks_it_all_the_same),
 		cmocka_unit_test(a_write_goes_to_a_faster_node_first),
