@@ -81,7 +81,8 @@ Others: the package is called openssl-devel or openssl.])
     ext/repair.c
     ext/settings.c
     ext/status.c
-    ext/token.c"
+    ext/token.c
+    ext/token_key.c"
 
   mmsession_src_sources="
     src/mms_address.c

@@ -124,9 +124,10 @@ uint32_t php_mmsession_cpu_allowance_ms(void);
  * now. */
 uint32_t php_mmsession_lock_ttl_ms(void);
 
-/* Session tokens (token.c). None of them does anything unless the store is read by tokens. */
-/* Reads mmsession.token_key_file, if there is one. */
+/* Session tokens (token.c, token_key.c). None of them does anything unless the store is read by tokens. */
+/* Reads mmsession.token_key_file, if there is one (token_key.c), and what signs with it. */
 enum mms_status php_mmsession_token_read_key(struct mms_error *error);
+struct mms_token_signer php_mmsession_token_signer(void);
 /* A handler has been opened: collects what came with the request. */
 void php_mmsession_token_open(struct mms_store *store, struct mms_client *client, const char *session_name);
 /* At which moments a token is sent. */

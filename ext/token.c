@@ -15,9 +15,6 @@
 
 #include "../src/mms_store.h"
 
-#define SHA256_SIZE 32
-#define SHA256_BLOCK 64
-#define KEY_MIN 16          /* bytes: less is guessed */
 #define COOKIE_NAME_MAX 192
 #define HEADER_MAX 1024
 #define ATTRIBUTES_MAX 480  /* path, domain and SameSite together: with the longest of all else this fits into a header */
@@ -41,76 +38,6 @@ bool php_mmsession_ini_is_on(const char *name, size_t len)
 
 	return strcasecmp(value, "on") == 0 || strcasecmp(value, "yes") == 0 || strcasecmp(value, "true") == 0
 			|| atoi(value) != 0;
-}
-
-/* HMAC (RFC 2104) with SHA-256, cut. */
-static void authenticate(const void *context, struct mms_slice bytes, unsigned char out[MMS_TOKEN_MAC_SIZE])
-{
-	const struct php_mmsession_token_key *key = context;
-	PHP_SHA256_CTX inner = key->inner, outer = key->outer;
-	unsigned char digest[SHA256_SIZE];
-
-	PHP_SHA256Update(&inner, (const unsigned char *)bytes.ptr, bytes.len);
-	PHP_SHA256Final(digest, &inner);
-	PHP_SHA256Update(&outer, digest, sizeof digest);
-	PHP_SHA256Final(digest, &outer);
-	memcpy(out, digest, MMS_TOKEN_MAC_SIZE);
-}
-
-/* block: the key, filled up with zeros; pad: RFC 2104's ipad or opad. */
-static void take_in(PHP_SHA256_CTX *sha, const unsigned char block[SHA256_BLOCK], unsigned char pad)
-{
-	unsigned char padded[SHA256_BLOCK];
-
-	for (unsigned i = 0; i < SHA256_BLOCK; i++) {
-		padded[i] = block[i] ^ pad;
-	}
-	PHP_SHA256Init(sha);
-	PHP_SHA256Update(sha, padded, sizeof padded);
-	explicit_bzero(padded, sizeof padded);
-}
-
-static struct mms_token_signer signer(void)
-{
-	return (struct mms_token_signer){ MMSG(token_key).set ? authenticate : NULL, &MMSG(token_key) };
-}
-
-enum mms_status php_mmsession_token_read_key(struct mms_error *error)
-{
-	struct php_mmsession_token_key *key = &MMSG(token_key);
-	unsigned char block[SHA256_BLOCK] = { 0 };
-	char secret[MMS_SECRET_MAX + 1];
-	enum mms_status status;
-	size_t len;
-
-	memset(key, 0, sizeof *key);
-	if (MMSG(token_key_file) == NULL || MMSG(token_key_file)[0] == '\0') {
-		return MMS_OK;
-	}
-	status = mms_config_read_password(MMSG(token_key_file), secret, error);
-	len = strlen(secret);
-	if (status == MMS_OK && len < KEY_MIN) {
-		mms_error_set(error, "mmsession.token_key_file %s: its first line has %zu bytes: at least %d, best random",
-				MMSG(token_key_file), len, KEY_MIN);
-		status = MMS_ERR_CONFIG;
-	}
-	if (status == MMS_OK) {
-		if (len <= SHA256_BLOCK) {
-			memcpy(block, secret, len);
-		} else {
-			PHP_SHA256_CTX sha;
-
-			PHP_SHA256Init(&sha);
-			PHP_SHA256Update(&sha, (const unsigned char *)secret, len);
-			PHP_SHA256Final(block, &sha);
-		}
-		take_in(&key->inner, block, 0x36);
-		take_in(&key->outer, block, 0x5c);
-		key->set = true;
-	}
-	explicit_bzero(block, sizeof block);
-	explicit_bzero(secret, sizeof secret);
-	return status;
 }
 
 /* Text in the making; it is never longer than its place, and says when it had to be cut. */
@@ -179,7 +106,7 @@ static const zval *find_text(const HashTable *array, const char *name, size_t le
 
 static void add_text(struct mms_token_set *set, const zval *text)
 {
-	const struct mms_token_signer signed_by = signer();
+	const struct mms_token_signer signed_by = php_mmsession_token_signer();
 
 	if (text != NULL) {
 		mms_token_set_add(set, (struct mms_slice){ Z_STRVAL_P(text), Z_STRLEN_P(text) }, &signed_by);
@@ -203,7 +130,7 @@ static void collect_header(struct mms_token_set *set)
  * start: what a name of ours begins with, all but the slot. */
 static void collect_cookie_header(struct mms_token_set *set, const char *header, const struct line *start)
 {
-	const struct mms_token_signer signed_by = signer();
+	const struct mms_token_signer signed_by = php_mmsession_token_signer();
 
 	for (const char *at = header; at != NULL && !set->too_many; at = strchr(at, ';')) {
 		at += strspn(at, "; \t");
@@ -244,7 +171,7 @@ static void collect_cookies(struct mms_token_set *set, const char *session_name)
 static void collect_given(struct mms_token_set *set)
 {
 	const struct php_mmsession_token_given *given = &MMSG(token_given);
-	const struct mms_token_signer signed_by = signer();
+	const struct mms_token_signer signed_by = php_mmsession_token_signer();
 
 	if (given->len > 0 && given->request == sapi_get_request_time()) {
 		mms_token_set_add(set, (struct mms_slice){ given->text, given->len }, &signed_by);
@@ -255,7 +182,7 @@ static void collect_given(struct mms_token_set *set)
 void php_mmsession_token_open(struct mms_store *store, struct mms_client *client, const char *session_name)
 {
 	struct mms_visit *visit = mms_store_visit(store);
-	const struct mms_token_signer signed_by = signer();
+	const struct mms_token_signer signed_by = php_mmsession_token_signer();
 	struct mms_token_set *set;
 
 	if (visit == NULL) {
@@ -448,7 +375,7 @@ static bool says_the_same(const struct mms_token *a, const struct mms_token *b)
 /* The token as things stand, as text; false when there is none. */
 static bool renew_own(struct mms_visit *visit, bool last)
 {
-	const struct mms_token_signer signed_by = signer();
+	const struct mms_token_signer signed_by = php_mmsession_token_signer();
 	struct php_mmsession_token_own *own = &MMSG(token_own);
 	struct mms_token token;
 
@@ -544,11 +471,6 @@ void php_mmsession_token_end_request(void)
 	MMSG(token_given).len = 0;
 	MMSG(token_visit) = NULL;
 	MMSG(token_client) = NULL;
-}
-
-void php_mmsession_token_forget(zend_mmsession_globals *globals)
-{
-	explicit_bzero(&globals->token_key, sizeof globals->token_key);
 }
 
 static void keep_given(const zend_string *text)
