@@ -94,16 +94,17 @@ void mms_token_set_add(struct mms_token_set *set, struct mms_slice text, const s
 		size_t len = mms_slice_find(rest, '.');
 
 		struct mms_slice one = mms_slice_part(rest, 0, len);
-		struct mms_token *token = &set->tokens[set->count];
+		struct mms_token token;
 
+		if (!mms_token_decode(one, signer, &token)) {
+			token = (struct mms_token){ .digest = mms_crc32c(0, one.ptr, one.len) };
+		}
 		if (set->count == MMS_TOKEN_SLOTS) {
 			set->too_many = true;
-			return;
+			set->lost = set->lost || token.pending;
+		} else {
+			set->tokens[set->count++] = token;
 		}
-		if (!mms_token_decode(one, signer, token)) {
-			*token = (struct mms_token){ .digest = mms_crc32c(0, one.ptr, one.len) };
-		}
-		set->count++;
 		start += len + 1;
 	}
 }

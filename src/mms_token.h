@@ -31,7 +31,8 @@ struct mms_token {
 	struct mms_version reserved; /* what the request may have written; writer and sequence are those of the reservation,
 	                              * and name the token */
 	bool pending;                /* the request could still write when this was sent; else `read` says it all */
-	bool uncertain;              /* something may be missing in `read`: only an authoritative read helps */
+	bool uncertain;              /* something may be missing in `read`: only an authoritative read helps. With `pending` and
+	                              * the sequence 0 it stands for others that were too many: only time helps */
 	unsigned slot;               /* of the host that made it, below MMS_TOKEN_SLOTS */
 	unsigned digest_count;
 	uint32_t digests[MMS_TOKEN_SLOTS]; /* of the tokens that came with the request: this one covers them */
@@ -53,6 +54,8 @@ struct mms_token_set {
 	struct mms_token tokens[MMS_TOKEN_SLOTS];
 	unsigned count;
 	bool too_many;
+	bool lost;                   /* one of those too many may be of a page that is about to write */
+	unsigned char cookie[MMS_TOKEN_SLOTS]; /* 1 + slot of the cookie that has it; 0 = none has, it came another way */
 };
 
 /* What a node's copy must satisfy for its answer to be enough; empty: no copy is. Borrows from the set. */
@@ -70,7 +73,7 @@ size_t mms_token_encode(struct mms_token *token, const struct mms_token_signer *
 /* False when the text is not exactly one token of ours, or its code is missing or wrong (compared in constant time). */
 bool mms_token_decode(struct mms_slice text, const struct mms_token_signer *signer, struct mms_token *out);
 
-/* Adds the tokens of a text, one or several with dots between them. */
+/* Adds the tokens of a text, one or several with dots between them. What is beyond MMS_TOKEN_SLOTS is looked at, not kept. */
 void mms_token_set_add(struct mms_token_set *set, struct mms_slice text, const struct mms_token_signer *signer);
 
 /* The tokens that count for this session: all that no other token of it covers. Empty when there is none, or when one that

@@ -21,6 +21,7 @@ struct mms_visit {
 	uint64_t session;                 /* 0 = none is open */
 	struct mms_reservation_sh *place; /* of this thread when the session was opened; NULL = none was to be had */
 	struct mms_token token;
+	unsigned beside;                  /* of what came: bits of those that must stay with the visitor */
 	bool told;                        /* token says something */
 	bool reserved;                    /* token.reserved was not taken yet */
 	bool announced;                   /* the reservation is with the visitor, or will be before he comes again */
@@ -119,20 +120,88 @@ static bool may_be_written(const struct mms_client *client, uint64_t reserved)
 	return (int64_t)mms_hlc_ms(reserved) + OPEN_MS + spread_ms > now.ms && !mms_hlc_absurd(reserved, now);
 }
 
+static bool is_repeated(const struct mms_visit *visit, unsigned number)
+{
+	for (unsigned i = 0; i < number; i++) {
+		if (visit->came.tokens[i].digest == visit->came.tokens[number].digest && (visit->beside & 1u << i) != 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* What came is answered by this, but for versions that other pages of the visitor may be about to write: that all nodes agree
- * not to have them says nothing. After a minute it does, or the token of a host that died would cost full reads for good. */
+ * not to have them says nothing. After a minute it does, or the token of a host that died would cost full reads for good.
+ * Such a token is not lost with this one's successors either, also while this one answers for it: being of another session,
+ * or because what was read is no less than all that came. */
 static void cover(struct mms_visit *visit, const struct mms_answer *answer)
 {
+	visit->beside = 0;
 	for (unsigned i = 0; i < visit->came.count; i++) {
 		const struct mms_token *came = &visit->came.tokens[i];
-		bool open = came->session == visit->session && came->pending && answer->authoritative && !answer->enough
-				&& (came->uncertain || mms_version_compare(&came->reserved, &visit->token.read) > 0)
+		bool ours = came->session == visit->session;
+		bool unseen = came->pending && (!ours || (!answer->enough
+				&& (came->uncertain || mms_version_compare(&came->reserved, &visit->token.read) > 0)))
 				&& may_be_written(visit->client, came->reserved.hlc);
+		bool open = unseen && ours && answer->authoritative;
 
+		if (unseen && !is_repeated(visit, i)) {
+			visit->beside |= 1u << i;
+		}
 		if (!open) {
 			visit->token.digests[visit->token.digest_count++] = came->digest;
 		}
 	}
+}
+
+/* More than the next request would look at: then the token stands for them all. */
+static bool are_too_many_beside(const struct mms_visit *visit)
+{
+	return visit->came.lost || visit->beside == (1u << MMS_TOKEN_SLOTS) - 1;
+}
+
+static bool stands_for_others(const struct mms_token *token)
+{
+	return token->pending && token->uncertain && token->reserved.sequence == 0;
+}
+
+/* All nodes will be read as long as such a token is about. What pages leave pending meanwhile would be too many again, and so
+ * for ever: they reserve nothing, and write everywhere. */
+static bool is_one_for_others_about(const struct mms_visit *visit)
+{
+	bool found = are_too_many_beside(visit);
+
+	for (unsigned i = 0; i < visit->came.count; i++) {
+		found = found || ((visit->beside & 1u << i) != 0 && stands_for_others(&visit->came.tokens[i]));
+	}
+	return found;
+}
+
+/* Of this host's own pages no token needs to stay: that they overlap is seen here, and they write everywhere. */
+static bool is_in_place(const struct mms_visit *visit, unsigned number)
+{
+	const struct mms_token *came = &visit->came.tokens[number];
+	unsigned cookie = visit->came.cookie[number];
+
+	return cookie == 0 || (cookie == 1 + visit->token.slot
+			&& (came->session != visit->session || came->reserved.writer != visit->token.reserved.writer
+			|| stands_for_others(came)));
+}
+
+unsigned mms_visit_beside(const struct mms_visit *visit, const struct mms_token *out[MMS_TOKEN_SLOTS], unsigned *replaced)
+{
+	unsigned count = 0;
+
+	*replaced = 0;
+	for (unsigned round = 0; round < 2 && !are_too_many_beside(visit); round++) {
+		for (unsigned i = 0; i < visit->came.count; i++) {
+			if ((visit->beside & 1u << i) != 0 && is_in_place(visit, i) == (round == 0)) {
+				out[count++] = &visit->came.tokens[i];
+				*replaced += round == 0;
+			}
+		}
+	}
+	return count;
 }
 
 uint64_t mms_visit_above(const struct mms_visit *visit)
@@ -151,7 +220,7 @@ bool mms_visit_reserve(struct mms_visit *visit, struct mms_version *version)
 	if (!visit->told) {
 		return false;
 	}
-	if (visit->token.uncertain || !has_place(visit)) {
+	if (visit->token.uncertain || !has_place(visit) || is_one_for_others_about(visit)) {
 		visit->token.reserved = *version;
 		visit->token.reserved.sequence = mms_shm_next_sequence(client->shm); /* names the token, no more */
 		visit->token.pending = visit->token.uncertain;
@@ -218,6 +287,11 @@ bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out)
 		visit->reserved = false;
 	}
 	*out = visit->token;
+	if (are_too_many_beside(visit)) {
+		/* As one whose page may write for a minute yet: so long none covers it, and all nodes are read. */
+		out->uncertain = out->pending = true;
+		out->reserved.sequence = 0; /* which no reservation has */
+	}
 	return true;
 }
 

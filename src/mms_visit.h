@@ -60,6 +60,11 @@ void mms_visit_wrote(struct mms_visit *visit, const struct mms_version *version,
  * what was reserved and not written is not pending any more. */
 bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out);
 
+/* What came and must stay with the visitor beside that token: other pages may yet write what these tell of. First those that
+ * go with the place which that token takes, as many as *replaced says, then those that have cookies of their own. Returns how
+ * many; borrows from the set. Together with the token they are no more than a set takes. */
+unsigned mms_visit_beside(const struct mms_visit *visit, const struct mms_token *out[MMS_TOKEN_SLOTS], unsigned *replaced);
+
 /* can: what mms_visit_token() gives after a write can still be sent. is: what it gave last is on its way; false when it is no
  * more. */
 void mms_visit_can_announce(struct mms_visit *visit, bool can);
