@@ -14,7 +14,8 @@
 
 #define PHP_MMSESSION_VERSION "0.1.0"
 #define PHP_MMSESSION_CLIENTS_MAX 16 /* clusters that one thread keeps connections to */
-#define PHP_MMSESSION_GIVEN_MAX (MMS_TOKEN_SLOTS * (MMS_TOKEN_TEXT_MAX + 1)) /* with dots: what is longer tells nothing */
+#define PHP_MMSESSION_NAMES_MAX 4 /* session names in one request that are told apart */
+#define PHP_MMSESSION_TOKENS_MAX (MMS_TOKEN_SLOTS * (MMS_TOKEN_TEXT_MAX + 1)) /* with dots: what is longer tells nothing */
 
 #if PHP_VERSION_ID < 80000
 #define ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(pass_by_ref, name, type_hint, allow_null, default_value) \
@@ -30,11 +31,16 @@ struct php_mmsession_token_key {
 	PHP_SHA256_CTX inner, outer;
 };
 
-/* The token that this thread made last. */
+/* The token that this thread made last, and behind dots those that came and must stay with the visitor. */
 struct php_mmsession_token_own {
-	char text[MMS_TOKEN_TEXT_MAX + 1];
-	size_t len;                       /* 0 = none */
-	struct mms_token token;           /* what the text says */
+	char text[PHP_MMSESSION_TOKENS_MAX];
+	size_t len;                       /* of the token alone; 0 = none */
+	size_t joined;                    /* with those whose place it takes */
+	size_t all;                       /* with those that have cookies of their own, too */
+	struct mms_token token;           /* what its text says */
+	uint64_t name;                    /* of its session: hash of session.name */
+	uint64_t names[PHP_MMSESSION_NAMES_MAX]; /* that sessions of this request have had so far */
+	unsigned name_count;
 	bool written;                     /* it is among the headers since a write, and the last word since */
 	bool asked;                       /* mmsession_token() has returned it */
 	size_t place;                     /* of the text in its header's line; 0 = none was made */
@@ -49,9 +55,10 @@ struct php_mmsession_token_relied {
 
 /* The argument of mmsession_token(). */
 struct php_mmsession_token_given {
-	char text[PHP_MMSESSION_GIVEN_MAX];
+	char text[PHP_MMSESSION_TOKENS_MAX];
 	size_t len;                       /* 0 = none */
 	bool cut;
+	bool lost;                        /* with what was cut off: a token that has to count on */
 	double request;                   /* begin of the request that gave it */
 };
 
@@ -80,6 +87,7 @@ ZEND_BEGIN_MODULE_GLOBALS(mmsession)
 	struct php_mmsession_token_own token_own;
 	struct php_mmsession_token_relied token_relied;
 	char token_name[192];             /* session.name of the open session, "" = no cookies */
+	uint64_t token_name_hash;         /* also without cookies */
 	struct php_mmsession_token_given token_given;
 	struct mms_visit *token_visit;    /* of the open session, NULL = none; borrowed */
 	struct mms_client *token_client;  /* of the session opened last; may be gone */

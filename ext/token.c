@@ -16,8 +16,8 @@
 #include "../src/mms_store.h"
 
 #define COOKIE_NAME_MAX 192
-#define HEADER_MAX 1024
 #define ATTRIBUTES_MAX 480  /* path, domain and SameSite together: with the longest of all else this fits into a header */
+#define HEADER_MAX (900 + PHP_MMSESSION_TOKENS_MAX)
 #define COOKIE_NAME_END "_mms" /* behind the session's name; the slot follows, one digit */
 #define FORBIDDEN_IN_NAME "=,;.[ \t\r\n\013\014"
 
@@ -47,15 +47,19 @@ struct line {
 	bool cut;
 };
 
-static void append(struct line *line, const char *text)
+static void append_bytes(struct line *line, const char *text, size_t len)
 {
-	const size_t len = strlen(text), left = line->size - 1 - line->len;
-	const size_t taken = len < left ? len : left;
+	const size_t left = line->size - 1 - line->len, taken = len < left ? len : left;
 
 	memcpy(line->text + line->len, text, taken);
 	line->len += taken;
 	line->text[line->len] = '\0';
 	line->cut = line->cut || taken < len;
+}
+
+static void append(struct line *line, const char *text)
+{
+	append_bytes(line, text, strlen(text));
 }
 
 static bool uses_header(void)
@@ -69,16 +73,30 @@ static bool uses_cookies(const char *session_name)
 			&& strpbrk(session_name, FORBIDDEN_IN_NAME) == NULL;
 }
 
-/* What an earlier session of this request put in its slot; several requests of one script run (workers) are told apart by
- * the time of their begin. */
+/* Several requests of one script run (workers) are told apart by the time of their begin. */
 static bool has_own(void)
 {
 	return MMSG(token_own).len > 0 && MMSG(token_own).request == sapi_get_request_time();
 }
 
+/* Has this request had a session of the open one's name before? Then what came with the request is not all that counts. Of
+ * more names than are kept nobody knows. */
+static bool is_known_name(void)
+{
+	const struct php_mmsession_token_own *own = &MMSG(token_own);
+
+	for (unsigned i = 0; has_own() && i < own->name_count; i++) {
+		if (own->names[i] == MMSG(token_name_hash)) {
+			return true;
+		}
+	}
+	return has_own() && own->name_count == PHP_MMSESSION_NAMES_MAX;
+}
+
+/* An earlier session of that name has put its token in this slot. */
 static bool is_replaced(unsigned slot)
 {
-	return has_own() && MMSG(token_own).token.slot == slot;
+	return has_own() && MMSG(token_own).name == MMSG(token_name_hash) && MMSG(token_own).token.slot == slot;
 }
 
 /* NULL when there is none, or it is empty. */
@@ -132,14 +150,17 @@ static void collect_cookie_header(struct mms_token_set *set, const char *header,
 {
 	const struct mms_token_signer signed_by = php_mmsession_token_signer();
 
-	for (const char *at = header; at != NULL && !set->too_many; at = strchr(at, ';')) {
+	for (const char *at = header; at != NULL; at = strchr(at, ';')) {
 		at += strspn(at, "; \t");
 		if (strncmp(at, start->text, start->len) == 0) {
 			const char *value = at + start->len + 2; /* a digit and '=' */
 			const unsigned slot = (unsigned char)at[start->len] - (unsigned)'0';
 
 			if (slot < MMS_TOKEN_SLOTS && value[-1] == '=' && !is_replaced(slot)) {
+				const unsigned before = set->count;
+
 				mms_token_set_add(set, (struct mms_slice){ value, strcspn(value, "; \t") }, &signed_by);
+				memset(set->cookie + before, (int)(1 + slot), set->count - before);
 			}
 		}
 	}
@@ -176,6 +197,7 @@ static void collect_given(struct mms_token_set *set)
 	if (given->len > 0 && given->request == sapi_get_request_time()) {
 		mms_token_set_add(set, (struct mms_slice){ given->text, given->len }, &signed_by);
 		set->too_many = set->too_many || given->cut;
+		set->lost = set->lost || given->lost;
 	}
 }
 
@@ -192,16 +214,18 @@ void php_mmsession_token_open(struct mms_store *store, struct mms_client *client
 	MMSG(token_visit) = visit;
 	MMSG(token_client) = client;
 	MMSG(token_name)[0] = '\0';
+	MMSG(token_name_hash) = mms_token_session((struct mms_slice){ session_name, strlen(session_name) });
 	if (uses_header()) {
-		if (!has_own()) {
+		if (!is_known_name()) {
 			collect_header(set);
 		}
 	} else if (uses_cookies(session_name)) {
 		snprintf(MMSG(token_name), sizeof MMSG(token_name), "%s", session_name);
 		collect_cookies(set, session_name);
 	}
-	if (has_own()) {
-		mms_token_set_add(set, (struct mms_slice){ MMSG(token_own).text, MMSG(token_own).len }, &signed_by);
+	/* If a session of another name came between, its token stands here and makes this a read of all nodes. */
+	if (is_known_name()) {
+		mms_token_set_add(set, (struct mms_slice){ MMSG(token_own).text, MMSG(token_own).joined }, &signed_by);
 	} else {
 		collect_given(set);
 	}
@@ -311,7 +335,7 @@ static bool add_header(const struct line *line, bool replace)
 }
 
 /* With the session cookie's parameters as they are now, but never for scripts. False when it does not fit. */
-static bool send_cookie(const char *text)
+static bool send_cookie(void)
 {
 	char start[COOKIE_NAME_MAX + 32], text_of_line[HEADER_MAX];
 	const char slot[] = { (char)('0' + MMSG(token_own).token.slot), '=', '\0' };
@@ -327,7 +351,7 @@ static bool send_cookie(const char *text)
 	append(&line, slot);
 	memcpy(start, line.text, line.len + 1);
 	MMSG(token_own).place = line.len;
-	append(&line, text);
+	append_bytes(&line, MMSG(token_own).text, MMSG(token_own).joined);
 	append_expiry(&line);
 	append(&line, "; path=");
 	append(&line, attributes.path);
@@ -353,7 +377,7 @@ static bool send_cookie(const char *text)
 	return add_header(&line, false);
 }
 
-static bool send_header(const char *text)
+static bool send_header(void)
 {
 	char text_of_line[HEADER_MAX];
 	struct line line = { text_of_line, sizeof text_of_line, 0, false };
@@ -361,7 +385,7 @@ static bool send_header(const char *text)
 	append(&line, MMSG(token_header));
 	append(&line, ": ");
 	MMSG(token_own).place = line.len;
-	append(&line, text);
+	append_bytes(&line, MMSG(token_own).text, MMSG(token_own).all);
 	return add_header(&line, true);
 }
 
@@ -370,6 +394,25 @@ static bool says_the_same(const struct mms_token *a, const struct mms_token *b)
 {
 	return a->reserved.writer == b->reserved.writer && a->reserved.sequence == b->reserved.sequence
 			&& a->session == b->session && a->pending == b->pending && mms_version_compare(&a->read, &b->read) == 0;
+}
+
+/* What would be lost with the place that the token takes goes with it. Encoded anew they are what they were: else they would
+ * not have been taken for tokens. */
+static void join_others(const struct mms_visit *visit)
+{
+	const struct mms_token_signer signed_by = php_mmsession_token_signer();
+	struct php_mmsession_token_own *own = &MMSG(token_own);
+	const struct mms_token *others[MMS_TOKEN_SLOTS];
+	unsigned replaced, count = mms_visit_beside(visit, others, &replaced);
+
+	own->joined = own->all = own->len;
+	for (unsigned i = 0; i < count; i++) {
+		struct mms_token other = *others[i];
+
+		own->text[own->all++] = '.';
+		own->all += mms_token_encode(&other, &signed_by, own->text + own->all);
+		own->joined = i < replaced ? own->all : own->joined;
+	}
 }
 
 /* The token as things stand, as text; false when there is none. */
@@ -384,11 +427,16 @@ static bool renew_own(struct mms_visit *visit, bool last)
 	}
 	if (own->len == 0 || !says_the_same(&own->token, &token)) {
 		own->len = mms_token_encode(&token, &signed_by, own->text);
-		own->text[own->len] = '\0';
 		own->token = token;
+		join_others(visit);
 		own->written = own->asked = false;
 		own->place = 0;
 	}
+	if (!is_known_name()) {
+		own->name_count = own->request == sapi_get_request_time() ? own->name_count : 0;
+		own->names[own->name_count++] = MMSG(token_name_hash);
+	}
+	own->name = MMSG(token_name_hash);
 	own->request = sapi_get_request_time();
 	return true;
 }
@@ -414,7 +462,7 @@ void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_to
 		return;
 	}
 	own->written = false;
-	if (uses_header() ? send_header(own->text) : send_cookie(own->text)) {
+	if (uses_header() ? send_header() : send_cookie()) {
 		mms_visit_announced(visit, true);
 		own->written = moment == PHP_MMSESSION_TOKEN_WRITTEN;
 	}
@@ -455,6 +503,12 @@ static void answer_all(void)
 	}
 }
 
+static void forget_own(void)
+{
+	MMSG(token_own).len = 0;
+	MMSG(token_own).name_count = 0;
+}
+
 void php_mmsession_token_end_request(void)
 {
 	const struct php_mmsession_token_relied *relied = &MMSG(token_relied);
@@ -467,21 +521,36 @@ void php_mmsession_token_end_request(void)
 		answer_all();
 	}
 	MMSG(token_relied).len = 0;
-	MMSG(token_own).len = 0;
+	forget_own();
 	MMSG(token_given).len = 0;
 	MMSG(token_visit) = NULL;
 	MMSG(token_client) = NULL;
 }
 
+/* Of a text that is too long: stands in what is not kept something that has to count on? */
+static bool is_lost_behind(struct mms_slice text, size_t kept)
+{
+	const struct mms_token_signer signed_by = php_mmsession_token_signer();
+	struct mms_token_set none = { .count = MMS_TOKEN_SLOTS };
+
+	while (kept > 0 && text.ptr[kept - 1] != '.') {
+		kept--;
+	}
+	mms_token_set_add(&none, mms_slice_part(text, kept, text.len), &signed_by);
+	return none.lost;
+}
+
 static void keep_given(const zend_string *text)
 {
 	struct php_mmsession_token_given *given = &MMSG(token_given);
+	const struct mms_slice all = { ZSTR_VAL(text), ZSTR_LEN(text) };
 
-	given->cut = ZSTR_LEN(text) > sizeof given->text;
-	given->len = given->cut ? sizeof given->text : ZSTR_LEN(text);
+	given->cut = all.len > sizeof given->text;
+	given->len = given->cut ? sizeof given->text : all.len;
+	given->lost = given->cut && is_lost_behind(all, given->len);
 	given->request = sapi_get_request_time();
-	memcpy(given->text, ZSTR_VAL(text), given->len);
-	MMSG(token_own).len = 0;
+	memcpy(given->text, all.ptr, given->len);
+	forget_own();
 }
 
 /* An open session's token as it is now: who asks for it brings it to the visitor. */
@@ -504,5 +573,5 @@ PHP_FUNCTION(mmsession_token)
 	if (!has_own()) {
 		RETURN_EMPTY_STRING();
 	}
-	RETURN_STRINGL(MMSG(token_own).text, MMSG(token_own).len);
+	RETURN_STRINGL(MMSG(token_own).text, MMSG(token_own).all);
 }

@@ -81,6 +81,9 @@ function step(string $verb, array $words, array &$answer)
         case 'no_headers': // takes out whatever was to be sent, cookies too
             header_remove();
             return true;
+        case 'answer': // with what there is so far; what the page does from here on nobody sees
+            echo json_encode($answer, JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR);
+            return fastcgi_finish_request();
         case 'finish':
             return fastcgi_finish_request();
         case 'touch': // touch:path, a sign for the test that this request has come so far

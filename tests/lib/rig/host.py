@@ -146,9 +146,9 @@ class Host:
 
     # Requests
 
-    def get(self, page, cookie="", timeout=60.0, **query):
+    def get(self, page, cookie="", timeout=60.0, params=None, **query):
         return fastcgi.request(self.socket, os.path.join(self.www, page), urllib.parse.urlencode(query),
-                               cookie, timeout=timeout)
+                               cookie, params=params, timeout=timeout)
 
     def visit(self, session_id, steps, timeout=60.0, **query):
         """Runs session steps (see www/session.php) as the visitor with this session id; its JSON."""
