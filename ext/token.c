@@ -456,6 +456,7 @@ void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_to
 {
 	struct mms_visit *visit = mms_store_visit(store);
 	struct php_mmsession_token_own *own = &MMSG(token_own);
+	bool told; /* of the write */
 
 	if (visit == NULL || !renew_own(visit, moment == PHP_MMSESSION_TOKEN_CLOSED) || !can_send()
 			|| (moment == PHP_MMSESSION_TOKEN_CLOSED && own->written)) {
@@ -466,7 +467,8 @@ void php_mmsession_token_announce(struct mms_store *store, enum php_mmsession_to
 		mms_visit_announced(visit, true);
 		own->written = moment == PHP_MMSESSION_TOKEN_WRITTEN;
 	}
-	if (moment == PHP_MMSESSION_TOKEN_WRITTEN ? !own->token.pending : MMSG(token_relied).len > 0) {
+	told = !own->token.pending || mms_token_stands_for_others(&own->token);
+	if (moment == PHP_MMSESSION_TOKEN_WRITTEN ? told : MMSG(token_relied).len > 0) {
 		rely_on_own();
 	}
 }

@@ -87,6 +87,11 @@ bool mms_token_decode(struct mms_slice text, const struct mms_token_signer *sign
 	return to_bytes(out, again) == len && memcmp(again, bytes, len) == 0;
 }
 
+bool mms_token_stands_for_others(const struct mms_token *token)
+{
+	return token->pending && token->uncertain && token->reserved.sequence == 0;
+}
+
 void mms_token_set_add(struct mms_token_set *set, struct mms_slice text, const struct mms_token_signer *signer)
 {
 	for (size_t start = 0; start < text.len;) {

@@ -73,6 +73,9 @@ size_t mms_token_encode(struct mms_token *token, const struct mms_token_signer *
 /* False when the text is not exactly one token of ours, or its code is missing or wrong (compared in constant time). */
 bool mms_token_decode(struct mms_slice text, const struct mms_token_signer *signer, struct mms_token *out);
 
+/* Is it one of those that are given out where a visitor would have too many? */
+bool mms_token_stands_for_others(const struct mms_token *token);
+
 /* Adds the tokens of a text, one or several with dots between them. What is beyond MMS_TOKEN_SLOTS is looked at, not kept. */
 void mms_token_set_add(struct mms_token_set *set, struct mms_slice text, const struct mms_token_signer *signer);
 

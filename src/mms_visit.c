@@ -160,11 +160,6 @@ static bool are_too_many_beside(const struct mms_visit *visit)
 	return visit->came.lost || visit->beside == (1u << MMS_TOKEN_SLOTS) - 1;
 }
 
-static bool stands_for_others(const struct mms_token *token)
-{
-	return token->pending && token->uncertain && token->reserved.sequence == 0;
-}
-
 /* All nodes will be read as long as such a token is about. What pages leave pending meanwhile would be too many again, and so
  * for ever: they reserve nothing, and write everywhere. */
 static bool is_one_for_others_about(const struct mms_visit *visit)
@@ -172,7 +167,9 @@ static bool is_one_for_others_about(const struct mms_visit *visit)
 	bool found = are_too_many_beside(visit);
 
 	for (unsigned i = 0; i < visit->came.count; i++) {
-		found = found || ((visit->beside & 1u << i) != 0 && stands_for_others(&visit->came.tokens[i]));
+		const struct mms_token *came = &visit->came.tokens[i];
+
+		found = found || ((visit->beside & 1u << i) != 0 && came->session == visit->session && mms_token_stands_for_others(came));
 	}
 	return found;
 }
@@ -185,7 +182,7 @@ static bool is_in_place(const struct mms_visit *visit, unsigned number)
 
 	return cookie == 0 || (cookie == 1 + visit->token.slot
 			&& (came->session != visit->session || came->reserved.writer != visit->token.reserved.writer
-			|| stands_for_others(came)));
+			|| mms_token_stands_for_others(came)));
 }
 
 unsigned mms_visit_beside(const struct mms_visit *visit, const struct mms_token *out[MMS_TOKEN_SLOTS], unsigned *replaced)
