@@ -32,6 +32,8 @@ static int parse(int count, char **arguments, struct options *options)
 
 		if (strcmp(arguments[i], "--tokens") == 0) {
 			play_with_tokens = true;
+		} else if (strcmp(arguments[i], "--header") == 0) {
+			play_with_header = true;
 		} else if (strcmp(arguments[i], "--locks") == 0) {
 			play_with_locks = true;
 		} else if (strcmp(arguments[i], "--quorum") == 0) {
@@ -95,8 +97,8 @@ int main(int count, char **arguments)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (parse(count, arguments, &options) != 0) {
-		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--locks] [--quorum] "
-				"[--trace] [--keep-going]\n");
+		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--header] [--locks] "
+				"[--quorum] [--trace] [--keep-going]\n");
 		return 2;
 	}
 	if (options.directed != NULL) {

@@ -1,5 +1,5 @@
 """Planted bugs: exact replacements in a copy of src/. The simulator must find each within 40000 schedules of the profile named
-(None: the mix of the normal run; ",tokens" behind it: with session tokens, ",locks": with the session lock), on a seed that is good without it. A text that
+(None: the mix of the normal run; ",tokens" behind it: with session tokens, ",header": in a header, ",locks": with the session lock), on a seed that is good without it. A text that
 does not stand there exactly once fails loudly: that mutant needs a new one."""
 
 
@@ -159,6 +159,7 @@ MUTANTS = [
            ("mms_visit.c", "\t\tmms_reservation_close(visit->place);", "\t\tmms_reservation_end(visit->place);")),
     Mutant("full-read-covers-what-may-be-written", "token", ",tokens",
            ("mms_visit.c", "\t\tif (!open) {", "\t\tif (!open || came->pending) {")),
+    Mutant("pending-tokens-go-with-their-place", "token", ",header", ("mms_visit.c", "\t\t\tvisit->beside |= 1u << i;", "\t\t\t;")),
     Mutant("full-read-covers-what-is-uncertain", "token", ",tokens",
            ("mms_visit.c", "\t\tvisit->token.pending = visit->token.uncertain;\n", "")),
     Mutant("unannounced-writes-stay-local", "token", "calm,tokens",

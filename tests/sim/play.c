@@ -52,7 +52,7 @@ const char *world_sha1(int script)
 	return mms_command_script_sha1((enum mms_script)script);
 }
 
-bool play_with_tokens, play_with_locks, play_with_quorum;
+bool play_with_tokens, play_with_header, play_with_locks, play_with_quorum;
 
 static void run_until(int64_t until)
 {
@@ -165,7 +165,8 @@ static void begin(const struct schedule *schedule, bool tracing)
 	world.lifetime_s = schedule->lifetime_s;
 	world.touch_interval_s = schedule->touch_interval_s;
 	world.write_acks = schedule->write_acks < schedule->node_count ? schedule->write_acks : schedule->node_count;
-	world.read_mode = play_with_tokens ? MMS_READ_TOKEN : play_with_quorum ? MMS_READ_QUORUM : MMS_READ_NEWEST;
+	world.one_place = play_with_header;
+	world.read_mode = play_with_tokens || play_with_header ? MMS_READ_TOKEN : play_with_quorum ? MMS_READ_QUORUM : MMS_READ_NEWEST;
 	if (play_with_quorum) {
 		world.write_acks = schedule->node_count / 2 + 1;
 	}

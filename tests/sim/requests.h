@@ -9,6 +9,8 @@
 #include "mms_token.h"
 #include "world.h"
 
+#define REQUEST_TOKENS_MAX (MMS_TOKEN_SLOTS * (MMS_TOKEN_TEXT_MAX + 1))
+
 enum request_kind {
 	REQUEST_READ,      /* session_start, session_abort */
 	REQUEST_WRITE,     /* read, think, write */
@@ -47,8 +49,9 @@ struct request {
 	bool unseen;                         /* that was on a host with the same slot */
 	bool shares_slot;                    /* with another host, maybe */
 	struct told told_before;             /* when it began */
-	char token[MMS_TOKEN_TEXT_MAX];
+	char token[REQUEST_TOKENS_MAX];
 	size_t token_len;
+	unsigned headers_before; /* it was sent */
 	int64_t token_made_at;
 	unsigned token_slot;
 	int64_t locked_until; /* its session lock, by the nodes' clock; 0 = none */

@@ -65,6 +65,8 @@ struct outcome {
 };
 /* Visitors read by session tokens, not the newest of all nodes. */
 extern bool play_with_tokens;
+/* The same, and they have one place for tokens. */
+extern bool play_with_header;
 /* One request of a session at a time. */
 extern bool play_with_locks;
 /* With read = quorum and write_acks = quorum. */

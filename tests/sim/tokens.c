@@ -1,6 +1,7 @@
 /* Visitors with cookies. A page is one of four kinds, by its number: its headers go out as soon as the session was read, when it
- * is closed, some time later, or never. A visitor's jar has a place for each slot, as a browser has. The table of reservations
- * asks the system who lives; here the simulator knows. */
+ * is closed, some time later, or never. A visitor's jar has a place for each slot, as a browser has; or it has one place, for a
+ * header, and he sends back what the last answer brought, after answers at the same time all that these brought. The table of
+ * reservations asks the system who lives; here the simulator knows. */
 #include "tokens.h"
 
 #include <string.h>
@@ -23,6 +24,9 @@ struct jar {
 	int64_t made_at[MMS_TOKEN_SLOTS];
 	unsigned sessions[MMS_TOKEN_SLOTS]; /* what they are of */
 	struct told told[SESSIONS_MAX];
+	char header[16 * REQUEST_TOKENS_MAX];
+	size_t header_len;
+	unsigned headers; /* that he has got */
 };
 
 static struct jar jars[VISITORS_MAX];
@@ -46,6 +50,8 @@ void tokens_reset_jars(void)
 {
 	for (unsigned i = 0; i < VISITORS_MAX; i++) {
 		memset(jars[i].lens, 0, sizeof jars[i].lens);
+		jars[i].header_len = 0;
+		jars[i].headers++;
 	}
 }
 
@@ -126,6 +132,20 @@ static bool is_last_word(const struct request *request)
 	return manner_of(request) == HEADERS_AT_THE_END || manner_of(request) == HEADERS_LATE;
 }
 
+static void add_those_beside(struct request *request)
+{
+	const struct mms_token *others[MMS_TOKEN_SLOTS];
+	unsigned replaced, count = mms_visit_beside(visit_of(request), others, &replaced);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct mms_token other = *others[i];
+
+		request->token[request->token_len++] = '.';
+		request->token_len += mms_token_encode(&other, &signer, request->token + request->token_len);
+		trace("and %08x beside it", other.digest);
+	}
+}
+
 static void keep_token(struct request *request, bool last)
 {
 	struct mms_token token;
@@ -138,6 +158,9 @@ static void keep_token(struct request *request, bool last)
 				request->visitor, token.digest, token.slot, (unsigned long long)token.read.hlc,
 				(unsigned long long)token.reserved.hlc, (unsigned long long)token.reserved.sequence,
 				token.pending ? ", pending" : "", token.uncertain ? ", uncertain" : "");
+		if (world.one_place) {
+			add_those_beside(request);
+		}
 		mms_visit_announced(visit_of(request), true);
 	}
 }
@@ -169,11 +192,32 @@ static void forget_displaced(const struct request *request, struct jar *jar)
 	}
 }
 
+static void give_header(struct request *request, struct jar *jar)
+{
+	/* What he has got since he sent this request, the request does not know. */
+	size_t kept = jar->headers != request->headers_before ? jar->header_len : 0;
+
+	if (request->token_len + 1 + kept > sizeof jar->header) {
+		world_fail("token: visitor %u has %zu bytes of tokens", request->visitor, kept);
+		return;
+	}
+	if (kept > 0) {
+		memmove(jar->header + request->token_len + 1, jar->header, kept);
+		jar->header[request->token_len] = '.';
+		kept++;
+	}
+	memcpy(jar->header, request->token, request->token_len);
+	jar->header_len = request->token_len + kept;
+	request->headers_before = ++jar->headers;
+}
+
 static void give_token(struct request *request)
 {
 	struct jar *jar = &jars[request->visitor];
 
-	if (request->token_len > 0) {
+	if (request->token_len > 0 && world.one_place) {
+		give_header(request, jar);
+	} else if (request->token_len > 0) {
 		forget_displaced(request, jar);
 		jar->made_at[request->token_slot] = request->token_made_at;
 		jar->sessions[request->token_slot] = request->session;
@@ -207,7 +251,7 @@ static bool hosts_have_own_slots(void)
 /* Answers of the same host, or of hosts with the same slot, take each other's place in the jar. */
 static void find_those_beside(struct request *request)
 {
-	request->shares_slot = request->shares_slot || !hosts_have_own_slots();
+	request->shares_slot = request->shares_slot || (!world.one_place && !hosts_have_own_slots());
 	for (unsigned i = 0; i < world.host_count; i++) {
 		for (unsigned k = 0; k < WORKERS_MAX; k++) {
 			for (struct request *other = request_of(i, k); other != NULL; other = other->outer) {
@@ -232,6 +276,8 @@ void tokens_bring(struct request *request)
 	find_those_beside(request);
 	request->told_before = jar->told[request->session];
 	memset(mms_visit_came(visit), 0, sizeof *mms_visit_came(visit));
+	request->headers_before = jar->headers;
+	mms_token_set_add(mms_visit_came(visit), (struct mms_slice){ jar->header, jar->header_len }, &signer);
 	for (unsigned i = 0; i < MMS_TOKEN_SLOTS; i++) {
 		mms_token_set_add(mms_visit_came(visit), (struct mms_slice){ jar->texts[i], jar->lens[i] }, &signer);
 	}
