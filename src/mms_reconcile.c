@@ -10,6 +10,7 @@
 #include "mms_hlc.h"
 #include "mms_marker.h"
 
+#define TURN_SHIFT 40 /* in the token of a put: above the payload's length */
 #define FETCHES_MAX 8          /* per job: copies may be struck out, or replaced meanwhile */
 #define LOOKS_MAX 8            /* per job and node: at what stands there by now */
 #define LIFE_SLACK_MS 5000     /* on top of touch_interval: lives are read at different moments */
@@ -31,6 +32,7 @@ struct job {
 	uint32_t waiting;    /* answers outstanding, plus one while questions are still going out or it is parked */
 	uint32_t fetches, looks;
 	int newest;          /* node whose copy is fetched */
+	uint32_t turn;       /* counts the versions that have been the newest: what is answered may be the put of an older one */
 	uint64_t moving;     /* bytes that it counts for in the reconciler's `moving` */
 	struct mms_reconcile_order order;
 	char key[MMS_KEY_MAX];
@@ -216,6 +218,7 @@ static void compare(struct job *job)
 	struct mms_office *office = job->reconciler->office;
 	struct mms_reconcile_result *result = &job->result;
 	struct mms_slice offered = { (const char *)job->offered, MMS_RECORD_HEADER_SIZE };
+	struct mms_version before = result->newest.version;
 
 	job->newest = -1;
 	result->equal_mask = 0;
@@ -233,6 +236,7 @@ static void compare(struct job *job)
 			job->newest = (int)i;
 		}
 	}
+	job->turn += mms_version_compare(&before, &result->newest.version) != 0;
 	for (unsigned i = 0; i < office->node_count; i++) {
 		const struct copy *copy = &job->copies[i];
 
@@ -398,6 +402,7 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 	} else if (mms_version_compare(&header.version, &job->result.newest.version) < 0) {
 		copy->header = header; /* went back meanwhile (evicted, and written again by somebody late) */
 	} else {
+		job->turn += mms_version_compare(&job->result.newest.version, &header.version) != 0;
 		job->result.newest = header;
 		if (pttl_ms < 0) { /* somebody took its end away; nothing may live for ever on others because of it */
 			pttl_ms = (int64_t)header.lifetime_s * 1000;
@@ -418,7 +423,7 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 static void fill(struct job *job, const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms)
 {
 	struct mms_office *office = job->reconciler->office;
-	uint64_t mask = lacking(job);
+	uint64_t mask = lacking(job), token = (uint64_t)job->turn << TURN_SHIFT | payload.len;
 	char tmp_key[MMS_PREFIX_MAX + 64];
 	struct mms_command command;
 
@@ -435,12 +440,12 @@ static void fill(struct job *job, const unsigned char *header, struct mms_slice 
 		mms_command_init(&command);
 		if (copy->bytes_len == 0) {
 			mms_command_put_new(&command, job->order.key, header, payload, ttl_ms);
-			job->waiting += mms_link_request(link, &command, on_put_new, job, payload.len) ? 1 : 0;
+			job->waiting += mms_link_request(link, &command, on_put_new, job, token) ? 1 : 0;
 			continue;
 		}
 		tmp.len = mms_link_tmp_key(office, tmp_key, sizeof tmp_key);
 		mms_command_put(&command, job->order.key, tmp, header, payload, ttl_ms, expected);
-		job->waiting += mms_link_request(link, &command, on_put, job, payload.len) ? 1 : 0;
+		job->waiting += mms_link_request(link, &command, on_put, job, token) ? 1 : 0;
 	}
 	office->busy = true;
 }
@@ -471,20 +476,23 @@ static void judge_newer(struct job *job, struct copy *copy, const struct mms_put
 	}
 }
 
-static void note_held(struct job *job, unsigned node, bool stored, uint64_t payload_len)
+static void note_held(struct job *job, unsigned node, bool stored, uint64_t token)
 {
 	struct copy *copy = &job->copies[node];
 	uint64_t bit = UINT64_C(1) << node;
 
-	copy->has = true;
 	copy->replace = false;
-	copy->header = job->result.newest;
-	job->result.equal_mask |= bit;
+	copy->bytes_len = MMS_RECORD_HEADER_SIZE; /* something stands there */
 	job->result.filled_mask |= stored ? bit : 0;
-	job->result.moved_bytes += payload_len + MMS_RECORD_HEADER_SIZE;
+	job->result.moved_bytes += (token & ((UINT64_C(1) << TURN_SHIFT) - 1)) + MMS_RECORD_HEADER_SIZE;
+	if (token >> TURN_SHIFT == (job->turn & (UINT32_MAX >> (TURN_SHIFT - 32)))) {
+		copy->has = true;
+		copy->header = job->result.newest;
+		job->result.equal_mask |= bit;
+	} /* else a newer one was found meanwhile, and is on its way there, or will be */
 }
 
-static void on_put_new(struct mms_link *link, void *context, uint64_t payload_len, struct mms_reply *const *replies)
+static void on_put_new(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct job *job = context;
 	enum mms_reply_type type = replies == NULL ? MMS_REPLY_ERROR : mms_reply_type(replies[0]);
@@ -492,7 +500,7 @@ static void on_put_new(struct mms_link *link, void *context, uint64_t payload_le
 	char text[128];
 
 	if (type == MMS_REPLY_STATUS) {
-		note_held(job, link->index, true, payload_len);
+		note_held(job, link->index, true, token);
 	} else if (type == MMS_REPLY_NIL && job->looks++ < LOOKS_MAX * job->reconciler->office->node_count) {
 		mms_command_init(&command);
 		mms_command_read_header(&command, job->order.key);
@@ -505,7 +513,7 @@ static void on_put_new(struct mms_link *link, void *context, uint64_t payload_le
 	}
 }
 
-static void on_put(struct mms_link *link, void *context, uint64_t payload_len, struct mms_reply *const *replies)
+static void on_put(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct job *job = context;
 	uint64_t bit = UINT64_C(1) << link->index;
@@ -515,7 +523,7 @@ static void on_put(struct mms_link *link, void *context, uint64_t payload_len, s
 		mms_command_parse_put(replies[0], replies[1], &put);
 	}
 	if (put.outcome == MMS_PUT_STORED || put.outcome == MMS_PUT_EQUAL) {
-		note_held(job, link->index, put.outcome == MMS_PUT_STORED, payload_len);
+		note_held(job, link->index, put.outcome == MMS_PUT_STORED, token);
 	} else if (put.outcome == MMS_PUT_NEWER) {
 		judge_newer(job, &job->copies[link->index], &put, bit);
 	} else if (put.outcome == MMS_PUT_FOREIGN) {

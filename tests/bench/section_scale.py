@@ -184,28 +184,12 @@ def of_a_request(section, stage):
             for case, each in turns.items()]
     section.table(f"A request in the request thread, without spinning, {section.few_runs()} turns (system calls of one typical view last)",
                   ["case", *costs.FIELDS, "in mmsession.so", "in libc", "system calls"], rows)
-    spinning(section, stage)
     for key, field, bar, case, unit in (("calls-token", "total", 6, "changed 1 KiB", ""), ("unchanged-round-trips", "sends", 1, "unchanged 1 KiB", " sent")):
         each = turns.get(f"session-token {case}")
         value = span([turn[field] for turn in each or turns[f"local {case}"]], whole) + unit
         section.mark(key, value if each else f"no session-token in this build; local {value}",
                      statistics.median(turn[field] for turn in each) <= bar if each else None,
                      lambda each=each: "; ".join(f"a typical view of turn {1 + index}: {turn['names']}" for index, turn in enumerate(each)))
-
-
-def spinning(section, stage):
-    """As set by default too: what a spin adds happens to be what it is."""
-    cases = [(mode, kind) for mode in stage.modes for kind in ("changed", "unchanged")]
-    turns = {case: [] for case in cases}
-    for mode in stage.modes:
-        stage.handlers.add(f"{mode} spinning", our_settings(stage.nodes[:3], read=mode, prefix="sp:"))
-    for _ in range(section.runs):
-        for mode, kind in cases:
-            turns[mode, kind].append(costs.system_calls(stage.handlers, f"{mode} spinning", kind, 1024))
-            section.dot()
-    rows = [(" ".join(case), span([turn["total"] for turn in each]), span([turn["waits"] for turn in each]), each[0]["names"])
-            for case, each in turns.items()]
-    section.table("System calls of a request with mmsession.spin_us as it is by default", ["case", "all", "waits", "one typical view"], rows)
 
 
 def run(section):
