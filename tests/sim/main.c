@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "directed.h"
+#include "reach.h"
 #include "schedule.h"
 
 struct options {
@@ -121,5 +122,9 @@ int main(int count, char **arguments)
 	printf("%" PRIu64 " schedules, %" PRIu64 " failed, %.1f s of CPU, %.0f per second, %.0f steps and %.1f s of simulated time each\n",
 			played, failures, seconds() - started, (double)played / (seconds() - started), (double)steps / (double)played,
 			simulated / (double)played);
+	printf("%" PRIu64 " reads; of nodes that had what was read, %" PRIu64 " of %" PRIu64 " were in reach, %" PRIu64 " of these silent; %" PRIu64
+			" reads missed something out of reach; %" PRIu64 " bases, %" PRIu64 " acknowledged writes outbid unread\n",
+			reach_counts.reads, reach_counts.in_reach, reach_counts.held, reach_counts.silent, reach_counts.out_of_reach,
+			reach_counts.bases, reach_counts.unread);
 	return failures > 0;
 }

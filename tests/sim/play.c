@@ -11,6 +11,7 @@
 #include "mms_command.h"
 #include "net.h"
 #include "promises.h"
+#include "reach.h"
 #include "requests.h"
 #include "schedule.h"
 #include "tokens.h"
@@ -119,6 +120,21 @@ static const char *const names[ACTION_KINDS] = {
 	"restore", "full", "not full", "forget", "kill worker", "stop worker", "kill php", "clock", "damage",
 };
 
+/* Who reads now may not reach what this is about. */
+static void disturb(const struct action *action)
+{
+	switch (action->kind) {
+	case ACTION_CUT: case ACTION_MEND: case ACTION_RESET: case ACTION_SLOW:
+		reach_link_disturbed((unsigned)action->a, (unsigned)action->b);
+		break;
+	case ACTION_STOP: case ACTION_CONTINUE: case ACTION_KILL: case ACTION_RESTART: case ACTION_EMPTY: case ACTION_RESTORE:
+		reach_node_disturbed((unsigned)action->a);
+		break;
+	default:
+		break;
+	}
+}
+
 static void act(const struct action *action)
 {
 	if (action->kind == ACTION_REQUEST) {
@@ -128,6 +144,7 @@ static void act(const struct action *action)
 		return;
 	}
 	trace("-- %s %lld %lld %lld", names[action->kind], (long long)action->a, (long long)action->b, (long long)action->c);
+	disturb(action);
 	switch (action->kind) {
 	case ACTION_WAIT: break;
 	case ACTION_CUT: cut(action, true); break;
@@ -182,6 +199,7 @@ static void begin(const struct schedule *schedule, bool tracing)
 	files_reset();
 	net_reset();
 	requests_reset();
+	reach_reset();
 	check_reset();
 	hosts_configure();
 	for (unsigned i = 0; i < world.node_count; i++) {

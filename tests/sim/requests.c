@@ -73,31 +73,6 @@ static void check_budget(const struct request *request, struct mms_mono deadline
 	}
 }
 
-/* A node that has answered has said what it had when it was asked, or something newer. */
-static void check_newest(const struct request *request, const struct mms_answer *answer)
-{
-	unsigned host = request->worker->process->host;
-	char shown[2][100] = { "nothing", "" };
-
-	for (unsigned k = 0; k < world.node_count; k++) {
-		unsigned i = (host + k) % world.node_count;
-		const struct sight *sight = &request->sight;
-
-		if ((answer->answered_mask >> k & 1) == 0 || !sight->present[i] || sight->life[i] != world.nodes[i].life
-				|| sight->emptied[i] != world.nodes[i].emptied_count) {
-			continue;
-		}
-		if (!request->found || reference_compare(&request->read, &sight->version[i]) < 0) {
-			reference_format(&sight->version[i], shown[1]);
-			if (request->found) {
-				reference_format(&request->read, shown[0]);
-			}
-			world_fail("4: request %u: s%u was read as {%s}, and node %u, which answered, has {%s}", request->number,
-					request->session, shown[0], i, shown[1]);
-		}
-	}
-}
-
 /* Is there one among the nodes that answered whose copy is not damaged? */
 static bool has_sound_answer(const struct request *request, const struct mms_answer *answer)
 {
@@ -155,8 +130,8 @@ static void check_refreshed(const struct request *request, const struct mms_answ
 		unsigned i = (host + k) % world.node_count;
 		struct reference_version stood;
 
-		if ((mask & answer->answered_mask) >> k & 1 && request->sight.life[i] == world.nodes[i].life
-				&& request->sight.emptied[i] == world.nodes[i].emptied_count
+		if ((mask & answer->answered_mask) >> k & 1 && request->reach.sight.life[i] == world.nodes[i].life
+				&& request->reach.sight.emptied[i] == world.nodes[i].emptied_count
 				&& check_stood(&world.nodes[i], request->session, at, &stood) && is_read_older(request, &stood)) {
 			fail_older(request, &stood, "a node that answered has had for some time");
 		}
@@ -209,7 +184,7 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 		check_budget(request, deadline, began_us, held_us, "a second read");
 		return;
 	}
-	check_sight(request->session, &request->sight);
+	reach_begin(request->worker->process->host, request->session, &request->reach);
 	request->root = promises_new_root();
 	request->had_mailbox = promises_in_mailbox(&world.hosts[request->worker->process->host], request->session, NULL,
 			&request->in_mailbox);
@@ -231,7 +206,7 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 		world_fail("10: request %u: s%u is taken for somebody else's key", request->number, request->session);
 	}
 	if (request->has_read) {
-		check_newest(request, answer);
+		reach_check(request, answer, deadline.us);
 		check_mailbox(request, answer);
 		check_refreshed(request, answer);
 		check_quorum(request);

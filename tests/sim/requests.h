@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "mms_token.h"
+#include "reach.h"
 #include "world.h"
 
 #define REQUEST_TOKENS_MAX (MMS_TOKEN_SLOTS * (MMS_TOKEN_TEXT_MAX + 1))
@@ -58,7 +59,7 @@ struct request {
 	bool writing_back;    /* what was read, for read = quorum */
 	bool looking_again;   /* its lock ran out: the next read shows nobody anything */
 	struct reference_version shown, told;
-	struct sight sight;
+	struct reach reach;
 	struct reference_version in_mailbox; /* of its host, when the read began */
 	bool had_mailbox, saw_failure;       /* saw_failure: a node had failed when answers were refreshed */
 	int64_t read_began_at, refreshed_at; /* 0 = they were not */
