@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "mms_election.h"
 #include "promises.h"
 #include "trace.h"
 

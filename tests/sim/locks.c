@@ -17,6 +17,7 @@
 
 _Static_assert(sizeof(struct lock) <= sizeof(pthread_mutex_t), "a lock lives in a pthread_mutex_t");
 #ifdef __GLIBC__
+_Static_assert(offsetof(struct lock, word) == offsetof(pthread_mutex_t, __data.__lock), "mms_lock looks at its holder");
 _Static_assert(offsetof(struct lock, kind) == offsetof(pthread_mutex_t, __data.__kind), "mms_lock looks at its kind");
 #endif
 #define ROBUST_AND_SHARED 0x90
@@ -42,6 +43,7 @@ static int take(struct lock *lock)
 		return EBUSY;
 	}
 	lock->owner = self != NULL ? self : (struct thread *)lock;
+	lock->word = 1; /* whoever it is; a pointer's bits would be other ones in each run of a seed */
 	if (self != NULL) {
 		lock->next_held = self->held;
 		self->held = lock;
@@ -74,6 +76,7 @@ static void give_back(struct lock *lock)
 	struct thread *owner = lock->owner;
 
 	lock->owner = NULL;
+	lock->word = 0;
 	if (owner == NULL || owner == (struct thread *)lock) {
 		return;
 	}

@@ -8,10 +8,12 @@
 #include "sched.h"
 
 struct lock {
+	int word;              /* where glibc's has its holder's id, 0 = free: the library looks at it before it tries */
+	uint32_t inconsistent; /* its owner died */
+	uint32_t unused[2];
+	int kind;              /* where glibc's mutex has its kind: the library looks whether it is one of ours */
 	struct thread *owner;
 	struct lock *next_held;
-	int kind;              /* where glibc's mutex has its kind: the library looks whether it is one of ours */
-	uint32_t inconsistent; /* its owner died */
 };
 
 void locks_reset(void);
