@@ -18,7 +18,7 @@
 
 #define SETTLE_US 0
 #define DELAY_MAX_US 30000 /* each way; the wait for an answer is 100000, on connections that stand */
-#define HELD_MAX_US 1000000
+#define HELD_MAX_US 50000
 
 struct reach_counts reach_counts;
 static int64_t disturbed_at[HOSTS_MAX][NODES_MAX];
@@ -120,4 +120,27 @@ void reach_check(const struct request *request, const struct mms_answer *answer,
 		reach_counts.silent += in_reach && !answered;
 	}
 	reach_counts.out_of_reach += missed;
+}
+
+/* What a write takes the place of is what its request has read, or has written itself. With reach_check(), and as no node ever goes
+ * back, nothing that was acknowledged is then overwritten unread by a request that began later and could reach it: the writes
+ * that lie between the last version and any acknowledged one are steps of this kind. */
+void reach_check_base(struct request *request, const char *header)
+{
+	struct reference_version base;
+	char shown[2][100] = { "nothing", "nothing" };
+
+	if (request->has_base && reference_compare(&request->base, &request->stamped) == 0) {
+		return; /* once more, to further nodes */
+	}
+	reach_counts.bases++;
+	if (reference_base(header, &base) != request->has_base || (request->has_base && (base.hlc != request->base.hlc
+			|| base.writer != request->base.writer || base.sequence != request->base.sequence))) {
+		if (request->has_base) {
+			reference_format(&request->base, shown[0]);
+		}
+		reference_format(&base, shown[1]);
+		world_fail("5: request %u: s%u was read as {%s}, and is written as based on {%s}", request->number, request->session,
+				shown[0], shown[1]);
+	}
 }

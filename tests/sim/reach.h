@@ -40,5 +40,7 @@ void reach_begin(unsigned host, unsigned session, struct reach *reach);
 bool reach_was_open(unsigned host, unsigned node, const struct reach *reach);
 /* The read is over; request has what it shows. */
 void reach_check(const struct request *request, const struct mms_answer *answer, int64_t deadline_us);
+/* It writes a record with this header, which is request->stamped. */
+void reach_check_base(struct request *request, const char *header);
 
 #endif

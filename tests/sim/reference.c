@@ -34,6 +34,13 @@ bool reference_decode(const char *bytes, size_t len, struct reference_version *o
 	return true;
 }
 
+bool reference_base(const char *header, struct reference_version *out)
+{
+	*out = (struct reference_version){ .hlc = big_endian(header + 40, 8), .writer = big_endian(header + 48, 8),
+		.sequence = big_endian(header + 56, 8) };
+	return (out->hlc | out->writer | out->sequence) != 0;
+}
+
 int reference_compare(const struct reference_version *a, const struct reference_version *b)
 {
 	const uint64_t left[] = { a->incarnation, !a->blind, a->generation, a->tombstone, a->hlc, a->writer, a->sequence };

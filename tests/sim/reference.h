@@ -16,6 +16,8 @@ struct reference_version {
 
 /* False for what is no record of format 1. Checksums are not looked at. */
 bool reference_decode(const char *bytes, size_t len, struct reference_version *out);
+/* What it was based on: HLC, writer and sequence. False when on nothing. */
+bool reference_base(const char *header, struct reference_version *out);
 /* <0, 0, >0 as a is older, equal, newer. */
 int reference_compare(const struct reference_version *a, const struct reference_version *b);
 /* out: 100 bytes. */

@@ -202,6 +202,8 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 	if (request->found) {
 		(void)reference_decode((const char *)answer->header_bytes, sizeof answer->header_bytes, &request->read);
 	}
+	request->has_base = request->found;
+	request->base = request->read;
 	if (answer->found == MMS_FOUND_FOREIGN) {
 		world_fail("10: request %u: s%u is taken for somebody else's key", request->number, request->session);
 	}
@@ -252,6 +254,9 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 		world_fail("5: request %u: s%u was read as {%s} and written as {%s}", request->number, request->session,
 				shown[0], shown[1]);
 	}
+	if (order->kind == MMS_PARCEL_PUT) {
+		reach_check_base(request, (const char *)order->header_bytes);
+	}
 	check_written(request->session, &request->stamped, request->expires_at);
 	promises_stamped(request->session, &request->stamped);
 	status = __real_mms_write_record(client, order, deadline, result);
@@ -266,6 +271,10 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 		promises_acknowledged(request->session, &request->stamped, request->expires_at, request->root,
 				request->stamped.tombstone && request->found && request->read.blind && !request->read.tombstone);
 		if (order->kind == MMS_PARCEL_PUT) {
+			if (!request->stamped.tombstone) { /* a logout that is issued again stays what it was */
+				request->has_base = true;
+				request->base = request->stamped;
+			}
 			tokens_acknowledged(request, result);
 		}
 	}

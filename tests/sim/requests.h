@@ -38,7 +38,8 @@ struct request {
 	uint32_t payload_len;
 	/* what the probes saw */
 	bool has_read, found, authoritative, shown_tombstone;
-	struct reference_version read, stamped;
+	struct reference_version read, stamped, base; /* base: what its next write builds on */
+	bool has_base;
 	bool was_stamped, met_newer;
 	struct reference_version newer;
 	int64_t expires_at;
