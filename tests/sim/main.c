@@ -33,6 +33,8 @@ static int parse(int count, char **arguments, struct options *options)
 
 		if (strcmp(arguments[i], "--tokens") == 0) {
 			play_with_tokens = true;
+		} else if (strcmp(arguments[i], "--unsigned") == 0) {
+			play_with_tokens = play_unsigned = true;
 		} else if (strcmp(arguments[i], "--header") == 0) {
 			play_with_header = true;
 		} else if (strcmp(arguments[i], "--locks") == 0) {
@@ -98,7 +100,7 @@ int main(int count, char **arguments)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (parse(count, arguments, &options) != 0) {
-		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--header] [--locks] "
+		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--unsigned] [--header] [--locks] "
 				"[--quorum] [--trace] [--keep-going]\n");
 		return 2;
 	}

@@ -53,7 +53,7 @@ const char *world_sha1(int script)
 	return mms_command_script_sha1((enum mms_script)script);
 }
 
-bool play_with_tokens, play_with_header, play_with_locks, play_with_quorum;
+bool play_with_tokens, play_unsigned, play_with_header, play_with_locks, play_with_quorum;
 
 static void run_until(int64_t until)
 {
@@ -188,6 +188,7 @@ static void begin(const struct schedule *schedule, bool tracing)
 		world.write_acks = schedule->node_count / 2 + 1;
 	}
 	world.lock = play_with_locks;
+	world.signing = world.read_mode == MMS_READ_TOKEN && !play_unsigned && schedule->seed % 2 == 1;
 	world.calm = strcmp(schedule->profile, "calm") == 0;
 	world.sound = world.calm || strcmp(schedule->profile, "far") == 0;
 	memory_begin();

@@ -256,6 +256,7 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 	}
 	if (order->kind == MMS_PARCEL_PUT) {
 		reach_check_base(request, (const char *)order->header_bytes);
+		tokens_stamped(request);
 	}
 	check_written(request->session, &request->stamped, request->expires_at);
 	promises_stamped(request->session, &request->stamped);

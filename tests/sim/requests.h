@@ -56,6 +56,8 @@ struct request {
 	unsigned headers_before; /* it was sent */
 	int64_t token_made_at;
 	unsigned token_slot;
+	uint64_t signed_hlc;                 /* the highest of the tokens that came with it and are authentic */
+	bool forged;                         /* one that came with it is not */
 	int64_t locked_until; /* its session lock, by the nodes' clock; 0 = none */
 	bool writing_back;    /* what was read, for read = quorum */
 	bool looking_again;   /* its lock ran out: the next read shows nobody anything */

@@ -65,6 +65,8 @@ struct outcome {
 };
 /* Visitors read by session tokens, not the newest of all nodes. */
 extern bool play_with_tokens;
+/* None of them signed; else every second schedule's are. */
+extern bool play_unsigned;
 /* The same, and they have one place for tokens. */
 extern bool play_with_header;
 /* One request of a session at a time. */

@@ -37,10 +37,29 @@ static struct owner { struct mms_reservation_sh *place; const struct process *pr
 struct mms_reservation_sh *__wrap_mms_reservation_claim(struct mms_reservations_sh *table);
 unsigned __wrap_mms_reservation_reap(struct mms_reservations_sh *table);
 
-static const struct mms_token_signer signer = { NULL, NULL };
+static const uint64_t key = UINT64_C(0x9e3779b97f4a7c15);
+static struct mms_token_signer signer; /* of every second schedule */
+
+/* Keyed and as wide as the real one; nobody here is out to break it. */
+static void authenticate(const void *context, struct mms_slice bytes, unsigned char out[MMS_TOKEN_MAC_SIZE])
+{
+	uint64_t halves[2];
+
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t state = *(const uint64_t *)context + k;
+
+		halves[k] = random_mix(&state);
+		for (size_t i = 0; i < bytes.len; i++) {
+			halves[k] = (halves[k] ^ (unsigned char)bytes.ptr[i]) * UINT64_C(1099511628211);
+		}
+		halves[k] = random_mix(&halves[k]);
+	}
+	memcpy(out, halves, MMS_TOKEN_MAC_SIZE);
+}
 
 void tokens_reset(void)
 {
+	signer = world.signing ? (struct mms_token_signer){ authenticate, &key } : (struct mms_token_signer){ NULL, NULL };
 	memset(jars, 0, sizeof jars);
 	memset(damaged, 0, sizeof damaged);
 	memset(owners, 0, sizeof owners);
@@ -265,6 +284,56 @@ static void find_those_beside(struct request *request)
 	}
 }
 
+/* Where tokens are signed, what makes no token of ours: somebody has changed it, or left out its code. */
+static size_t forge(const char *text, size_t len, char out[MMS_TOKEN_TEXT_MAX])
+{
+	struct mms_token token;
+	const struct mms_token_signer unsigned_ = { NULL, NULL };
+
+	if (random_one_in(&sched_random, 2) && mms_token_decode((struct mms_slice){ text, len }, &signer, &token)) {
+		return mms_token_encode(&token, &unsigned_, out);
+	}
+	memcpy(out, text, len);
+	out[random_below(&sched_random, (uint32_t)len)] ^= 1;
+	return len;
+}
+
+/* The highest stamp that the tokens of this session bear which are signed. */
+static uint64_t highest_stamp(const struct mms_token_set *set, unsigned session)
+{
+	uint64_t highest = 0;
+	char id[] = PREFIX "s0";
+
+	id[sizeof id - 2] = (char)('0' + session);
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct mms_token *token = &set->tokens[i];
+
+		if (token->authentic && token->session == mms_token_session((struct mms_slice){ id, sizeof id - 1 })) {
+			highest = token->read.hlc > highest ? token->read.hlc : highest;
+			highest = token->pending && token->reserved.hlc > highest ? token->reserved.hlc : highest;
+		}
+	}
+	return highest;
+}
+
+/* Is there one that is no token, and that no other answers for? (An answer to the same one, forged in the same way before, does.) */
+static bool is_any_forged(const struct mms_token_set *set)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		bool covered = set->tokens[i].session != 0;
+
+		for (unsigned k = 0; k < set->count && !covered; k++) {
+			for (unsigned d = 0; d < set->tokens[k].digest_count; d++) {
+				covered = covered || set->tokens[k].digests[d] == set->tokens[i].digest;
+			}
+		}
+		if (!covered) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void tokens_bring(struct request *request)
 {
 	struct jar *jar = &jars[request->visitor];
@@ -279,8 +348,16 @@ void tokens_bring(struct request *request)
 	request->headers_before = jar->headers;
 	mms_token_set_add(mms_visit_came(visit), (struct mms_slice){ jar->header, jar->header_len }, &signer);
 	for (unsigned i = 0; i < MMS_TOKEN_SLOTS; i++) {
-		mms_token_set_add(mms_visit_came(visit), (struct mms_slice){ jar->texts[i], jar->lens[i] }, &signer);
+		char forged[MMS_TOKEN_TEXT_MAX];
+		struct mms_slice text = { jar->texts[i], jar->lens[i] };
+
+		if (world.signing && text.len > 0 && random_one_in(&sched_random, 32)) {
+			text = (struct mms_slice){ forged, forge(text.ptr, text.len, forged) };
+		}
+		mms_token_set_add(mms_visit_came(visit), text, &signer);
 	}
+	request->signed_hlc = highest_stamp(mms_visit_came(visit), request->session);
+	request->forged = is_any_forged(mms_visit_came(visit));
 }
 
 /* A known limit: the copy that the visitor was told of was damaged on the node that answered, and an older write, which was under
@@ -313,6 +390,10 @@ void tokens_read(struct request *request, const struct mms_answer *answer)
 		trace("what visitor %u was told of s%u is on no node", request->visitor, request->session);
 	}
 
+	if (answer->enough && request->forged) {
+		world_fail("token: request %u: visitor %u came with a forged token, and one node's copy of s%u was enough", request->number,
+				request->visitor, request->session);
+	}
 	/* Now, too: every copy of it may be gone since. */
 	if (answer->enough && told->known && now->known
 			&& reference_compare(&request->read, &told->version) < 0 && !was_damaged(request, answer)) {
@@ -327,6 +408,15 @@ void tokens_before_write(struct request *request)
 {
 	if (visit_of(request) != NULL) {
 		mms_visit_can_announce(visit_of(request), is_last_word(request));
+	}
+}
+
+/* Also where the host's clock is behind the one that the visitor comes from, and its nodes have not got what he was told of. */
+void tokens_stamped(const struct request *request)
+{
+	if (request->stamped.hlc <= request->signed_hlc) {
+		world_fail("token: request %u: s%u is written with stamp %llx, and the visitor's tokens have %llx", request->number,
+				request->session, (unsigned long long)request->stamped.hlc, (unsigned long long)request->signed_hlc);
 	}
 }
 

@@ -24,6 +24,7 @@ void tokens_read(struct request *request, const struct mms_answer *answer);
 void tokens_early(struct request *request);
 /* A write of it is about to begin; it was acknowledged. */
 void tokens_before_write(struct request *request);
+void tokens_stamped(const struct request *request);
 void tokens_acknowledged(struct request *request, const struct mms_write_result *result);
 /* Its session is about to be closed. Returns for how long the page goes on before its headers go out, in microseconds. */
 int64_t tokens_close(struct request *request);
