@@ -13,6 +13,7 @@
 
 #include "mms_read.h"
 #include "net.h"
+#include "promises.h"
 #include "requests.h"
 #include "trace.h"
 
@@ -127,13 +128,23 @@ void reach_check(const struct request *request, const struct mms_answer *answer,
  * that lie between the last version and any acknowledged one are steps of this kind. */
 void reach_check_base(struct request *request, const char *header)
 {
-	struct reference_version base;
+	struct reference_version base, unread;
 	char shown[2][100] = { "nothing", "nothing" };
 
 	if (request->has_base && reference_compare(&request->base, &request->stamped) == 0) {
 		return; /* once more, to further nodes */
 	}
 	reach_counts.bases++;
+	if (!request->by_one_node && promises_newer(request->session, request->read_began_at, request->has_base ? &request->base : NULL,
+			&unread) && reference_compare(&request->stamped, &unread) > 0) {
+		reach_counts.unread++;
+		if (world.sound) { /* everything was in reach all the time */
+			reference_format(&unread, shown[0]);
+			reference_format(&request->stamped, shown[1]);
+			world_fail("4: request %u: s%u is written as {%s}, over {%s}, which was acknowledged before it began and not read",
+					request->number, request->session, shown[1], shown[0]);
+		}
+	}
 	if (reference_base(header, &base) != request->has_base || (request->has_base && (base.hlc != request->base.hlc
 			|| base.writer != request->base.writer || base.sequence != request->base.sequence))) {
 		if (request->has_base) {

@@ -203,6 +203,7 @@ void __wrap_mms_read_for_visitor(struct mms_client *client, struct mms_slice key
 		(void)reference_decode((const char *)answer->header_bytes, sizeof answer->header_bytes, &request->read);
 	}
 	request->has_base = request->found;
+	request->by_one_node = answer->enough;
 	request->base = request->read;
 	if (answer->found == MMS_FOUND_FOREIGN) {
 		world_fail("10: request %u: s%u is taken for somebody else's key", request->number, request->session);

@@ -39,7 +39,7 @@ struct request {
 	/* what the probes saw */
 	bool has_read, found, authoritative, shown_tombstone;
 	struct reference_version read, stamped, base; /* base: what its next write builds on */
-	bool has_base;
+	bool has_base, by_one_node;          /* whose copy was enough for the visitor */
 	bool was_stamped, met_newer;
 	struct reference_version newer;
 	int64_t expires_at;

@@ -11,7 +11,7 @@
 enum fault {
 	FAULT_CUT = 1, FAULT_RESET = 2, FAULT_SLOW = 4, FAULT_STOP = 8, FAULT_KILL = 16, FAULT_EMPTY = 32, FAULT_FLUSH = 64,
 	FAULT_RESTORE = 128, FAULT_FULL = 256, FAULT_FORGET = 512, FAULT_WORKER = 1024, FAULT_FREEZE = 2048,
-	FAULT_PHP = 4096, FAULT_CLOCK = 8192, FAULT_DAMAGE = 16384, FAULT_LIFE = 32768, FAULT_FAR = 65536
+	FAULT_PHP = 4096, FAULT_CLOCK = 8192, FAULT_DAMAGE = 16384, FAULT_LIFE = 32768, FAULT_FAR = 65536, FAULT_LOCAL = 131072
 };
 
 struct profile {
@@ -40,6 +40,7 @@ static const struct profile profiles[] = {
 	{ "php", FAULT_PHP | FAULT_CUT, 1 },
 	{ "chaos", FAULT_CUT | FAULT_RESET | FAULT_SLOW | FAULT_STOP | FAULT_KILL | FAULT_FULL | FAULT_FORGET | FAULT_WORKER
 			| FAULT_FREEZE | FAULT_CLOCK, 2 },
+	{ "slow-local", FAULT_LOCAL | FAULT_CUT | FAULT_KILL | FAULT_EMPTY | FAULT_RESTORE, 0 }, /* named by the normal run: see run */
 	{ "all", 0x3fff, 1 },
 };
 #define PROFILES (sizeof profiles / sizeof profiles[0])
@@ -125,7 +126,7 @@ static void add_fault(struct schedule *schedule, struct random *random, unsigned
 		{ FAULT_RESTORE, ACTION_RESTORE }, { FAULT_FULL, ACTION_FULL }, { FAULT_FULL, ACTION_NOT_FULL },
 		{ FAULT_FORGET, ACTION_FORGET }, { FAULT_WORKER, ACTION_KILL_WORKER }, { FAULT_WORKER, ACTION_KILL_WORKER },
 		{ FAULT_FREEZE, ACTION_STOP_WORKER }, { FAULT_PHP, ACTION_KILL_PHP }, { FAULT_CLOCK, ACTION_CLOCK },
-		{ FAULT_DAMAGE, ACTION_DAMAGE }, { FAULT_LIFE, ACTION_WAIT },
+		{ FAULT_DAMAGE, ACTION_DAMAGE }, { FAULT_LIFE, ACTION_WAIT }, { FAULT_LOCAL, ACTION_SLOW }, { FAULT_LOCAL, ACTION_SLOW },
 	};
 	static const int64_t jumps_ms[] = { -86400000, -10000, -400, -30, 30, 400, 10000, 86400000 };
 	unsigned usable[sizeof choices / sizeof choices[0]], count = 0;
@@ -147,6 +148,10 @@ static void add_fault(struct schedule *schedule, struct random *random, unsigned
 		/* far: a wide area, and no node too slow for anybody */
 		action->c = action->kind != ACTION_SLOW ? random_below(random, 4)
 				: random_between(random, 0, 1) * random_between(random, 1000, (faults & FAULT_FAR) != 0 ? 12000 : 150000);
+		if ((faults & FAULT_LOCAL) != 0 && action->kind == ACTION_SLOW) { /* the host's own, and one that answers in time */
+			action->b = action->a % schedule->node_count;
+			action->c = random_one_in(random, 3) ? 0 : random_between(random, 15000, 25000);
+		}
 		break;
 	case ACTION_KILL_WORKER:
 		action->a = random_below(random, schedule->host_count);
