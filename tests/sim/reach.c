@@ -6,6 +6,8 @@
  *     that a node is not complete: such a node is asked);
  *   - what was disturbed a moment before: bytes on connections that were cut or whose server was stopped come late, up to
  *     SETTLE_US later, and a link that was slow delivers in order;
+ *   - what is under way on the host's own node: while that is slow, it is left out if nothing that was acknowledged can be there alone
+ *     (decision 0012);
  *   - a read whose thread was held up, or that came to the end of its budget: it may not have had the time to ask all. */
 #include "reach.h"
 
@@ -93,6 +95,15 @@ static void fail(const struct request *request, unsigned node, bool answered)
 			shown[0], node, answered ? "answered" : "was in reach", shown[1]);
 }
 
+/* Was what the node had, beyond what was read, acknowledged to nobody when the read began? */
+static bool is_concurrent(const struct request *request, unsigned node)
+{
+	struct reference_version acknowledged;
+
+	return !promises_newer(request->session, request->reach.began_at, request->found ? &request->read : NULL, &acknowledged)
+			|| reference_compare(&acknowledged, &request->reach.sight.version[node]) > 0;
+}
+
 /* A node that has answered has said what it had when it was asked, or something newer. One that was in reach had to be asked, unless
  * another one's copy was enough for the visitor. */
 void reach_check(const struct request *request, const struct mms_answer *answer, int64_t deadline_us)
@@ -112,7 +123,7 @@ void reach_check(const struct request *request, const struct mms_answer *answer,
 			continue;
 		}
 		older = !request->found || reference_compare(&request->read, &request->reach.sight.version[i]) < 0;
-		if (older && (answered || in_reach)) {
+		if (older && (answered || (in_reach && (k != 0 || !is_concurrent(request, i))))) {
 			fail(request, i, answered);
 		}
 		missed = missed || (older && !answer->enough);
