@@ -114,7 +114,7 @@ void check_stored(struct node *node, const char *key, size_t key_len, const stru
 		world_fail("10: node %u: under the key of s%u lies the content of another session", node->index, session);
 	}
 	check_content(session, &is, value, len, node->index);
-	promises_stored(session, &is);
+	promises_stored(node->index, session, &is);
 	tokens_stored(node->index, session, &is);
 	if (old == NULL || old->damaged || !reference_decode(old->value, old->value_len, &was)) {
 		return;

@@ -33,6 +33,7 @@ struct acknowledged {
 	/* Hosts that have a hint for it, and were told after it was made that a node that had it was still the same. With that word
 	 * under way to them, they are about to give up what their mailbox holds. */
 	bool told[HOSTS_MAX];
+	unsigned told_by[HOSTS_MAX];
 	bool may_go;      /* at that moment the last node that had it was emptied, this one: the mailbox alone has it, if still */
 	unsigned emptied;
 	/* Its holders were emptied, and all nodes were taken for a first installation while mailboxes alone had it: a known limit.
@@ -70,7 +71,7 @@ static bool is_opened_on_real(unsigned session, uint64_t incarnation)
 	return incarnation == 0 || real_logout_count[session] == LOGOUTS_MAX;
 }
 
-void promises_stored(unsigned session, const struct reference_version *version)
+void promises_stored(unsigned node, unsigned session, const struct reference_version *version)
 {
 	if (!is_opened_on_real(session, version->incarnation)) {
 		char shown[100];
@@ -83,7 +84,9 @@ void promises_stored(unsigned session, const struct reference_version *version)
 
 		if (one->session == session && !one->gone && reference_compare(version, &one->version) >= 0) {
 			one->may_go = false;
-			memset(one->told, 0, sizeof one->told);
+			for (unsigned k = 0; k < HOSTS_MAX; k++) {
+				one->told[k] = one->told[k] && one->told_by[k] == node;
+			}
 		}
 	}
 }
@@ -291,6 +294,7 @@ void promises_marker_asked(struct node *node, unsigned host)
 				&& reference_compare(&hinted, &one->version) >= 0
 				&& check_record_on(node, one->session, &found) != NULL && reference_compare(&found, &one->version) >= 0) {
 			one->told[host] = true;
+			one->told_by[host] = node->index;
 		}
 	}
 }

@@ -23,8 +23,8 @@ uint32_t promises_new_root(void);
 
 /* --- on the nodes --- */
 
-/* It stands on a node (again): whatever hosts were told before says nothing of this copy. */
-void promises_stored(unsigned session, const struct reference_version *version);
+/* It stands on a node (again): what hosts were told by others before says nothing of this copy. */
+void promises_stored(unsigned node, unsigned session, const struct reference_version *version);
 /* Copies were lost: whoever had the last one of something is excused. node: the one that was emptied, -1 = none was. */
 void promises_lost(int node);
 /* A host's replicator looks at this node's marker. */

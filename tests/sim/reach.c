@@ -95,6 +95,18 @@ static void fail(const struct request *request, unsigned node, bool answered)
 			shown[0], node, answered ? "answered" : "was in reach", shown[1]);
 }
 
+/* The slow node is left out on the ground that what was acknowledged is elsewhere too. Two hosts that share one, of which one finds it
+ * slow and the other does not, are a known limit. */
+static bool is_shared(unsigned host)
+{
+	for (unsigned i = 0; i < world.host_count; i++) {
+		if (i != host && i % world.node_count == host % world.node_count) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Was what the node had, beyond what was read, acknowledged to nobody when the read began? */
 static bool is_concurrent(const struct request *request, unsigned node)
 {
@@ -123,7 +135,7 @@ void reach_check(const struct request *request, const struct mms_answer *answer,
 			continue;
 		}
 		older = !request->found || reference_compare(&request->read, &request->reach.sight.version[i]) < 0;
-		if (older && (answered || (in_reach && (k != 0 || !is_concurrent(request, i))))) {
+		if (older && (answered || (in_reach && (k != 0 || !(is_shared(host) || is_concurrent(request, i)))))) {
 			fail(request, i, answered);
 		}
 		missed = missed || (older && !answer->enough);

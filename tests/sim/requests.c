@@ -389,11 +389,11 @@ static void write_once(struct request *request, struct mms_slice id)
 	report(request, "wrote", status, &error);
 }
 
-/* Rule c: who logs out logs out of what there is, or says that he could not. */
+/* Rule c: who logs out logs out of what there is, or says that he could not. What was opened on his own tombstone began after it. */
 static void check_logout(const struct request *request, enum mms_status status)
 {
 	if (status == MMS_OK && request->was_stamped && request->met_newer && !request->newer.tombstone
-			&& request->newer.incarnation > request->stamped.incarnation) {
+			&& request->newer.incarnation > request->stamped.incarnation && request->newer.incarnation != request->stamped.hlc) {
 		world_fail("3: request %u: a logout of s%u met a newer incarnation and left it", request->number, request->session);
 	}
 }
