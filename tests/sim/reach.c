@@ -1,11 +1,10 @@
 /* Reads against the nodes themselves, not against those that were asked: a node that is never asked is missed here.
  *
  * A node is in reach when it runs, its link to the host is neither cut nor slower than an answer may take, the host's breaker
- * for it is closed, and all that from a while before the read until after it. Left out, because a sound host shows less there:
+ * for it is closed, and nothing of that changes during the read. Left out, because a sound host shows less there:
  *   - breaker open: the host does not ask a node that has failed, until a probe has found it good again (it is no exception
- *     that a node is not complete: such a node is asked);
- *   - what was disturbed a moment before: bytes on connections that were cut or whose server was stopped come late, up to
- *     SETTLE_US later, and a link that was slow delivers in order;
+ *     that a node is not complete: such a node is asked). What was cut or stopped until a moment before is none: it is asked too,
+ *     on a new connection;
  *   - what is under way on the host's own node: while that is slow, it is left out if nothing that was acknowledged can be there alone
  *     (decision 0012);
  *   - a read whose thread was held up, or that came to the end of its budget: it may not have had the time to ask all. */
@@ -19,7 +18,6 @@
 #include "requests.h"
 #include "trace.h"
 
-#define SETTLE_US 0
 #define DELAY_MAX_US 30000 /* each way; the wait for an answer is 100000, on connections that stand */
 #define HELD_MAX_US 50000
 
@@ -63,13 +61,13 @@ void reach_begin(unsigned host, unsigned session, struct reach *reach)
 	reach->held_us = sched_self()->held_us;
 	check_sight(session, &reach->sight);
 	for (unsigned i = 0; i < world.node_count; i++) {
-		reach->open[i] = is_open(host, i) && disturbed_at[host][i] + SETTLE_US <= sched_now();
+		reach->open[i] = is_open(host, i);
 	}
 }
 
 bool reach_was_open(unsigned host, unsigned node, const struct reach *reach)
 {
-	return reach->open[node] && is_open(host, node) && disturbed_at[host][node] <= reach->began_at;
+	return reach->open[node] && is_open(host, node) && disturbed_at[host][node] < reach->began_at;
 }
 
 /* Does the node still have what it had then, or something newer? */
