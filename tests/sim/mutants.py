@@ -60,7 +60,7 @@ MUTANTS = [
     Mutant("behind-marker-is-not-set", "h", "php",
            ("mms_hosts.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 "),
            ("mms_marker.c", "\treturn link->marker_token[0] != '\\0' && (peers & ~link->marker_mask) == 0;", "\t(void)peers;\n\treturn true;"),
-           ("mms_marker.c", "\tif (set) { /*", "\tif (set && office == NULL) { /*")),
+           ("mms_marker.c", "\tif (set) { /*", "\tif (set && peer == NULL) { /*")),
     Mutant("nobody-sweeps-for-the-dead", "j", "php",
            ("mms_hosts.c", "\treturn is_life(name) && !mms_hosts_is_own(", "\treturn since.us < 0 && is_life(name) && !mms_hosts_is_own(")),
     Mutant("complete-after-one-source", "i", "empty-cut",
