@@ -548,7 +548,9 @@ static enum mms_status put_tombstone(struct mms_store *store, struct mms_opened 
 		mms_record_describe(&header, order.payload);
 		mms_record_encode(&header, key, header_bytes);
 		status = put(store, opened, &order, deadline, &result);
+		/* What was opened on this very tombstone began after the logout. */
 		if (status != MMS_OK || !result.met_newer || result.newer.version.tombstone
+				|| result.newer.version.incarnation == header.version.hlc
 				|| !lives_again(&result.newer.version, &header.version)) {
 			break;
 		}

@@ -236,6 +236,7 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 {
 	struct request *request = current();
 	int64_t held_us = sched_self()->held_us, began_us = sched_now();
+	uint64_t logout = request->was_stamped && request->stamped.tombstone ? request->stamped.hlc : 0;
 	enum mms_status status;
 	char shown[2][100];
 
@@ -248,6 +249,9 @@ enum mms_status __wrap_mms_write_record(struct mms_client *client, const struct 
 	if (world.tracing) {
 		reference_format(&request->stamped, shown[0]);
 		trace("request %u writes s%u as {%s}", request->number, request->session, shown[0]);
+	}
+	if (logout != 0 && request->stamped.incarnation == logout) {
+		world_fail("3: request %u: a logout of s%u ends what began after it", request->number, request->session);
 	}
 	if (request->found && order->kind == MMS_PARCEL_PUT && reference_compare(&request->stamped, &request->read) <= 0) {
 		reference_format(&request->read, shown[0]);
