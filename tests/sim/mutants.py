@@ -30,6 +30,8 @@ MUTANTS = [
             "\tdefault:\n\t\tversion.blind = !tombstone && !answer->authoritative;")),
     Mutant("logout-stops-at-newer-incarnation", "c", None,
            ("mms_store.c", "#define DESTROY_ROUNDS_MAX 3 ", "#define DESTROY_ROUNDS_MAX 1 ")),
+    Mutant("logout-ends-what-was-opened-on-it", "c", None,
+           ("mms_store.c", "\t\t\t\t|| result.newer.version.incarnation == header.version.hlc\n", "")),
     Mutant("no-sequence", "d", "clocks",
            ("mms_next.c", "\t\t.sequence = mms_shm_next_sequence(client->shm),", "\t\t.sequence = 1,")),
     Mutant("any-run-id-is-complete", "e", "restore",
