@@ -292,7 +292,7 @@ void php_mmsession_token_before_write(struct mms_store *store)
 		return;
 	}
 	can = can_send() && (uses_header() || get_attributes(&attributes));
-	mms_visit_can_announce(visit, can);
+	mms_visit_can_announce(visit, can && !own->asked); /* who asked may have it from the page, and never see the headers' */
 	/* What was announced counts if it was sent, or asked for. */
 	if (!can && !own->asked && !(SG(headers_sent) && is_among_headers(own->text, own->len, own->place))) {
 		mms_visit_announced(visit, false);
@@ -393,7 +393,8 @@ static bool send_header(void)
 static bool says_the_same(const struct mms_token *a, const struct mms_token *b)
 {
 	return a->reserved.writer == b->reserved.writer && a->reserved.sequence == b->reserved.sequence
-			&& a->session == b->session && a->pending == b->pending && mms_version_compare(&a->read, &b->read) == 0;
+			&& a->reserved.hlc == b->reserved.hlc && a->session == b->session && a->pending == b->pending
+			&& mms_version_compare(&a->read, &b->read) == 0;
 }
 
 /* What would be lost with the place that the token takes goes with it. Encoded anew they are what they were: else they would

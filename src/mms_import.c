@@ -11,6 +11,7 @@
 
 struct importing {
 	struct mms_client *client;
+	bool unheard;                    /* some node did not say whether it has one */
 	char key[MMS_KEY_MAX];
 	size_t key_len;
 	struct mms_command command;
@@ -33,9 +34,17 @@ void mms_import_find(struct mms_client *client, struct mms_slice id, struct mms_
 		return;
 	}
 	importing->client = client;
+	importing->unheard = mms_clock_left_us(mms_clock_mono(), deadline) <= 0;
 	mms_fanout_begin(&importing->fanout, client, deadline);
-	ask(importing, id);
+	importing->fanout.patient = true;
+	if (!importing->unheard) {
+		ask(importing, id);
+	}
 	node = longest_lived(importing, answer);
+	if (node < 0 && importing->unheard) { /* there may be one: this "nothing" proves nothing */
+		answer->authoritative = false;
+		answer->absent_mask = 0;
+	}
 	if (node >= 0 && answer->found == MMS_FOUND_NOTHING) {
 		answer->imported = true;
 		answer->pttl_ms = mms_reply_integer(importing->fanout.slots[node].replies[1]);
@@ -81,6 +90,9 @@ static int longest_lived(struct importing *importing, struct mms_answer *answer)
 	for (unsigned i = 0; i < importing->client->settings.node_count; i++) {
 		const struct mms_fanout_slot *slot = &importing->fanout.slots[i];
 
+		importing->unheard = importing->unheard || slot->state == MMS_FANOUT_FAILED || (slot->state == MMS_FANOUT_ANSWERED
+				&& mms_reply_type(slot->replies[0]) == MMS_REPLY_ERROR
+				&& mms_reply_classify(slot->replies[0]) != MMS_CLASS_WRONGTYPE);
 		if (is_too_large(importing, slot)) {
 			refuse_too_large(importing, i, answer);
 		} else if (slot->state == MMS_FANOUT_ANSWERED && is_usable(importing, i) && (best < 0

@@ -45,6 +45,12 @@ struct mms_version mms_next_version(struct mms_client *client, const struct mms_
 
 void mms_next_describe_base(const struct mms_answer *answer, struct mms_record_header *header)
 {
+	if (answer->imported) { /* and whatever replaces it has to outlive what was taken over */
+		int64_t left_s = (answer->pttl_ms + 999) / 1000;
+
+		header->lifetime_s = left_s > (int64_t)header->lifetime_s ? (uint32_t)(left_s < MMS_LIFETIME_MAX_S ? left_s
+				: MMS_LIFETIME_MAX_S) : header->lifetime_s;
+	}
 	if (answer->found != MMS_FOUND_RECORD && answer->found != MMS_FOUND_TOMBSTONE) {
 		return;
 	}

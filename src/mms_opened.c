@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mms_import.h"
+#include "mms_next.h"
 #include "mms_quorum.h"
 #include "mms_read.h"
 
@@ -74,6 +75,9 @@ void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struc
 		}
 	}
 	mms_import_find(client, id, deadline, &opened->answer);
+	if (opened->answer.imported) {
+		opened->as_read = mms_next_version(client, &opened->answer, visit != NULL ? mms_visit_above(visit) : 0, false);
+	}
 }
 
 /* Without a node to ask, the read goes on without. */

@@ -28,6 +28,7 @@ struct mms_opened {
 	size_t key_len, prefix_len;
 	struct mms_boot read_at;
 	struct mms_lease lease;
+	struct mms_version as_read;  /* answer.imported: what it is stored as if it stays what it was, stamped when it was read */
 	struct mms_answer answer;
 };
 

@@ -21,7 +21,8 @@
 #include "mms_tally.h"
 #include "mms_watch.h"
 
-#define NAP_MAX_MS 8 /* between two looks for a copy that was seen and could not be had */
+#define NAP_MAX_MS 8   /* between two looks for a copy that was seen and could not be had */
+#define NAP_AGAIN_MS 4 /* after this one, who lost it is asked too, once: 7 ms later */
 
 struct reading {
 	struct mms_client *client;
@@ -377,7 +378,7 @@ static void fetch(struct reading *reading, unsigned node)
 
 	mms_command_init(&reading->whole);
 	mms_command_read_whole(&reading->whole, reading->question.key);
-	reading->fanout.patient = true;
+	reading->fanout.patient = !mms_tally_is_elsewhere(reading->copies, client->settings.node_count, node);
 	if (mms_fanout_ask(&reading->fanout, node, &reading->whole, mms_client_wait_us(client))) {
 		mms_fanout_wait(&reading->fanout, UINT64_C(1) << node);
 	}
@@ -422,21 +423,29 @@ static int fetch_or_take(struct reading *reading, struct mms_answer *answer)
 	}
 }
 
-/* Was a newer copy seen than the one at hand, and lost with its node's answer? */
-static bool has_lost_newest(const struct reading *reading, int newest)
+/* Nodes on which a newer copy was seen than the one at hand, and lost with their answer. */
+static uint64_t lost_mask(const struct reading *reading, int newest)
 {
-	const struct mms_version *have = reading->from_backlog ? &reading->backlog.header.version
-			: newest >= 0 ? &reading->copies[newest].header.version : NULL;
+	return mms_tally_lost_mask(reading->copies, reading->client->settings.node_count, reading->from_backlog
+			? &reading->backlog.header.version : newest >= 0 ? &reading->copies[newest].header.version : NULL);
+}
+
+/* Its node may only have stumbled. */
+static void ask_lost_again(struct reading *reading, int newest)
+{
+	uint64_t mask = lost_mask(reading, newest);
 
 	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
-		const struct mms_copy *copy = &reading->copies[i];
-
-		if (copy->verdict == MMS_VERDICT_FAILED && copy->header.version.hlc != 0
-				&& (have == NULL || mms_version_compare(&copy->header.version, have) > 0)) {
-			return true;
+		if ((mask >> i & 1) != 0 && mms_client_can_read(reading->client, i)) {
+			(void)mms_fanout_ask(&reading->fanout, i, header_only(reading), mms_client_wait_us(reading->client));
 		}
 	}
-	return false;
+	mms_fanout_wait(&reading->fanout, mask);
+	for (unsigned i = 0; i < reading->client->settings.node_count; i++) {
+		if ((mask >> i & 1) != 0 && reading->fanout.slots[i].state == MMS_FANOUT_ANSWERED) {
+			judge(reading, i, false);
+		}
+	}
 }
 
 /* Who wrote it is sending it to the others too, who are asked for it as long as the budget lasts: nothing older will do. */
@@ -444,13 +453,18 @@ static int await_newest(struct reading *reading, int newest, struct mms_answer *
 {
 	int nap_ms = 1;
 
-	while (has_lost_newest(reading, newest)
+	while (lost_mask(reading, newest) != 0 && mms_tally_has_answer(reading->copies, reading->client->settings.node_count)
 			&& mms_clock_left_us(mms_clock_mono(), reading->fanout.deadline) > (int64_t)nap_ms * 1000) {
 		(void)poll(NULL, 0, nap_ms);
+		if (nap_ms == NAP_AGAIN_MS) {
+			ask_lost_again(reading, newest);
+		}
 		nap_ms = nap_ms < NAP_MAX_MS ? 2 * nap_ms : NAP_MAX_MS;
 		mms_refresh_all(&reading->fanout, &reading->question, header_only(reading), reading->copies);
 		free(answer->copied);
 		answer->copied = NULL;
+		answer->payload = (struct mms_slice){ NULL, 0 };
+		answer->pttl_ms = 0;
 		newest = fetch_or_take(reading, answer);
 	}
 	return newest;
@@ -486,14 +500,9 @@ static bool take_backlog(struct reading *reading, struct mms_answer *answer)
 	struct mms_client *client = reading->client;
 	struct mms_backlog *backlog = &reading->backlog;
 	struct mms_slice key = reading->question.key;
-	bool answered = false;
 	size_t len;
 
-	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		answered = answered || reading->copies[i].verdict == MMS_VERDICT_HAS
-				|| reading->copies[i].verdict == MMS_VERDICT_ABSENT;
-	}
-	if (!answered || client->settings.read_mode == MMS_READ_QUORUM) {
+	if (!mms_tally_has_answer(reading->copies, client->settings.node_count) || client->settings.read_mode == MMS_READ_QUORUM) {
 		return false;
 	}
 	/* A long backlog is walked only by a read that has to, and so after the nodes have answered. */

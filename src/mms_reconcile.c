@@ -402,8 +402,8 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 	} else if (mms_version_compare(&header.version, &job->result.newest.version) < 0) {
 		copy->header = header; /* went back meanwhile (evicted, and written again by somebody late) */
 	} else {
-		job->turn += mms_version_compare(&job->result.newest.version, &header.version) != 0;
-		job->result.newest = header;
+		copy->header = header; /* a newer one by now, perhaps: who had the one before lacks this */
+		compare(job);
 		if (pttl_ms < 0) { /* somebody took its end away; nothing may live for ever on others because of it */
 			pttl_ms = (int64_t)header.lifetime_s * 1000;
 			pttl_ms = pttl_ms < LIFE_WITHOUT_TTL_MS ? LIFE_WITHOUT_TTL_MS : pttl_ms;

@@ -40,7 +40,8 @@ struct mms_repair {
 	unsigned target, source;      /* target: node_count = the sweep (mms_passes) */
 	unsigned lease_node;
 	char token[33];
-	struct mms_mono leased_at, renew_at, look_at, say_at;
+	struct mms_mono leased_at, renew_at, look_at, say_at, sighted_at;
+	uint32_t sighted_count;       /* lives of others that were known at sighted_at, and are now */
 	char closing[MMS_MARKER_VALUE_MAX]; /* the marker's value that was asked for */
 	struct mms_passes passes;
 };
@@ -112,19 +113,25 @@ static bool is_early(const struct mms_repair *repair, unsigned node)
 			&& office->now.us - mms_link_met_us(&office->links[node]) < SETTLE_US && !mms_hosts_settled(repair->hosts, node);
 }
 
-/* For requests that would leave the local node out: what died with a host may be there alone. Known once the hosts have been watched
- * for as long as it takes to find one dead. */
+/* For requests that would leave the local node out: what died with a host may be there alone. Known when every node that answers has
+ * been read, and when all lives that are written there have been watched for as long as it takes to find one dead. */
 static void say_whether_swept(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
+	uint32_t count = mms_hosts_sighted_count(repair->hosts);
 	uint64_t since_ms;
 
 	if (office->now.us < repair->say_at.us) {
 		return;
 	}
 	repair->say_at.us = office->now.us + LOOK_US;
-	atomic_store(&office->cluster->dead_swept, office->now.us - mms_hosts_since(repair->hosts).us > WATCHED_US
-			&& !mms_aftermath_dirty(repair->hosts, &since_ms));
+	if (repair->sighted_at.us == 0 || count != repair->sighted_count) {
+		repair->sighted_count = count;
+		repair->sighted_at = office->now;
+	}
+	atomic_store(&office->cluster->dead_swept, office->now.us - repair->sighted_at.us > WATCHED_US
+			&& office->now.us - mms_hosts_since(repair->hosts).us > WATCHED_US
+			&& mms_hosts_read_since(repair->hosts, (struct mms_mono){ 0 }) && !mms_aftermath_dirty(repair->hosts, &since_ms));
 }
 
 void mms_repair_run(struct mms_repair *repair)

@@ -30,9 +30,9 @@
 #define STACK_SIZE (256 * 1024)
 #define HOT_TICK_US 1000       /* while there is work: acknowledgements are read per tick, producers skip the wake */
 #define HOT_QUIET_ROUNDS 3     /* ticks without work before it sleeps */
-#define GATHER_US 5000         /* with nothing else to do, answers are waited for so long and heard together; less than what
-                                * makes a node a slow one (MMS_BREAKER_SLOW_US) */
-#define NEAR_US 500            /* nodes whose answers take no longer are looked for so long before that, without sleep */
+#define GATHER_US 5000         /* idle, answers are heard together after so long; less than makes a node slow (MMS_BREAKER_SLOW_US) */
+#define NEAR_US 500            /* before that they are looked for so long, without sleep */
+#define FAR_US 60000000        /* but not for so long, where some took longer */
 #define STANDBY_POLL_MS 500    /* where it cannot sleep on the seat */
 #define QUICK_LOOKS 3
 #define LINGER_MS 100          /* a thread that is not needed, or could not begin, waits before it ends */
@@ -57,6 +57,7 @@ struct mms_replicator {
 	struct mms_candidate candidate;
 	unsigned looks_in_vain;        /* standing by: in a row, without sleep */
 	struct mms_retire retire;
+	struct mms_mono far_until;     /* answers are not looked for without sleep */
 	bool gathered;                 /* answers to what is asked now and then were waited for once */
 	bool draining;
 	struct mms_mono drain_until;   /* 0 = not told to stop yet */
@@ -478,33 +479,31 @@ static bool gathers_answers(struct mms_replicator *replicator)
 	return replicator->gathered;
 }
 
-/* Near nodes answer within less than a wake-up costs. True when all have. */
-static bool heard_at_once(const struct mms_office *office)
+/* Near nodes answer within less than a wake-up costs. True when there is no reason to sleep: all have, or something was pushed, whose
+ * wake-up is used up here. Where some node was too far, that is not tried for a while. */
+static bool heard_at_once(struct mms_replicator *replicator, uint64_t head)
 {
-	struct mms_mono now = mms_clock_mono();
-	int64_t until_us = now.us + NEAR_US;
+	const struct mms_office *office = &replicator->office;
+	const struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
+	struct mms_mono now = mms_clock_mono(), until = { now.us + NEAR_US };
 
-	for (unsigned i = 0; i < office->node_count; i++) {
-		if (atomic_load_explicit(&mms_link_node(&office->links[i])->breaker.latency_us, memory_order_relaxed) > NEAR_US) {
-			return false;
-		}
-	}
-	while (mms_link_any_asked(office) && now.us < until_us) {
+	while (now.us >= replicator->far_until.us && mms_link_any_asked(office) && mms_mailbox_head(mailbox) == head) {
 		(void)sched_yield(); /* to the node itself, when it shares this core */
 		(void)event_base_loop(office->base, EVLOOP_NONBLOCK);
 		now = mms_clock_mono();
+		replicator->far_until.us = now.us >= until.us ? now.us + FAR_US : replicator->far_until.us;
 	}
-	return !mms_link_any_asked(office);
+	return !mms_link_any_asked(office) || mms_mailbox_head(mailbox) != head;
 }
 
 /* Waits for answers, then sleeps with no ear for the nodes. Producers may wake it. */
-static void gather(struct mms_replicator *replicator)
+static void gather(struct mms_replicator *replicator, uint64_t head)
 {
 	struct mms_mailbox_sh *mailbox = &replicator->cluster->mailbox;
 	struct pollfd fds[] = { { .fd = replicator->stop_fd, .events = POLLIN },
 		{ .fd = atomic_load(&replicator->cluster->wake_fd), .events = POLLIN } };
 
-	if (!heard_at_once(&replicator->office)) {
+	if (!heard_at_once(replicator, head)) {
 		(void)poll(fds, 2, GATHER_US / 1000);
 	}
 	if (mms_mailbox_owned(mailbox, replicator->office.epoch)) {
@@ -542,7 +541,7 @@ static void sleep_until_work(struct mms_replicator *replicator, unsigned quiet_r
 	wait_us = wait_us < HOT_TICK_US ? HOT_TICK_US : wait_us;
 	wait_us = waiting && wait_us > 10 * HOT_TICK_US ? 10 * HOT_TICK_US : wait_us;
 	if (!waiting && wait_us > GATHER_US && gathers_answers(replicator)) { /* a repair looks sooner again */
-		gather(replicator);
+		gather(replicator, head);
 		return;
 	}
 	wait.tv_sec = wait_us / 1000000;

@@ -35,7 +35,7 @@ static void read_by_visitor(struct mms_store *store);
 static enum mms_status put(struct mms_store *store, struct mms_opened *opened, const struct mms_write_order *order,
 		struct mms_mono deadline, struct mms_write_result *result);
 static enum mms_status put_payload(struct mms_store *store, struct mms_opened *opened, struct mms_slice payload,
-		uint32_t lifetime_s, struct mms_error *error);
+		uint32_t lifetime_s, const struct mms_version *as_read, struct mms_error *error);
 static enum mms_status put_tombstone(struct mms_store *store, struct mms_opened *opened, uint32_t lifetime_s,
 		struct mms_error *error);
 
@@ -207,7 +207,7 @@ enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, st
 	if (opened->changed && !opened->given) { /* another request's write is about to be replaced unread */
 		mms_client_count(client, MMS_METRIC_conflicts);
 	}
-	return put_payload(store, opened, payload, lifetime_of(store, lifetime_s), error);
+	return put_payload(store, opened, payload, lifetime_of(store, lifetime_s), NULL, error);
 }
 
 enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, struct mms_slice payload,
@@ -226,6 +226,9 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 		return status;
 	}
 	answer = &opened->answer;
+	if (answer->imported && !opened->doubtful && !is_too_old(opened)) {
+		return put_payload(store, opened, payload, lifetime, &opened->as_read, error);
+	}
 	if (opened->doubtful || answer->found != MMS_FOUND_RECORD
 			|| (answer->header.version.blind && answer->authoritative)) {
 		return mms_store_write(store, id, payload, lifetime_s, error);
@@ -465,8 +468,9 @@ static enum mms_status put(struct mms_store *store, struct mms_opened *opened, c
 	return status;
 }
 
+/* as_read: its version, where it is what another handler left, unchanged: of what was written since the read, any wins. */
 static enum mms_status put_payload(struct mms_store *store, struct mms_opened *opened, struct mms_slice payload,
-		uint32_t lifetime_s, struct mms_error *error)
+		uint32_t lifetime_s, const struct mms_version *as_read, struct mms_error *error)
 {
 	struct mms_client *client = store->client;
 	const struct mms_answer *answer = &opened->answer;
@@ -482,6 +486,7 @@ static enum mms_status put_payload(struct mms_store *store, struct mms_opened *o
 	enum mms_status status;
 
 	header.version = version_for_visitor(store, opened, &order.everywhere);
+	header.version = as_read != NULL ? *as_read : header.version;
 	if (mms_overlap_stops(client, key, &opened->lease, &opened->answer, &status, error)) {
 		opened->doubtful = true; /* what PHP has now was not stored: the same once more is no unchanged session */
 		return status;

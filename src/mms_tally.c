@@ -22,6 +22,40 @@ int mms_tally_pick_newest(const struct mms_copy *copies, unsigned node_count)
 	return newest;
 }
 
+uint64_t mms_tally_lost_mask(const struct mms_copy *copies, unsigned node_count, const struct mms_version *have)
+{
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < node_count; i++) {
+		if (copies[i].verdict == MMS_VERDICT_FAILED && copies[i].header.version.hlc != 0
+				&& (have == NULL || mms_version_compare(&copies[i].header.version, have) > 0)) {
+			mask |= UINT64_C(1) << i;
+		}
+	}
+	return mask;
+}
+
+bool mms_tally_has_answer(const struct mms_copy *copies, unsigned node_count)
+{
+	bool answered = false;
+
+	for (unsigned i = 0; i < node_count; i++) {
+		answered = answered || copies[i].verdict == MMS_VERDICT_HAS || copies[i].verdict == MMS_VERDICT_ABSENT;
+	}
+	return answered;
+}
+
+bool mms_tally_is_elsewhere(const struct mms_copy *copies, unsigned node_count, unsigned node)
+{
+	bool elsewhere = false;
+
+	for (unsigned i = 0; i < node_count; i++) {
+		elsewhere = elsewhere || (i != node && copies[i].verdict == MMS_VERDICT_HAS
+				&& mms_version_compare(&copies[i].header.version, &copies[node].header.version) == 0);
+	}
+	return elsewhere;
+}
+
 void mms_tally_count(struct mms_tally *tally, const struct mms_fanout *fanout, const struct mms_copy *copies,
 		const struct mms_version *newest, struct mms_answer *answer)
 {

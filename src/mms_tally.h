@@ -20,6 +20,13 @@ struct mms_tally {
 /* The node with the highest version; among equals the one whose payload is at hand, else the first. -1 = none. */
 int mms_tally_pick_newest(const struct mms_copy *copies, unsigned node_count);
 
+/* Nodes whose answer was lost after it had shown a newer version than this (NULL = than none). */
+uint64_t mms_tally_lost_mask(const struct mms_copy *copies, unsigned node_count, const struct mms_version *have);
+/* Has any node said what it has, or that it has nothing? */
+bool mms_tally_has_answer(const struct mms_copy *copies, unsigned node_count);
+/* Has another node the version that this one has? */
+bool mms_tally_is_elsewhere(const struct mms_copy *copies, unsigned node_count, unsigned node);
+
 /* Counts the copies of all nodes; newest: the version that the read goes by, NULL = none. Fills the masks of answer. */
 void mms_tally_count(struct mms_tally *tally, const struct mms_fanout *fanout, const struct mms_copy *copies,
 		const struct mms_version *newest, struct mms_answer *answer);

@@ -25,10 +25,44 @@ function put(string $id, string $data, int $seconds): bool
     return true;
 }
 
-function stop(string $why): never
+function stop(string $why): void
 {
     fwrite(STDERR, "copy-sessions: $why\n");
     exit(1);
+}
+
+function is_prefix(string $prefix, string $text): bool
+{
+    return strncmp($prefix, $text, strlen($prefix)) === 0;
+}
+
+/* What can't be read is named, and the rest goes on. */
+function copy_folder(string $folder, int $life): int
+{
+    $names = @scandir($folder);
+    if ($names === false) {
+        fwrite(STDERR, "copy-sessions: $folder can't be read\n");
+        return 0;
+    }
+    $count = 0;
+    foreach (array_diff($names, ['.', '..']) as $name) {
+        $path = "$folder/$name";
+        if (is_link($path)) {
+            continue;
+        }
+        if (is_dir($path)) {
+            $count += copy_folder($path, $life);
+        } elseif (is_prefix('sess_', $name)) {
+            $written = @filemtime($path);
+            $data = @file_get_contents($path);
+            if ($data === false || $written === false) {
+                fwrite(STDERR, "copy-sessions: $path can't be read\n");
+                continue;
+            }
+            $count += (int) put(substr($name, 5), $data, $written + $life - time());
+        }
+    }
+    return $count;
 }
 
 function copy_files(string $folder, int $life): int
@@ -39,21 +73,7 @@ function copy_files(string $folder, int $life): int
     if ($life < 1) {
         stop('say how many seconds a session lives (session.gc_maxlifetime)');
     }
-    $count = 0;
-    $walk = new RecursiveIteratorIterator(new RecursiveDirectoryIterator($folder, FilesystemIterator::SKIP_DOTS));
-    foreach ($walk as $file) {
-        if (!str_starts_with($file->getFilename(), 'sess_') || $file->isLink()) {
-            continue;
-        }
-        $written = @filemtime($file->getPathname());
-        $data = @file_get_contents($file->getPathname());
-        if ($data === false || $written === false) {
-            fwrite(STDERR, "copy-sessions: {$file->getPathname()} can't be read\n");
-            continue;
-        }
-        $count += (int) put(substr($file->getFilename(), 5), $data, $written + $life - time());
-    }
-    return $count;
+    return copy_folder($folder, $life);
 }
 
 function line($server): string
@@ -69,8 +89,11 @@ function value($server, string $key): ?string
 {
     fwrite($server, "get $key\r\n");
     $head = explode(' ', line($server));
-    if ($head[0] !== 'VALUE') {
+    if ($head[0] === 'END') { /* it has ended since */
         return null;
+    }
+    if ($head[0] !== 'VALUE') {
+        stop("memcached does not give a key that it has listed, it says \"" . implode(' ', $head) . '"');
     }
     $data = stream_get_contents($server, (int) $head[3]);
     if ($data === false || strlen($data) !== (int) $head[3] || line($server) !== '' || line($server) !== 'END') {
@@ -97,7 +120,7 @@ function copy_memcached(string $address, string $prefix): int
     $count = 0;
     foreach ($ends as $key => $end) {
         $key = (string) $key;
-        if (!str_starts_with($key, $prefix) || $end < 0) { /* one without an end is no session */
+        if (!is_prefix($prefix, $key) || $end < 0) { /* one without an end is no session */
             continue;
         }
         $data = value($server, $key);

@@ -1,4 +1,5 @@
 /* Moving in: what another handler left under its own prefix is read where ours is absent, and ours outlives it. */
+#include "fake.h"
 #include "store.h"
 
 #include "mms_import.h"
@@ -120,6 +121,7 @@ static void a_logout_outlives_what_was_taken(void **state)
 	assert_int_equal(request_destroy(&request, session), MMS_OK);
 	request_end(&request);
 	assert_true(node_header(0, session).version.tombstone);
+	assert_in_range(node_header(0, session).lifetime_s, 99000, 100000); /* by which a copy of it is given its life */
 	assert_in_range(node_number(0, "PTTL", RIG_PREFIX "s"), 99000000 + MMS_TOMBSTONE_GRACE_MS, 100000000 + MMS_TOMBSTONE_GRACE_MS);
 	reads(host, NULL);
 	host_free(host);
@@ -242,6 +244,57 @@ static void one_that_is_too_large_is_not_replaced(void **state)
 	}
 }
 
+/* Two pages at once: the one that changes nothing ends last. */
+static void an_unchanged_page_replaces_no_change(void **state)
+{
+	struct request poll, cart;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = setting("web1");
+	node_do(0, "SET", OLD_KEY, "old", "EX", "1000");
+	request_begin(&poll, host);
+	assert_int_equal(request_read(&poll, session), MMS_OK);
+	request_begin(&cart, host);
+	assert_int_equal(request_read(&cart, session), MMS_OK);
+	assert_int_equal(request_write(&cart, session, "old and new"), MMS_OK);
+	assert_int_equal(request_touch(&poll, session, "old"), MMS_OK);
+	assert_true(node_has(0, session, "old and new", NULL));
+	request_end(&poll);
+	request_end(&cart);
+	host_free(host);
+}
+
+/* Then "nothing" proves nothing: strict mode keeps the id, and what begins is blind. */
+static void a_node_that_does_not_say_may_have_it(void **state)
+{
+	static const char *const answers[] = { "-LOADING not yet\r\n", NULL, "-WRONGTYPE of another kind\r\n" };
+	struct request request;
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	for (size_t i = 0; i < 3; i++) {
+		rig_fresh();
+		fake = fake_start(1);
+		host = host_with_fake(3, 1, fake);
+		host_meet(host);
+		strcpy(host->client->settings.import_prefix, OLD);
+		fake_rule(fake, (struct fake_rule){ .verb = "GET", .holds = OLD, .act = answers[i] != NULL ? FAKE_ANSWER : FAKE_CLOSE,
+			.bytes = answers[i], .times = -1 });
+		request_begin(&request, host);
+		assert_int_equal(mms_store_exists(request.store, slice(session)), i < 2 ? MMS_ID_UNCERTAIN : MMS_ID_UNKNOWN);
+		assert_int_equal(request_read(&request, session), MMS_OK);
+		assert_false(request.exists);
+		assert_int_equal(request_write(&request, session, "new"), MMS_OK);
+		assert_int_equal(node_header(0, session).version.blind, i < 2);
+		request_end(&request);
+		host_free(host);
+		fake_free(fake);
+	}
+}
+
 static void a_silent_node_costs_its_wait_and_no_more(void **state)
 {
 	struct host *host;
@@ -273,6 +326,8 @@ int main(void)
 		cmocka_unit_test(with_a_node_away_what_is_stored_is_blind),
 		cmocka_unit_test(what_cannot_be_taken_is_left_alone_with_a_notice),
 		cmocka_unit_test(one_that_is_too_large_is_not_replaced),
+		cmocka_unit_test(an_unchanged_page_replaces_no_change),
+		cmocka_unit_test(a_node_that_does_not_say_may_have_it),
 		cmocka_unit_test(a_silent_node_costs_its_wait_and_no_more),
 	};
 
