@@ -36,7 +36,7 @@ def tally(values):
 
 
 @pytest.mark.row("slow-restore")
-@pytest.mark.parametrize("count, empty", [(2, False), (2, True), *([(3, False)] if FULL else [])])
+@pytest.mark.parametrize("count, empty", [(2, False), (2, True), *([(3, False), (3, True)] if FULL else [])])
 def test_a_slow_local_node_beside_one_that_comes_back(cluster, new_id, count, empty):
     """F11 with F30 and F31: the slow node is the only one that has what was written last."""
     shop = cluster(count, 2, workers=4, proxied=True, proxied_local=True, mmsession={"repair_rate": "128K", "budget_ms": "1000"})
