@@ -18,6 +18,7 @@
 #define COOKIE_NAME_MAX 192
 #define ATTRIBUTES_MAX 480  /* path, domain and SameSite together: with the longest of all else this fits into a header */
 #define HEADER_MAX (900 + PHP_MMSESSION_TOKENS_MAX)
+#define GIVEN_LOOK_MAX 16384 /* bytes given by mmsession_token() that are looked through; more has lost something */
 #define COOKIE_NAME_END "_mms" /* behind the session's name; the slot follows, one digit */
 #define FORBIDDEN_IN_NAME "=,;.[ \t\r\n\013\014"
 
@@ -550,7 +551,7 @@ static void keep_given(const zend_string *text)
 
 	given->cut = all.len > sizeof given->text;
 	given->len = given->cut ? sizeof given->text : all.len;
-	given->lost = given->cut && is_lost_behind(all, given->len);
+	given->lost = given->cut && (all.len > GIVEN_LOOK_MAX || is_lost_behind(all, given->len));
 	given->request = sapi_get_request_time();
 	memcpy(given->text, all.ptr, given->len);
 	forget_own();

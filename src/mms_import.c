@@ -34,10 +34,10 @@ void mms_import_find(struct mms_client *client, struct mms_slice id, struct mms_
 		return;
 	}
 	importing->client = client;
-	importing->unheard = mms_clock_left_us(mms_clock_mono(), deadline) <= 0;
+	importing->unheard = false;
 	mms_fanout_begin(&importing->fanout, client, deadline);
 	importing->fanout.patient = true;
-	if (!importing->unheard) {
+	if (mms_clock_left_us(mms_clock_mono(), deadline) > 0) {
 		ask(importing, id);
 	}
 	node = longest_lived(importing, answer);
@@ -90,9 +90,9 @@ static int longest_lived(struct importing *importing, struct mms_answer *answer)
 	for (unsigned i = 0; i < importing->client->settings.node_count; i++) {
 		const struct mms_fanout_slot *slot = &importing->fanout.slots[i];
 
-		importing->unheard = importing->unheard || slot->state == MMS_FANOUT_FAILED || (slot->state == MMS_FANOUT_ANSWERED
-				&& mms_reply_type(slot->replies[0]) == MMS_REPLY_ERROR
-				&& mms_reply_classify(slot->replies[0]) != MMS_CLASS_WRONGTYPE);
+		importing->unheard = importing->unheard || slot->state != MMS_FANOUT_ANSWERED
+				|| (mms_reply_type(slot->replies[0]) == MMS_REPLY_ERROR
+					&& mms_reply_classify(slot->replies[0]) != MMS_CLASS_WRONGTYPE);
 		if (is_too_large(importing, slot)) {
 			refuse_too_large(importing, i, answer);
 		} else if (slot->state == MMS_FANOUT_ANSWERED && is_usable(importing, i) && (best < 0

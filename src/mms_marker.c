@@ -20,6 +20,7 @@ struct line {
 static bool wanted(const struct mms_link *missing);
 static void take_token(struct mms_link *missing, bool want);
 static void rename_marker(struct mms_link *missing);
+static void name_line(const struct mms_link *missing, uint64_t id, struct line *out);
 static bool takes_markers(const struct mms_link *peer);
 static void ask_peer(struct mms_link *missing, struct mms_link *peer, bool set);
 static uint64_t said(const struct mms_link *missing, bool set);
@@ -117,17 +118,16 @@ static void rename_marker(struct mms_link *missing)
  * it is deleted everywhere; else other hosts would avoid that node as long as this life lasts. */
 static void take_up_restored(struct mms_link *missing, const struct mms_pairs *there)
 {
-	const struct mms_office *office = missing->office;
 	struct mms_node_sh *node = mms_link_node(missing);
 	uint64_t id = atomic_load(&node->node_id);
-	char field[MMS_BEHIND_FIELD_MAX], text[sizeof missing->marker_token], same[sizeof text];
-	struct mms_slice own = { field, mms_identity_behind_field(office->settings, missing->index, id,
-			mms_shm_life(office->shm, office->cluster), field, sizeof field) };
+	char text[sizeof missing->marker_token], same[sizeof text];
+	struct line own;
 
+	name_line(missing, id, &own);
 	for (uint32_t k = 0; k < there->count; k++) {
 		uint64_t token = 0;
 
-		if (mms_pairs_same(there->pairs[k].field, own)) {
+		if (mms_pairs_same(there->pairs[k].field, own.field)) {
 			mms_text_copy(text, sizeof text, there->pairs[k].value);
 			token = strtoull(text, NULL, 16);
 		}

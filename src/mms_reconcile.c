@@ -10,7 +10,7 @@
 #include "mms_hlc.h"
 #include "mms_marker.h"
 
-#define TURN_SHIFT 40 /* in the token of a put: above the payload's length */
+#define TURN_SHIFT 40          /* in the token of a put: above the payload's length */
 #define FETCHES_MAX 8          /* per job: copies may be struck out, or replaced meanwhile */
 #define LOOKS_MAX 8            /* per job and node: at what stands there by now */
 #define LIFE_SLACK_MS 5000     /* on top of touch_interval: lives are read at different moments */
@@ -404,13 +404,15 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 	} else {
 		copy->header = header; /* a newer one by now, perhaps: who had the one before lacks this */
 		compare(job);
-		if (pttl_ms < 0) { /* somebody took its end away; nothing may live for ever on others because of it */
-			pttl_ms = (int64_t)header.lifetime_s * 1000;
-			pttl_ms = pttl_ms < LIFE_WITHOUT_TTL_MS ? LIFE_WITHOUT_TTL_MS : pttl_ms;
-		}
-		fill(job, (const unsigned char *)bytes.ptr, payload, (uint64_t)pttl_ms);
-		end_step(job);
-		return;
+		if (mms_version_compare(&header.version, &job->result.newest.version) == 0) {
+			if (pttl_ms < 0) { /* somebody took its end away; nothing may live for ever on others because of it */
+				pttl_ms = (int64_t)header.lifetime_s * 1000;
+				pttl_ms = pttl_ms < LIFE_WITHOUT_TTL_MS ? LIFE_WITHOUT_TTL_MS : pttl_ms;
+			}
+			fill(job, (const unsigned char *)bytes.ptr, payload, (uint64_t)pttl_ms);
+			end_step(job);
+			return;
+		} /* else another node has told of a newer one meanwhile */
 	}
 	compare(job);
 	choose(job);

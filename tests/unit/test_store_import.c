@@ -172,6 +172,7 @@ static void strict_mode_knows_it(void **state)
 /* A node may hold the newer session: what is made of the old one must not win over it. */
 static void with_a_node_away_what_is_stored_is_blind(void **state)
 {
+	struct request request;
 	struct host *host;
 
 	(void) state;
@@ -181,6 +182,10 @@ static void with_a_node_away_what_is_stored_is_blind(void **state)
 	node_kill(2);
 	visit(host, session, "old and more");
 	assert_true(node_header(0, session).version.blind);
+	/* One whose old key may be there alone keeps his id. */
+	request_begin(&request, host);
+	assert_int_equal(mms_store_exists(request.store, slice("other")), MMS_ID_UNCERTAIN);
+	request_end(&request);
 	host_free(host);
 }
 

@@ -34,6 +34,7 @@ mms_ok($given - $made < max(0, $made - $size) + 15000, "memory of the worker: $s
 mms_is(['', 3, 2], array_slice(json_decode($web->get('session=1&give=x')[1], true), 0, 3), 'in the request itself it counts');
 mms_is(['', 3, 3], array_slice(json_decode($web->get('session=1&give=x&times=2000')[1], true), 0, 3), 'also what is longer than tokens are');
 mms_is(['', 4, 3], array_slice(json_decode($web->get('session=1&give=')[1], true), 0, 3), 'nothing is none');
+mms_is(['', 4, 4], array_slice(json_decode($web->get('session=1&give=z.&times=20000')[1], true), 0, 3), 'and so many that nobody looks through them');
 mms_ok(strpos($web->log(), 'Warning') === false, 'no warning');
 
 /* With session.auto_start the session is open before the module's own begin of the request. */
