@@ -76,6 +76,16 @@ def state(host, name, wanted):
     until(lambda: host.node_status(name)["state"] == wanted, 10, f"{name} {wanted} for {host.name}")
 
 
+def markers_left(shop):
+    """What the nodes and hosts say when markers stay."""
+    told = [f"{node.name}: {node.call('HGETALL', 'mms::behind')}, lives {node.call('HGETALL', 'mms::lives')}" for node in shop.nodes]
+    for host in shop.hosts:
+        status = host.status()
+        told.append(f"{host.name}: {status['nodes']}, replicator {status['replicator']}, sweep {status['sweep']}, "
+                    f"{ {name: count for name, count in status['counters'].items() if count} }, {host.log_lines()}")
+    return "no behind markers are left:\n" + "\n".join(told)
+
+
 def converges(row, shop, *sessions, value, seconds=15, emptied=False):
     """The end of every schedule. Nodes are looked at first: what hosts are asked for, they repair."""
     began = time.monotonic()
@@ -89,7 +99,7 @@ def converges(row, shop, *sessions, value, seconds=15, emptied=False):
     shop.wait_equal(5)
     until(lambda: not any(node["hints"] for host in shop.hosts for node in host.status()["nodes"]), 10, "no hints are left")
     if not emptied:  # a marker under the id of an emptied node stays
-        until(lambda: not any(node.call("HLEN", "mms::behind") for node in shop.nodes), 15, "no behind markers are left")
+        until(lambda: not any(node.call("HLEN", "mms::behind") for node in shop.nodes), 15, lambda: markers_left(shop))
     wanted = None if value == "logged out" else value
     seen = [host.fetch(session, "n") for host in shop.hosts for session in sessions]
     bar(row, "and so every host shows it; all nodes hold equal bytes", seen, all(each == wanted for each in seen))
