@@ -247,7 +247,7 @@ void mms_client_good(struct mms_client *client, unsigned node, int64_t latency_u
 size_t mms_client_tmp_key(struct mms_client *client, char out[MMS_TMP_KEY_MAX])
 {
 	return mms_tmp_key(client->settings.prefix,
-			(uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random, mms_shm_next_sequence(client->shm), out);
+			mms_shm_writer(client->shm, client->cluster, client->settings.host_hash), mms_shm_next_sequence(client->shm), out);
 }
 
 void mms_client_count(struct mms_client *client, enum mms_metric metric)

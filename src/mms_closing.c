@@ -53,7 +53,7 @@ struct mms_closing *mms_closing_new(struct mms_office *office)
 
 	if (closing != NULL) {
 		closing->office = office;
-		closing->mapping = (uint64_t)office->settings->host_hash << 32 | office->shm->mapping_random;
+		closing->mapping = mms_shm_writer(office->shm, office->cluster, office->settings->host_hash);
 	}
 	return closing;
 }

@@ -307,7 +307,7 @@ void mms_link_count(struct mms_office *office, enum mms_metric metric)
 size_t mms_link_tmp_key(struct mms_office *office, char *out, size_t size)
 {
 	/* Request threads of the mapping count for themselves, and so may a predecessor who has not noticed yet. */
-	uint64_t writer = ((uint64_t)office->settings->host_hash << 32 | office->shm->mapping_random)
+	uint64_t writer = mms_shm_writer(office->shm, office->cluster, office->settings->host_hash)
 			+ (office->epoch + UINT64_C(1)) * WRITERS_APART;
 
 	assert(strlen(office->settings->prefix) + MMS_TMP_KEY_EXTRA <= size);

@@ -16,7 +16,7 @@ struct mms_version mms_next_version(struct mms_client *client, const struct mms_
 		.tombstone = tombstone,
 		.hlc = mms_hlc_stamp(&client->shm->hlc, mms_hlc_now(&client->shm->anchor), above > base ? above : base,
 				client->settings.max_clock_drift_ms),
-		.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random,
+		.writer = mms_shm_writer(client->shm, client->cluster, client->settings.host_hash),
 		.sequence = mms_shm_next_sequence(client->shm),
 	};
 

@@ -64,6 +64,7 @@ void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struc
 	if (locking && settings->lock != 0 && !mms_opened_lock(client, opened)) {
 		return;
 	}
+	opened->pttl_at = mms_clock_boot();
 	deadline = mms_client_deadline(client);
 	if (visit != NULL) {
 		mms_visit_begin(visit, key);
@@ -122,6 +123,7 @@ void mms_opened_become(struct mms_opened *opened, const struct mms_record_header
 	answer->header = *header;
 	memcpy(answer->header_bytes, header_bytes, MMS_RECORD_HEADER_SIZE);
 	answer->pttl_ms = ttl_ms;
+	opened->pttl_at = mms_clock_boot();
 }
 
 void mms_opened_displace(const struct mms_opened *opened, struct mms_displaced *out)

@@ -200,6 +200,14 @@ uint64_t mms_shm_life(const struct mms_shm *shm, const struct mms_cluster_sh *cl
 	return (uint64_t)shm->mapping_random << 32 | (atomic_load(&cluster->fingerprint) & UINT32_MAX);
 }
 
+uint64_t mms_shm_writer(const struct mms_shm *shm, const struct mms_cluster_sh *cluster, uint32_t host_hash)
+{
+	const uint64_t fingerprint = atomic_load_explicit(&cluster->fingerprint, memory_order_relaxed);
+	const uint32_t low = shm->mapping_random ^ (uint32_t)(fingerprint ^ fingerprint >> 32);
+
+	return (uint64_t)host_hash << 32 | (low == 0 ? 1 : low);
+}
+
 void mms_shm_wake(struct mms_cluster_sh *cluster)
 {
 	if (mms_mailbox_must_wake(&cluster->mailbox)) {

@@ -182,6 +182,11 @@ struct mms_checkpoint_sh *mms_shm_checkpoint(struct mms_cluster_sh *cluster);
 /* The table of open requests, behind the struct; zeroed at first, which is what it starts as. */
 struct mms_reservations_sh *mms_shm_reservations(struct mms_shm *shm);
 
+/* Who stamps versions, and names reservations and temporary keys, for this cluster in this mapping: the host's hash above a random
+ * number. Clusters of one mapping may have prefix and nodes in common (another user, another order), and each has a mailbox and a
+ * replicator of its own that knows nothing of the other's. */
+uint64_t mms_shm_writer(const struct mms_shm *shm, const struct mms_cluster_sh *cluster, uint32_t host_hash);
+
 uint64_t mms_shm_next_sequence(struct mms_shm *shm);
 
 /* What is kept of a life that is called so (mms_identity_hash(), not 0), or NULL. */

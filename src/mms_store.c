@@ -242,7 +242,8 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 	if (interval > lifetime / 4) {
 		interval = lifetime / 4;
 	}
-	if (answer->pttl_ms > ((int64_t)lifetime - interval) * 1000) {
+	/* A page may have its session open for long: what is left now counts. */
+	if (answer->pttl_ms - (mms_clock_boot().ms - opened->pttl_at.ms) > ((int64_t)lifetime - interval) * 1000) {
 		mms_client_count(client, MMS_METRIC_unchanged);
 		return MMS_OK;
 	}
@@ -258,6 +259,7 @@ enum mms_status mms_store_touch(struct mms_store *store, struct mms_slice id, st
 	status = put(store, opened, &order, mms_client_deadline(client), &result);
 	if (status == MMS_OK) {
 		opened->answer.pttl_ms = (int64_t)order.ttl_ms;
+		opened->pttl_at = mms_clock_boot();
 	} else {
 		*error = result.error;
 		mms_client_count(client, MMS_METRIC_failed_writes);

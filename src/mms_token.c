@@ -176,17 +176,34 @@ bool mms_token_bound(const struct mms_token_set *set, uint64_t session, struct m
 	return found;
 }
 
-/* A token covers those that came with the request which it answers. An uncertain one covers nothing for certain, but a plan
- * with it is empty anyway. */
+/* Did that one come with the request which this token answers? */
+static bool names(const struct mms_token *token, uint64_t session, uint32_t digest)
+{
+	bool found = false;
+
+	for (unsigned k = 0; token->session == session && token->digest != digest && k < token->digest_count; k++) {
+		found = found || token->digests[k] == digest;
+	}
+	return found;
+}
+
+static bool is_named(const struct mms_token_set *set, uint64_t session, uint32_t digest)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < set->count; i++) {
+		found = found || names(&set->tokens[i], session, digest);
+	}
+	return found;
+}
+
+/* A token covers those that came with the request which it answers; but one that is named itself covers nobody: the token that names
+ * it may have left open what it closed. */
 static bool is_covered(const struct mms_token_set *set, uint64_t session, uint32_t digest)
 {
 	for (unsigned i = 0; i < set->count; i++) {
-		const struct mms_token *token = &set->tokens[i];
-
-		for (unsigned k = 0; token->session == session && k < token->digest_count; k++) {
-			if (token->digests[k] == digest && token->digest != digest) {
-				return true;
-			}
+		if (names(&set->tokens[i], session, digest) && !is_named(set, session, set->tokens[i].digest)) {
+			return true;
 		}
 	}
 	return false;

@@ -93,7 +93,7 @@ void mms_visit_read(struct mms_visit *visit, const struct mms_answer *answer)
 	}
 	visit->told = true;
 	visit->token = (struct mms_token){ .session = visit->session, .slot = slot_of(client) };
-	visit->token.reserved.writer = (uint64_t)client->settings.host_hash << 32 | client->shm->mapping_random;
+	visit->token.reserved.writer = mms_shm_writer(client->shm, client->cluster, client->settings.host_hash);
 	if (answer->found != MMS_FOUND_NOTHING) {
 		visit->token.read = answer->header.version;
 	}

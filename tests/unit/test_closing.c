@@ -82,7 +82,7 @@ static void run(struct bench *bench)
 
 static uint64_t mapping_of(const struct bench *bench)
 {
-	return (uint64_t)bench->desk->host->settings.host_hash << 32 | bench->desk->host->shm->mapping_random;
+	return mms_shm_writer(bench->desk->host->shm, bench->desk->host->cluster, bench->desk->host->settings.host_hash);
 }
 
 /* What stands on the node; false = nothing. */

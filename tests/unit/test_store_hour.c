@@ -69,11 +69,39 @@ static void an_unchanged_session_an_hour_after_its_read_is_let_alone(void **stat
 	host_free(host);
 }
 
+/* What was left of its session's life when a page began is not what is left when it ends. */
+static void a_page_that_ran_for_long_prolongs_its_session(void **state)
+{
+	static const int64_t runs_s[] = { 1, 301, 2000 };
+	struct request request;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	host_meet(host);
+	visit(host, "s", "first");
+	for (uint64_t run = 0; run < 3; run++) {
+		request_begin(&request, host);
+		assert_int_equal(request_read(&request, "s"), MMS_OK);
+		slept_s += runs_s[run];
+		for (unsigned node = 0; node < 3 && runs_s[run] > 1440; node++) {
+			node_do(node, "DEL", RIG_PREFIX "s"); /* it has expired meanwhile, and is brought back */
+		}
+		assert_int_equal(request_touch(&request, "s", "first"), MMS_OK);
+		assert_int_equal(host_metric(host, MMS_METRIC_touches), run);
+		assert_int_equal(node_number(0, "EXISTS", RIG_PREFIX "s"), 1);
+		request_end(&request);
+	}
+	host_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_write_an_hour_after_its_read_is_refused),
 		cmocka_unit_test(an_unchanged_session_an_hour_after_its_read_is_let_alone),
+		cmocka_unit_test(a_page_that_ran_for_long_prolongs_its_session),
 	};
 
 	return rig_run(tests);

@@ -178,7 +178,7 @@ static void a_version_that_was_reserved_long_ago_is_not_written(void **state)
 /* Puts our closed sequence on the local node. */
 static void close_up_to(struct host *host, uint64_t above, uint64_t highest)
 {
-	const uint64_t mapping = (uint64_t)host->settings.host_hash << 32 | host->shm->mapping_random;
+	const uint64_t mapping = mms_shm_writer(host->shm, host->cluster, host->settings.host_hash);
 	struct mms_closed closed = { .above = above, .highest = highest };
 	unsigned char value[MMS_CLOSED_VALUE_MAX];
 	char key[MMS_PREFIX_MAX + MMS_CLOSED_KEY_EXTRA];
