@@ -152,6 +152,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_scanned.c
     src/mms_script.c
     src/mms_shm.c
+    src/mms_sightings.c
     src/mms_spin.c
     src/mms_slow.c
     src/mms_socket.c

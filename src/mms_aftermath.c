@@ -192,7 +192,16 @@ void mms_aftermath_note(const struct mms_hosts *hosts, unsigned node, struct mms
 	}
 }
 
-void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes)
+/* Only the marker of a life that has been silent all the time: one that lives, or lived in between, told by the same marker of what
+ * it has missed since, perhaps behind what the scan had walked by then. The text of a life tells by itself. */
+static bool may_go(const struct mms_hosts *hosts, const struct mms_note *note, struct mms_mono begun_at)
+{
+	struct mms_slice life = mms_identity_behind_life(note->field);
+
+	return note->hash != MMS_HOSTS_BEHIND || (mms_hosts_is_dead(hosts, life) && !mms_hosts_heard_since(hosts, life, begun_at));
+}
+
+void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes, struct mms_mono begun_at)
 {
 	struct mms_office *office = mms_hosts_office(hosts);
 	const struct mms_settings *settings = office->settings;
@@ -201,8 +210,7 @@ void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes)
 	struct mms_command command;
 
 	for (const struct mms_note *note = notes->first; note != NULL; note = note->next) {
-		/* It was silent, and lives: the same marker tells of what it has missed since. The text of a life tells by itself. */
-		if (note->hash == MMS_HOSTS_BEHIND && !mms_hosts_is_dead(hosts, mms_identity_behind_life(note->field))) {
+		if (!may_go(hosts, note, begun_at)) {
 			continue;
 		}
 		key.len = note->hash == MMS_HOSTS_LIVES ? mms_identity_lives_key(settings, key_text, sizeof key_text)

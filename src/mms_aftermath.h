@@ -24,7 +24,8 @@ bool mms_aftermath_left_behind(const struct mms_hosts *hosts, unsigned node);
 
 /* Adds the markers for this node (node_count: the dead lives) as they are known now. */
 void mms_aftermath_note(const struct mms_hosts *hosts, unsigned node, struct mms_notes *notes);
-/* Deletes what was noted from the nodes, by compare, but for markers of lives that may live by now; frees the notes. */
-void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes);
+/* Deletes what was noted from the nodes, by compare, but for markers of lives that may have lived since the scan began; frees the
+ * notes. A marker that stays asks for another scan when its life is dead, which clears it. */
+void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes, struct mms_mono begun_at);
 
 #endif

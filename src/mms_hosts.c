@@ -11,6 +11,7 @@
 #include "mms_life.h"
 #include "mms_marker.h"
 #include "mms_pairs.h"
+#include "mms_sightings.h"
 
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
@@ -20,19 +21,12 @@
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
 #define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
 
-struct sighting {
-	char name[MMS_LIFE_NAME_MAX];
-	uint64_t beat;
-	struct mms_mono changed_at;
-};
-
 struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
 	struct mms_mono *due;            /* per node: next exchange */
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
-	struct sighting *sightings;
-	uint32_t sighting_count;
+	struct mms_sightings sightings;  /* other lives */
 	struct mms_mono since;           /* when the replicators of this life began to look */
 	struct mms_mono began_at;        /* when this one did */
 	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
@@ -78,12 +72,11 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	hosts->office = office;
 	take_up(hosts);
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
-	hosts->sightings = calloc(MMS_SIGHTINGS_MAX, sizeof *hosts->sightings);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!complete || hosts->due == NULL || hosts->sightings == NULL) {
+	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -103,7 +96,7 @@ void mms_hosts_free(struct mms_hosts *hosts)
 		free(hosts->lists[hash]);
 	}
 	free(hosts->due);
-	free(hosts->sightings);
+	mms_sightings_fini(&hosts->sightings);
 	free(hosts);
 }
 
@@ -217,77 +210,23 @@ static void on_written(struct mms_link *link, void *context, uint64_t token, str
 	(void)replies; /* a node that takes no writes now has no say in it either: it is asked again in a second */
 }
 
-static struct sighting *sighting_of(const struct mms_hosts *hosts, struct mms_slice name)
-{
-	for (uint32_t i = 0; i < hosts->sighting_count; i++) {
-		if (mms_pairs_same(name, mms_slice_of(hosts->sightings[i].name))) {
-			return &hosts->sightings[i];
-		}
-	}
-	return NULL;
-}
-
-/* A place for one seen for the first time; that of the one that has been silent for longest, when there is none. */
-static struct sighting *new_sighting(struct mms_hosts *hosts)
-{
-	struct sighting *oldest = &hosts->sightings[0];
-
-	if (hosts->sighting_count < MMS_SIGHTINGS_MAX) {
-		return &hosts->sightings[hosts->sighting_count++];
-	}
-	for (uint32_t i = 1; i < hosts->sighting_count; i++) {
-		oldest = hosts->sightings[i].changed_at.us < oldest->changed_at.us ? &hosts->sightings[i] : oldest;
-	}
-	return oldest;
-}
-
-static void remember(const struct mms_hosts *hosts, const struct sighting *sighting)
-{
-	mms_shm_note_sighting(hosts->office->cluster, mms_identity_hash(mms_slice_of(sighting->name)), sighting->beat,
-			sighting->changed_at.us);
-}
-
-/* What predecessors have seen of it counts, if they saw as much and no time of theirs is of the future. */
-static void take_over(const struct mms_hosts *hosts, struct sighting *sighting)
-{
-	const struct mms_sighting_sh *seen = mms_shm_find_sighting(hosts->office->cluster,
-			mms_identity_hash(mms_slice_of(sighting->name)));
-	uint64_t beat = seen == NULL ? 0 : atomic_load(&seen->beat);
-	int64_t changed_us = seen == NULL ? 0 : atomic_load(&seen->changed_us);
-
-	if (beat >= sighting->beat && changed_us > 0 && changed_us <= hosts->office->now.us) {
-		sighting->beat = beat;
-		sighting->changed_at.us = changed_us;
-	} else {
-		remember(hosts, sighting);
-	}
-}
-
 static bool is_life(struct mms_slice name)
 {
 	return name.len > 0 && name.len < MMS_LIFE_NAME_MAX && memchr(name.ptr, ' ', name.len) != NULL;
 }
 
-/* Nodes may differ in how far they are: only a higher beat is a sign of life. */
+static const struct mms_sighting *sighting_of(const struct mms_hosts *hosts, struct mms_slice name)
+{
+	return mms_sightings_find(&hosts->sightings, name);
+}
+
 static void sight(struct mms_hosts *hosts, const struct mms_pair *entry)
 {
-	struct sighting *sighting = sighting_of(hosts, entry->field);
 	struct mms_life life;
 
-	if (!is_life(entry->field)) {
-		return;
-	}
-	(void)mms_life_parse(entry->value, &life);
-	if (sighting == NULL) {
-		sighting = new_sighting(hosts);
-		mms_text_copy(sighting->name, sizeof sighting->name, entry->field);
-		sighting->beat = life.beat;
-		sighting->changed_at = hosts->office->now;
-		take_over(hosts, sighting);
-	} else if (life.beat > sighting->beat) {
-		sighting->beat = life.beat;
-		sighting->changed_at = hosts->office->now;
-		remember(hosts, sighting);
+	if (is_life(entry->field)) {
+		(void)mms_life_parse(entry->value, &life);
+		mms_sightings_note(&hosts->sightings, entry->field, life.beat, hosts->office->now);
 	}
 }
 
@@ -327,13 +266,13 @@ struct mms_slice mms_hosts_own(const struct mms_hosts *hosts)
 
 uint32_t mms_hosts_sighted_count(const struct mms_hosts *hosts)
 {
-	return hosts->sighting_count;
+	return hosts->sightings.count;
 }
 
 const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uint64_t *beat)
 {
-	*beat = hosts->sightings[index].beat;
-	return hosts->sightings[index].name;
+	*beat = hosts->sightings.list[index].beat;
+	return hosts->sightings.list[index].name;
 }
 
 bool mms_hosts_missed_by(const struct mms_hosts *hosts, unsigned node, uint64_t *beat, uint32_t *overflows)
@@ -354,11 +293,19 @@ static bool has_looked(const struct mms_hosts *hosts)
 /* It has been looked for for long enough, without a pause: while nobody looks, a beat is not seen. */
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 {
-	const struct sighting *sighting = sighting_of(hosts, name);
+	const struct mms_sighting *sighting = sighting_of(hosts, name);
 	struct mms_mono since = sighting == NULL || sighting->changed_at.us < hosts->since.us ? hosts->since : sighting->changed_at;
 
 	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US
-			&& (sighting != NULL || hosts->sighting_count < MMS_SIGHTINGS_MAX) && has_looked(hosts);
+			&& (sighting != NULL || hosts->sightings.count < MMS_SIGHTINGS_MAX) && has_looked(hosts);
+}
+
+/* While nobody looked, it may have lived, and may have taken its entry back. */
+bool mms_hosts_heard_since(const struct mms_hosts *hosts, struct mms_slice name, struct mms_mono moment)
+{
+	int64_t changed_us = mms_sightings_changed_us(&hosts->sightings, name);
+
+	return hosts->since.us > moment.us || (changed_us >= moment.us && changed_us <= hosts->office->now.us);
 }
 
 struct mms_pairs *mms_hosts_list(const struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node)
@@ -456,7 +403,7 @@ static bool all_read(const struct mms_hosts *hosts, int64_t after_us)
 
 bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life)
 {
-	const struct sighting *sighting = sighting_of(hosts, entry->field);
+	const struct mms_sighting *sighting = sighting_of(hosts, entry->field);
 
 	return sighting == NULL || life->beat >= sighting->beat;
 }
@@ -481,7 +428,7 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
-			const struct sighting *sighting = sighting_of(hosts, entry->field);
+			const struct mms_sighting *sighting = sighting_of(hosts, entry->field);
 
 			if (entry->cleared || !is_life(entry->field) || mms_hosts_is_own(hosts, entry->field)) {
 				continue;
@@ -496,7 +443,7 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 }
 
 /* The latest that is known of a life; false when no node has it. */
-static bool latest(const struct mms_hosts *hosts, const struct sighting *sighting, struct mms_life *out)
+static bool latest(const struct mms_hosts *hosts, const struct mms_sighting *sighting, struct mms_life *out)
 {
 	for (unsigned i = 0; i < hosts->office->node_count; i++) {
 		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
@@ -513,7 +460,7 @@ static bool latest(const struct mms_hosts *hosts, const struct sighting *sightin
 
 bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice name, uint64_t node_id)
 {
-	const struct sighting *sighting = sighting_of(hosts, name);
+	const struct mms_sighting *sighting = sighting_of(hosts, name);
 	struct mms_life life;
 
 	return sighting != NULL && latest(hosts, sighting, &life) && mms_life_lists(&life, node_id);
@@ -528,8 +475,8 @@ static void watch_strangers(struct mms_hosts *hosts)
 		uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
 		bool unknown = false, first = true;
 
-		for (uint32_t i = 0; i < hosts->sighting_count && id != 0; i++) {
-			const struct sighting *sighting = &hosts->sightings[i];
+		for (uint32_t i = 0; i < hosts->sightings.count && id != 0; i++) {
+			const struct mms_sighting *sighting = &hosts->sightings.list[i];
 			struct mms_life life;
 
 			if (mms_hosts_is_dead(hosts, mms_slice_of(sighting->name)) || !latest(hosts, sighting, &life)) {

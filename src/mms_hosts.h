@@ -35,6 +35,9 @@ const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uin
 bool mms_hosts_missed_by(const struct mms_hosts *hosts, unsigned node, uint64_t *beat, uint32_t *overflows);
 /* Has another life died, as far as this replicator can know? */
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice life);
+/* Has another life given a sign of life at this moment or since, as far as is known? Also true when replicators of this life have
+ * not looked all the time since. */
+bool mms_hosts_heard_since(const struct mms_hosts *hosts, struct mms_slice life, struct mms_mono moment);
 
 /* What a node's hash had when it was read last; the caller may mark pairs as cleared. */
 enum mms_hosts_hash { MMS_HOSTS_LIVES, MMS_HOSTS_BEHIND, MMS_HOSTS_HASHES };

@@ -351,7 +351,7 @@ void mms_passes_end(struct mms_passes *passes, unsigned target)
 		mms_aftermath_swept(passes->hosts);
 	}
 	atomic_store(is_sweep(passes, target) ? &cluster->sweep.served : &cluster->nodes[target].repair.served, pass->wanted);
-	mms_aftermath_clear(passes->hosts, &pass->notes);
+	mms_aftermath_clear(passes->hosts, &pass->notes, (struct mms_mono){ pass->begun_us });
 	pass->done_mask = pass->cursor = 0;
 	if (passes->kept == target) {
 		mms_checkpoint_drop(passes->checkpoint);

@@ -270,21 +270,12 @@ static void a_dead_hosts_marker_has_its_node_scanned_and_goes(void **state)
 	end();
 }
 
-/* It went on after all: by the same marker it tells of what it has missed since. */
-static void a_marker_of_a_host_that_was_only_silent_stays(void **state)
+/* Reads what the nodes say, and scans nothing, until the other host has been silent for long enough. */
+static void until_dead(void)
 {
-	struct mms_notes notes = { 0 };
-
-	(void) state;
-	begin(2);
-	note_sweep(0);
-	note_sweep(1);
-	other_says(9, 1, true);
-	behind_by(0, 1, OTHER, "token");
-	turn_for(3 * SECOND);
-	for (unsigned k = 0; k < 4 * 100 && !mms_hosts_is_dead(hosts, slice(OTHER)); k++) {
+	for (unsigned k = 0; k < 4000 && !mms_hosts_is_dead(hosts, slice(OTHER)); k++) {
 		ahead_us += SECOND / 100;
-		desk->office.now.us += SECOND / 100;
+		desk->office.now.us = now_us() + ahead_us;
 		mms_hosts_run(hosts);
 		mms_link_flush(desk_link(desk, 0));
 		mms_link_flush(desk_link(desk, 1));
@@ -292,13 +283,114 @@ static void a_marker_of_a_host_that_was_only_silent_stays(void **state)
 		nap_us(1000);
 	}
 	assert_true(mms_hosts_is_dead(hosts, slice(OTHER)));
-	mms_aftermath_note(hosts, 1, &notes);
-	assert_non_null(notes.first);
+}
+
+/* The other host is dead, and what is known of it by now is noted for a scan. Returns when. */
+static struct mms_mono note_the_dead(struct mms_notes *notes)
+{
+	begin(2);
+	note_sweep(0);
+	note_sweep(1);
+	other_says(9, 1, true);
+	behind_by(0, 1, OTHER, "token");
+	turn_for(3 * SECOND);
+	until_dead();
+	mms_aftermath_note(hosts, 1, notes);
+	assert_non_null(notes->first);
+	return desk->office.now;
+}
+
+/* It went on after all: by the same marker it tells of what it has missed since. */
+static void a_marker_of_a_host_that_was_only_silent_stays(void **state)
+{
+	struct mms_notes notes = { 0 };
+	struct mms_mono begun_at;
+
+	(void) state;
+	begun_at = note_the_dead(&notes);
 	other_says(10, 1, true);
 	turn_for(SECOND);
-	mms_aftermath_clear(hosts, &notes);
+	mms_aftermath_clear(hosts, &notes, begun_at);
 	turn_for(SECOND);
 	assert_true(is_behind_by(0, 1, OTHER));
+	end();
+}
+
+/* What it wrote in between may lie behind the scan; so another one is made. */
+static void a_marker_of_a_host_that_lived_during_the_scan_and_died_stays_until_the_next(void **state)
+{
+	struct mms_notes notes = { 0 };
+	struct mms_mono begun_at;
+
+	(void) state;
+	begun_at = note_the_dead(&notes);
+	other_says(10, 1, true);
+	turn_for(SECOND);
+	assert_false(mms_hosts_is_dead(hosts, slice(OTHER)));
+	until_dead();
+	put_numbered(0, 0, 20);
+	mms_aftermath_clear(hosts, &notes, begun_at);
+	assert_true(mms_aftermath_left_behind(hosts, 1));
+	turn_until(!is_behind_by(0, 1, OTHER));
+	assert_true(has_numbered(1, 0, 20));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 1);
+	end();
+}
+
+/* The office that ends the scan goes on with what the one before has seen, though the life is on no node any more. */
+static void a_successor_knows_that_it_lived_during_the_scan(void **state)
+{
+	struct mms_notes notes = { 0 };
+	struct mms_mono begun_at;
+
+	(void) state;
+	begun_at = note_the_dead(&notes);
+	other_says(10, 1, true);
+	turn_for(SECOND);
+	leave_office();
+	node_do(0, "HDEL", HOSTS, OTHER);
+	node_do(1, "HDEL", HOSTS, OTHER);
+	take_office();
+	until_dead();
+	mms_aftermath_clear(hosts, &notes, begun_at);
+	assert_true(mms_aftermath_left_behind(hosts, 1));
+	end();
+}
+
+/* With nobody in office for a while, it may have lived and left: the next scan clears it. */
+static void a_marker_stays_when_nobody_listened_during_the_scan(void **state)
+{
+	struct mms_notes notes = { 0 };
+	struct mms_mono begun_at;
+
+	(void) state;
+	begun_at = note_the_dead(&notes);
+	leave_office();
+	node_do(0, "HDEL", HOSTS, OTHER);
+	node_do(1, "HDEL", HOSTS, OTHER);
+	ahead_us += 60 * SECOND;
+	take_office();
+	until_dead();
+	mms_aftermath_clear(hosts, &notes, begun_at);
+	assert_true(mms_aftermath_left_behind(hosts, 1));
+	turn_until(!is_behind_by(0, 1, OTHER));
+	end();
+}
+
+/* Nor does a successor keep one for want of a sighting: it looked all the time, and the life was silent. */
+static void a_successor_clears_the_marker_of_one_that_was_silent_all_the_time(void **state)
+{
+	struct mms_notes notes = { 0 };
+	struct mms_mono begun_at;
+
+	(void) state;
+	begun_at = note_the_dead(&notes);
+	leave_office();
+	take_office();
+	until_dead();
+	mms_aftermath_clear(hosts, &notes, begun_at);
+	assert_false(mms_aftermath_left_behind(hosts, 1));
+	desk_await(desk, !is_behind_by(0, 1, OTHER));
 	end();
 }
 
@@ -678,6 +770,10 @@ int main(void)
 		cmocka_unit_test(a_host_that_beats_again_was_not_dead),
 		cmocka_unit_test(a_dead_hosts_marker_has_its_node_scanned_and_goes),
 		cmocka_unit_test(a_marker_of_a_host_that_was_only_silent_stays),
+		cmocka_unit_test(a_marker_of_a_host_that_lived_during_the_scan_and_died_stays_until_the_next),
+		cmocka_unit_test(a_successor_knows_that_it_lived_during_the_scan),
+		cmocka_unit_test(a_marker_stays_when_nobody_listened_during_the_scan),
+		cmocka_unit_test(a_successor_clears_the_marker_of_one_that_was_silent_all_the_time),
 		cmocka_unit_test(after_a_pause_markers_are_trusted_when_they_have_been_looked_at),
 		cmocka_unit_test(lines_that_no_host_wrote_are_in_nobodys_way),
 		cmocka_unit_test(a_marker_by_address_is_found_too),
