@@ -1,6 +1,7 @@
 /* One order to the reconciler per hint: ask everybody, fill the node that missed it. The newest copy may be a hint's own
- * tombstone, may sit on any node, or nowhere: then the hint goes only if every other node was asked and nothing is under
- * way that could still bring it there. Otherwise the hint stays, and the next round takes it up. */
+ * tombstone, may sit on any node, or nowhere: then the hint goes only if every other node was asked when nothing was under
+ * way any more that could still bring it there. Where others' writes keep the mailbox from being empty, it is looked through for
+ * this one, before everybody is asked a second time. Otherwise the hint stays, and the next round takes it up. */
 #include "mms_delivery.h"
 
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #define ROUND_PAUSE_US 1000000  /* between two rounds through a node's hints */
 #define STRAGGLER_US 2000000    /* from a node's return until what was sent to it before has come, or never will */
+#define LOOK_MAX 4096           /* entries of the mailbox: where there are more, the hint waits */
 
 struct parcel {
 	struct mms_delivery *delivery;
@@ -31,7 +33,9 @@ struct mms_delivery {
 };
 
 static bool start(struct mms_delivery *delivery, struct mms_link *target);
+static bool ask(struct parcel *parcel);
 static bool none_under_way(const struct mms_office *office);
+static bool is_not_under_way(const struct mms_office *office, struct mms_slice key);
 static void on_done(void *context, uint64_t token, const struct mms_reconcile_result *result);
 
 struct mms_delivery *mms_delivery_new(struct mms_office *office, struct mms_reconciler *reconciler)
@@ -99,9 +103,7 @@ int64_t mms_delivery_next_us(const struct mms_delivery *delivery)
 static bool start(struct mms_delivery *delivery, struct mms_link *target)
 {
 	struct mms_office *office = delivery->office;
-	struct mms_reconcile_order order = { .ask_mask = UINT64_MAX, .fill_mask = UINT64_C(1) << target->index,
-			.done_fn = on_done };
-	struct mms_slice header;
+	struct mms_slice key, header;
 	struct parcel *parcel = NULL;
 
 	for (unsigned i = 0; i < MMS_DELIVERY_JOBS && parcel == NULL; i++) {
@@ -124,42 +126,69 @@ static bool start(struct mms_delivery *delivery, struct mms_link *target)
 	parcel->cursor = target->hint_cursor - 1;
 	parcel->alone = parcel->cursor < target->hint_alone_to;
 	parcel->is_last_word = none_under_way(office);
-	order.key = (struct mms_slice){ parcel->hint.key, parcel->hint.key_len };
-	order.context = parcel;
+	key = (struct mms_slice){ parcel->hint.key, parcel->hint.key_len };
 	header = (struct mms_slice){ (const char *)parcel->hint.header, MMS_RECORD_HEADER_SIZE };
-	if (!mms_config_key_valid(office->settings, order.key)
-			|| mms_record_decode(header, order.key, &parcel->wanted) != MMS_RECORD_GOOD) {
+	if (!mms_config_key_valid(office->settings, key)
+			|| mms_record_decode(header, key, &parcel->wanted) != MMS_RECORD_GOOD) {
 		mms_hints_drop(&office->cluster->hints, &parcel->hint, target->index); /* a damaged mapping */
 		return true;
 	}
-	order.offered = mms_hint_tombstone(&parcel->hint);
+	return ask(parcel);
+}
+
+static bool ask(struct parcel *parcel)
+{
+	struct mms_delivery *delivery = parcel->delivery;
+	struct mms_office *office = delivery->office;
+	struct mms_reconcile_order order = { .key = { parcel->hint.key, parcel->hint.key_len }, .ask_mask = UINT64_MAX,
+			.fill_mask = UINT64_C(1) << parcel->target, .offered = mms_hint_tombstone(&parcel->hint), .done_fn = on_done,
+			.context = parcel };
+
 	if (order.offered != NULL) {
 		order.offered_ttl_ms = (uint64_t)mms_clock_left_us(office->now, parcel->hint.deadline) / 1000 + 1;
 	}
 	parcel->used = true;
 	delivery->used++;
-	target->hint_jobs++;
+	office->links[parcel->target].hint_jobs++;
 	if (!mms_reconcile(delivery->reconciler, &order)) {
 		parcel->used = false;
 		delivery->used--;
-		target->hint_jobs--;
+		office->links[parcel->target].hint_jobs--;
 		return false;
 	}
 	return true;
 }
 
-/* Neither in the mailbox, nor on a connection that was lost before its answers came: when a server goes on, or the network
- * is whole again, new connections may be faster than what is left on the old ones. */
+/* On a connection that was lost before its answers came: when a server goes on, or the network is whole again, new connections
+ * may be faster than what is left on the old ones. */
+static bool is_straggling(const struct mms_office *office)
+{
+	for (unsigned i = 0; i < office->node_count; i++) {
+		if (office->now.us - office->links[i].ready_since.us < STRAGGLER_US) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Nothing at all: neither in the mailbox nor straggling. */
 static bool none_under_way(const struct mms_office *office)
 {
 	const struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
 
-	for (unsigned i = 0; i < office->node_count; i++) {
-		if (office->now.us - office->links[i].ready_since.us < STRAGGLER_US) {
-			return false;
-		}
-	}
-	return mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox);
+	return !is_straggling(office) && mms_mailbox_tail(mailbox) == mms_mailbox_head(mailbox);
+}
+
+/* Nothing of this session. Too dear to be asked of each hint: only of those that nobody has. What a fuller mailbox may refuse is
+ * noted before it is sent. */
+static bool is_not_under_way(const struct mms_office *office, struct mms_slice key)
+{
+	const struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
+	uint64_t position = mms_mailbox_tail(mailbox);
+	unsigned left = LOOK_MAX;
+
+	return !is_straggling(office) && mms_mailbox_entries(mailbox) < LOOK_MAX && mms_mailbox_used(mailbox) <= mailbox->size / 2
+			&& mms_mailbox_seek(mailbox, mms_crc32c(0, key.ptr, key.len), &position, &left) == 0 && left > 0;
 }
 
 /* A tombstone's hint may be all that is left of it: the node that acknowledged it may have been emptied since, and a scan may have
@@ -207,6 +236,8 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	uint64_t target = UINT64_C(1) << parcel->target;
 	bool enough = result->found && mms_version_compare(&result->newest.version, &parcel->wanted.version) >= 0;
 	bool has_newest = !result->found || (result->equal_mask & target) != 0;
+	/* And the node has what the others (or a tombstone that it was noted over) have instead. */
+	bool nobody = !enough && has_newest && result->answered_mask == all;
 
 	(void)token;
 	parcel->used = false;
@@ -223,9 +254,11 @@ static void on_done(void *context, uint64_t token, const struct mms_reconcile_re
 	} else if ((result->foreign_mask & target) != 0) {
 		mms_link_count(office, MMS_METRIC_foreign_keys);
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
-	} else if (!enough && has_newest && result->answered_mask == all && parcel->is_last_word) {
-		/* Nobody has it, and the node has what the others (or a tombstone that it was noted over) have instead. */
+	} else if (nobody && parcel->is_last_word) {
 		pend_others(parcel, result, all);
 		mms_hints_drop(hints, &parcel->hint, parcel->target);
+	} else if (nobody && is_not_under_way(office, result->key)) {
+		parcel->is_last_word = true;
+		(void)ask(parcel);
 	}
 }

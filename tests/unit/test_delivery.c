@@ -290,18 +290,32 @@ static void what_may_still_be_on_its_way_to_a_node_that_is_back_is_kept(void **s
 	end();
 }
 
+static void push(const char *id, const struct sample *sample)
+{
+	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .key = key_of(id), .header = sample->bytes, .ttl_ms = RIG_TTL_MS };
+
+	assert_true(mms_mailbox_push(&desk->host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
+}
+
+/* The tail passes an entry. */
+static void pass_one(void)
+{
+	struct mms_mailbox_sh *mailbox = &desk->host->cluster->mailbox;
+	struct mms_mailbox_item item;
+
+	assert_int_equal(mms_mailbox_peek(mailbox, mms_mailbox_tail(mailbox), &item), 1);
+	assert_true(mms_mailbox_advance(mailbox, desk->office.epoch, mms_mailbox_tail(mailbox), item.next, 1));
+}
+
 /* Its producer was killed before he sent it to the local node: the replicator will, later. */
 static void what_the_mailbox_may_still_bring_is_kept(void **state)
 {
-	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .ttl_ms = RIG_TTL_MS };
 	struct sample sample;
 
 	(void) state;
 	begin(2);
 	sample_aged(&sample, "s", 0, "");
-	parcel.key = key_of("s");
-	parcel.header = sample.bytes;
-	assert_true(mms_mailbox_push(&desk->host->cluster->mailbox, &parcel, mms_clock_mono(), NULL));
+	push("s", &sample);
 	hint(1, "s", &sample);
 	stand_long();
 	deliver();
@@ -310,6 +324,115 @@ static void what_the_mailbox_may_still_bring_is_kept(void **state)
 	deliver();
 	assert_int_equal(hints(1), 0);
 	assert_true(node_holds(1, "s", &sample));
+	end();
+}
+
+/* There is always something in the mailbox where a node is far and others write. */
+static void what_nobody_has_is_forgotten_beside_writes_of_others(void **state)
+{
+	struct sample sample, other;
+
+	(void) state;
+	begin(2);
+	sample_aged(&sample, "s", 5000, "gone");
+	sample_aged(&other, "others", 0, "");
+	push("others", &other);
+	hint(1, "s", &sample);
+	deliver(); /* something may be on its way from before the nodes were met */
+	assert_int_equal(hints(1), 1);
+	stand_long();
+	node_forget_calls(1);
+	deliver();
+	assert_int_equal(hints(1), 0);
+	assert_int_equal(node_calls(1, "getrange"), 2); /* the look into the mailbox counts for what is asked after it */
+	end();
+}
+
+/* It comes to a node, and leaves the mailbox, between the first question and the look. */
+static void what_leaves_the_mailbox_while_everybody_is_asked_is_found_by_the_second_question(void **state)
+{
+	struct mms_mailbox_sh *mailbox;
+	struct sample sample, other;
+
+	(void) state;
+	begin(2);
+	mailbox = &desk->host->cluster->mailbox;
+	sample_aged(&sample, "s", 0, "");
+	sample_aged(&other, "others", 0, "");
+	push("s", &sample);
+	push("others", &other);
+	hint(1, "s", &sample);
+	stand_long();
+	desk_turn(desk);
+	for (int round = 0; round < 64; round++) { /* the table is walked in pieces */
+		mms_delivery_run(delivery);
+	}
+	assert_int_equal(mms_reconcile_room(reconciler), MMS_RECONCILE_JOBS - 1);
+	mms_link_flush(desk_link(desk, 0));
+	mms_link_flush(desk_link(desk, 1));
+	nap_us(50000); /* both have said no */
+	node_put(0, "s", &sample);
+	pass_one();
+	desk_await(desk, mms_reconcile_room(reconciler) == MMS_RECONCILE_JOBS);
+	assert_true(mms_mailbox_tail(mailbox) != mms_mailbox_head(mailbox));
+	assert_int_equal(hints(1), 0);
+	assert_true(node_holds(1, "s", &sample));
+	end();
+}
+
+/* Looking through it for each hint would take too long. */
+static void what_nobody_has_waits_beside_a_mailbox_with_thousands_of_entries(void **state)
+{
+	struct sample sample, other;
+	struct mms_settings settings;
+
+	(void) state;
+	rig_fresh();
+	settings_default(&settings, 2, "web1");
+	begin_with(host_with(&settings, 8 * RIG_MAILBOX));
+	sample_aged(&sample, "s", 5000, "gone");
+	sample_aged(&other, "others", 0, "");
+	for (unsigned number = 0; number < 4096; number++) {
+		push("others", &other);
+	}
+	hint(1, "s", &sample);
+	stand_long();
+	node_forget_calls(1);
+	deliver();
+	assert_int_equal(hints(1), 1);
+	assert_int_equal(node_calls(1, "getrange"), 1);
+	pass_one();
+	deliver();
+	assert_int_equal(hints(1), 0);
+	end();
+}
+
+/* A write that found it full noted its hints first, and may be on its way. */
+static void what_nobody_has_waits_beside_a_mailbox_that_is_half_full(void **state)
+{
+	static char payload[60000];
+	struct mms_mailbox_sh *mailbox;
+	struct sample sample, other;
+	struct mms_parcel parcel = { .kind = MMS_PARCEL_PUT, .ttl_ms = RIG_TTL_MS };
+
+	(void) state;
+	begin(2);
+	mailbox = &desk->host->cluster->mailbox;
+	sample_aged(&sample, "s", 5000, "gone");
+	sample_aged(&other, "others", 0, "");
+	parcel.key = key_of("others");
+	parcel.header = other.bytes;
+	parcel.payload = (struct mms_slice){ payload, sizeof(payload) };
+	while (mms_mailbox_used(mailbox) <= mailbox->size / 2) {
+		assert_true(mms_mailbox_push(mailbox, &parcel, mms_clock_mono(), NULL));
+	}
+	hint(1, "s", &sample);
+	stand_long();
+	deliver();
+	assert_int_equal(hints(1), 1);
+	pass_one();
+	deliver();
+	assert_int_equal(hints(1), 0);
 	end();
 }
 
@@ -625,6 +748,10 @@ int main(void)
 		cmocka_unit_test(where_somebody_has_it_the_tombstone_before_it_does_not_count),
 		cmocka_unit_test(what_may_still_be_on_its_way_to_a_node_that_is_back_is_kept),
 		cmocka_unit_test(what_the_mailbox_may_still_bring_is_kept),
+		cmocka_unit_test(what_nobody_has_is_forgotten_beside_writes_of_others),
+		cmocka_unit_test(what_leaves_the_mailbox_while_everybody_is_asked_is_found_by_the_second_question),
+		cmocka_unit_test(what_nobody_has_waits_beside_a_mailbox_with_thousands_of_entries),
+		cmocka_unit_test(what_nobody_has_waits_beside_a_mailbox_that_is_half_full),
 		cmocka_unit_test(what_a_silent_node_may_have_is_kept),
 		cmocka_unit_test(a_foreign_key_is_left_alone_and_the_hint_goes),
 		cmocka_unit_test(a_damaged_copy_is_replaced),
