@@ -242,6 +242,17 @@ static const char *find_difference(unsigned session)
 	return NULL;
 }
 
+void check_delivered(unsigned host)
+{
+	const struct mms_cluster_sh *cluster = world.hosts[host].cluster;
+
+	for (unsigned i = 0; cluster != NULL && i < world.node_count; i++) {
+		if (mms_hints_count(&cluster->hints, i) != 0) {
+			world_fail("7: host %u: node %u: hints are left", host, (host + i) % world.node_count);
+		}
+	}
+}
+
 const char *check_unsettled(void)
 {
 	static char text[200];

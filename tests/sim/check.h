@@ -41,6 +41,9 @@ uint32_t check_new_serial(void);
 
 /* --- at the end --- */
 
+/* Rule g: this host has nothing left to deliver. */
+void check_delivered(unsigned host);
+
 /* NULL when all is as it must be once everything is healed, else what is still open (no failure yet). */
 const char *check_unsettled(void);
 #endif

@@ -1,5 +1,5 @@
 /* Host n calls node n (modulo nodes) its local one. Pauses are in milliseconds and vary by half with the seed, so that what
- * must be under way at some moment is, for some seeds. */
+ * must be under way at some moment is, for some seeds; long ones by ten seconds. */
 #include "directed.h"
 
 #include <stddef.h>
@@ -7,14 +7,17 @@
 
 #include "random.h"
 #include "requests.h"
+#include "world.h"
 
 #define STEPS_MAX 24
 #define SECONDS 1000
+#define HALF_MAX_MS 10000
 
 struct step {
 	enum action_kind kind;
 	int64_t a, b, c;
 	int64_t pause_ms; /* before it */
+	unsigned session, times; /* of a request; times: 0 is once */
 };
 
 struct directed {
@@ -23,13 +26,15 @@ struct directed {
 	struct step steps[STEPS_MAX];
 };
 
-/* ACTION_REQUEST here: host, kind of request, special: lifetime in seconds, or length of the payload when negative */
+/* ACTION_REQUEST here: host, kind of request, special: lifetime in seconds, or length of the payload when negative; a pause between
+ * requests of one step too */
 #define WRITE(host, ms) { ACTION_REQUEST, host, REQUEST_WRITE, 0, ms }
 #define DESTROY(host, ms) { ACTION_REQUEST, host, REQUEST_DESTROY, 0, ms }
 #define CUT(host, node, ms) { ACTION_CUT, host, node, 2, ms }
 #define MEND(host, node, ms) { ACTION_MEND, host, node, 2, ms }
 #define NODE(what, node, ms) { ACTION_##what, node, 0, 0, ms }
 #define KILL_PHP(host, ms) { ACTION_KILL_PHP, host, 0, 0, ms }
+#define STOP_PHP(host, us, ms) { ACTION_STOP_WORKER, host, 0, us, ms }, { ACTION_STOP_WORKER, host, 1, us, 0 }, { ACTION_STOP_WORKER, host, 2, us, 0 }
 
 static const struct directed all[] = {
 	{ "D1", "a hint is under way, its session is missed again", 3, 2,
@@ -64,6 +69,14 @@ static const struct directed all[] = {
 	{ "D12", "the emptied node misses what one node alone has", 3, 3,
 		{ WRITE(1, 1), CUT(0, 1, 1500), CUT(0, 2, 0), WRITE(0, 5), KILL_PHP(0, 500), NODE(EMPTY, 2, 100),
 		MEND(0, 1, 1000), MEND(0, 2, 0) } },
+	{ "D13", "a host is taken for dead, lives for a minute during the scan that its marker asks for, and dies", 2, 2,
+		{ { ACTION_CROWD, 0, 1500, 0, 0 }, WRITE(0, 1), WRITE(1, 1), CUT(0, 1, 1500), WRITE(0, 20), { ACTION_SLOW, 1, 0, 150000, 1000 },
+		STOP_PHP(0, 215000000, 2000), { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 0, 1 }, { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 0, 2 },
+		WRITE(0, 286 * SECONDS), KILL_PHP(0, 4 * SECONDS), { ACTION_WAIT, 0, 0, 0, 45 * SECONDS } } },
+	{ "D14", "a write fails everywhere; others go on, beside a far node", 2, 1,
+		{ WRITE(0, 1), NODE(FULL, 0, 1500), NODE(FULL, 1, 0), { ACTION_REQUEST, 0, REQUEST_WRITE, -30000, 5, 1 },
+		NODE(NOT_FULL, 0, 1500), NODE(NOT_FULL, 1, 0), { ACTION_SLOW, 0, 1, 30000, 0 },
+		{ ACTION_REQUEST, 0, REQUEST_WRITE, 0, 12, 0, 1000 }, { ACTION_DELIVERED, 0, 0, 0, 0 } } },
 };
 
 bool directed_name(unsigned index, const char **name, const char **about)
@@ -86,6 +99,31 @@ uint64_t directed_seeds(unsigned index)
 	return DIRECTED_SEEDS;
 }
 
+/* A read at once is none that a schedule here has. */
+static bool is_end(const struct step *step)
+{
+	return step->kind == ACTION_REQUEST && step->b == REQUEST_READ && step->pause_ms == 0;
+}
+
+static void add_step(struct schedule *schedule, const struct step *step, unsigned worker, struct random *random)
+{
+	struct action *action = &schedule->actions[schedule->action_count++];
+	int64_t half = step->pause_ms > 1000 * SECONDS ? 0 : step->pause_ms > 2 * HALF_MAX_MS ? HALF_MAX_MS * 1000 : step->pause_ms * 500;
+
+	*action = (struct action){ .kind = step->kind, .a = step->a, .b = step->b, .c = step->c };
+	action->after_us = step->pause_ms * 1000 + random_between(random, -half, half);
+	if (step->kind == ACTION_REQUEST) {
+		action->b = worker;
+		action->c = 0;
+		action->d = step->session;
+		action->e = step->b;
+		action->f = random_between(random, 0, 3000);
+		action->g = step->c < 0 ? -step->c : 100;
+		action->h = step->c > 0 ? step->c : 0;
+		schedule->session_count = step->session >= schedule->session_count ? step->session + 1 : schedule->session_count;
+	}
+}
+
 void directed_make(unsigned index, uint64_t seed, struct schedule *schedule)
 {
 	const struct directed *directed = &all[index];
@@ -101,20 +139,9 @@ void directed_make(unsigned index, uint64_t seed, struct schedule *schedule)
 	schedule->session_count = schedule->visitor_count = schedule->write_acks = 1;
 	schedule->late_one_in = schedule->yield_one_in = random_one_in(&random, 2) ? 0 : 16;
 	schedule->late_max_us = 500;
-	for (unsigned i = 0; i < STEPS_MAX && (directed->steps[i].pause_ms != 0 || directed->steps[i].kind != 0); i++) {
-		const struct step *step = &directed->steps[i];
-		struct action *action = &schedule->actions[schedule->action_count++];
-		int64_t half = step->pause_ms * 500 > UINT32_MAX / 4 ? 0 : step->pause_ms * 500;
-
-		*action = (struct action){ .kind = step->kind, .a = step->a, .b = step->b, .c = step->c };
-		action->after_us = step->pause_ms * 1000 + random_between(&random, -half, half);
-		if (step->kind == ACTION_REQUEST) {
-			action->b = i % 2; /* a worker */
-			action->c = action->d = 0;
-			action->e = step->b;
-			action->f = random_between(&random, 0, 3000);
-			action->g = step->c < 0 ? -step->c : 100;
-			action->h = step->c > 0 ? step->c : 0;
+	for (unsigned i = 0; i < STEPS_MAX && !is_end(&directed->steps[i]); i++) {
+		for (unsigned k = 0; k == 0 || k < directed->steps[i].times; k++) {
+			add_step(schedule, &directed->steps[i], directed->steps[i].times == 0 ? i % 2 : k % WORKERS_MAX, &random);
 		}
 	}
 }

@@ -1,5 +1,6 @@
 """Planted bugs: exact replacements in a copy of src/. The simulator must find each within 40000 schedules of the profile named
-(None: the mix of the normal run; ",tokens" behind it: with session tokens, ",header": in a header, ",locks": with the session lock), on a seed that is good without it. A text that
+(None: the mix of the normal run; ",tokens" behind it: with session tokens, ",header": in a header, ",locks": with the session lock), on a
+seed that is good without it, by a kept seed, or by one of D1 to D14. A text that
 does not stand there exactly once fails loudly: that mutant needs a new one."""
 
 
@@ -63,6 +64,10 @@ MUTANTS = [
            ("mms_hosts.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 "),
            ("mms_marker.c", "\treturn link->marker_token[0] != '\\0' && (peers & ~link->marker_mask) == 0;", "\t(void)peers;\n\treturn true;"),
            ("mms_marker.c", "\tif (set) { /*", "\tif (set && peer == NULL) { /*")),
+    Mutant("marker-goes-though-its-life-was-heard-of", "h", "php",
+           ("mms_aftermath.c", " && !mms_hosts_heard_since(hosts, life, begun_at));", " && begun_at.us >= 0);")),
+    Mutant("mailbox-must-be-empty-for-a-last-word", "g", None,
+           ("mms_delivery.c", "} else if (nobody && is_not_under_way(", "} else if (false && is_not_under_way(")),
     Mutant("nobody-sweeps-for-the-dead", "j", "php",
            ("mms_hosts.c", "\treturn is_life(name) && !mms_hosts_is_own(", "\treturn since.us < 0 && is_life(name) && !mms_hosts_is_own(")),
     Mutant("complete-after-one-source", "i", "empty-cut",
@@ -239,7 +244,8 @@ UNSEEN = {
          " offices for it (test_checkpoint)",
     "h": "scan behind a dead host's marker: the sweep after its death (rule j) brings the same records",
     "g": "version in mms_hints_settle(): a hint that becomes newer while its delivery is under way; STRAGGLER_US (mms_delivery.c):"
-         " seed 3595 found it, until entries that became hints stayed in the ring (test_delivery has it)",
+         " seed 3595 found it, until entries that became hints stayed in the ring; the look into the mailbox for what nobody has, and that"
+         " everybody is asked after it (test_delivery has these three)",
     "avoided": "mms_avoided: what it prevents is a visitor on another host who reads too early, no invariant (test_avoided,"
                " tests/cluster blind)",
     "b": "a write of what could not be read: PHP makes none, and what SessionHandler makes would be blind and lose (test_store_rules,"

@@ -326,12 +326,20 @@ static bool has_prefix(const struct entry *entry, const struct argument *pattern
 	return entry->key_len >= prefix_len && memcmp(entry->key, pattern->ptr, prefix_len) == 0;
 }
 
+/* The first place of somebody else's key from this one on, but no later than `last`. */
+static uint32_t crowd_from(const struct node *node, uint32_t from, uint32_t last)
+{
+	uint64_t apart = node->crowd == 0 ? UINT32_MAX : UINT32_MAX / node->crowd, place = (from + apart - 1) / apart * apart;
+
+	return node->crowd != 0 && place < last ? (uint32_t)place : last;
+}
+
 /* Some keys with the prefix of "prefix*": the next places of the walk. */
 static void scan(struct node *node, const struct argument *arguments, struct reply *reply)
 {
 	size_t prefix_len = arguments[3].len - 1;
 	struct content *content = &node->content;
-	uint32_t begin = (uint32_t)number(&arguments[1]), end = begin, last = 0;
+	uint32_t begin = (uint32_t)number(&arguments[1]), end = begin, last = node->crowd == 0 ? 0 : UINT32_MAX / node->crowd * node->crowd;
 	unsigned found = 0;
 	char text[16];
 
@@ -345,7 +353,7 @@ static void scan(struct node *node, const struct argument *arguments, struct rep
 		}
 	}
 	for (unsigned step = 0; step < PLACES_PER_SCAN && end <= last && last != 0; step++) {
-		uint32_t next = last;
+		uint32_t next = crowd_from(node, end, last);
 
 		for (unsigned i = 0; i < content->count; i++) {
 			uint32_t place = place_of(node, &content->entries[i]);
@@ -531,7 +539,7 @@ static void execute(struct node *node, struct connection *connection, const stru
 	} else if (is(verb, "SCAN")) {
 		scan(node, arguments, reply);
 	} else if (is(verb, "DBSIZE")) {
-		reply_printf(reply, ":%u\r\n", node->content.count);
+		reply_printf(reply, ":%u\r\n", node->content.count + node->crowd);
 	} else if (is(verb, "DEL")) {
 		reply_printf(reply, ":%d\r\n", node_delete(node, arguments[1].ptr, arguments[1].len));
 	} else if (is(verb, "EXISTS")) {

@@ -34,6 +34,7 @@ struct node {
 	bool scripts_loaded[8];
 	bool refuses_writes;    /* OOM */
 	bool loading;
+	uint32_t crowd;         /* keys of somebody else's: evenly over the walk of SCAN, and never looked at */
 	unsigned backlog;       /* connections that a stopped server has not accepted */
 	struct connection *watchers;
 	struct content content, dump;

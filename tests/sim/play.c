@@ -93,6 +93,7 @@ static void on_node(const struct action *action)
 	case ACTION_DAMAGE: node_damage(node); break;
 	case ACTION_FULL: node->refuses_writes = true; break;
 	case ACTION_NOT_FULL: node->refuses_writes = false; break;
+	case ACTION_CROWD: node->crowd = (uint32_t)action->b; break;
 	case ACTION_FORGET: memset(node->scripts_loaded, 0, sizeof node->scripts_loaded); break;
 	default: break;
 	}
@@ -117,7 +118,7 @@ static void on_worker(const struct action *action)
 
 static const char *const names[ACTION_KINDS] = {
 	"request", "wait", "cut", "mend", "reset", "slow", "stop", "continue", "kill", "restart", "empty", "flush", "dump",
-	"restore", "full", "not full", "forget", "kill worker", "stop worker", "kill php", "clock", "damage",
+	"restore", "full", "not full", "forget", "kill worker", "stop worker", "kill php", "clock", "damage", "crowd", "delivered",
 };
 
 /* Who reads now may not reach what this is about. */
@@ -154,6 +155,7 @@ static void act(const struct action *action)
 	case ACTION_KILL_WORKER:
 	case ACTION_STOP_WORKER: on_worker(action); break;
 	case ACTION_KILL_PHP: host_kill_php(&world.hosts[action->a]); break;
+	case ACTION_DELIVERED: check_delivered((unsigned)action->a); break;
 	case ACTION_CLOCK: world.hosts[action->a].wall_offset_us += action->b * 1000; break;
 	default: on_node(action); break;
 	}

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ACTIONS_MAX 128
+#define ACTIONS_MAX 1100 /* those made from a seed are much shorter */
 
 enum action_kind {
 	ACTION_REQUEST,      /* host, worker, visitor, session, request kind, think, payload, lifetime */
@@ -30,6 +30,8 @@ enum action_kind {
 	ACTION_KILL_PHP,     /* host */
 	ACTION_CLOCK,        /* host, milliseconds: the wall clock jumps */
 	ACTION_DAMAGE,       /* node: a bit of a record flips */
+	ACTION_CROWD,        /* node, so many keys of somebody else's: its scans take longer */
+	ACTION_DELIVERED,    /* host: it must have no hints left by now */
 	ACTION_KINDS
 };
 
