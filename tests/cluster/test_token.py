@@ -375,6 +375,38 @@ def test_a_page_that_writes_after_its_answer_is_not_hidden_by_the_next_page(clus
     assert any(late), "no mirror was late"
 
 
+@pytest.mark.row("two-pools")
+def test_a_pool_says_nothing_of_the_mirrors_of_another_pool_beside_it(cluster, new_id, full, key_file):
+    """Two pools of one php-fpm with prefix and nodes in common, but another list: two clusters, whose mailboxes differ."""
+    shop = cluster(2, 0, proxied=True, mmsession=settings(key_file, **PATIENT))
+    here, there = shop.nodes
+    host = shop.add_host(0, second={"mmsession.nodes": f"unix://{here.socket}?name={here.name}, "
+                                                       f"tcp://{there.host}:{there.port}?name={there.name}"})
+    beside, elsewhere = host.second_pool(), shop.add_host(1)
+    know_all_nodes(shop)
+    assert beside.status()["cluster"] != host.status()["cluster"]
+    seen, late, trials = [], [], 12 if full else 4
+    for number in range(trials):
+        visitor, neighbour = Visitor(new_id(), random.Random(number)), Visitor(new_id(), random.Random(number))
+        visitor.click(host, "start;set:n:0;close")
+        neighbour.click(beside, "start;set:n:0;close")
+        assert host.flush() and beside.flush()
+        until(lambda: visitor.click(elsewhere, "start;get:n;close")["values"]["n"] == "0", 5, "mirrored")
+        shop.link(0, 1).set(command_bytes_per_second=2000)
+        # Mirrors of the first pool wait for some 0.6 s behind this one.
+        Visitor(new_id(), random.Random(0)).click(host, "start;fill:x:1000;close")
+        time.sleep(0.03)
+        visitor.click(host, "start;early;set:n:1;close")
+        neighbour.click(beside, "start;set:n:1;close")
+        time.sleep(0.08)
+        late.append(b'"1"' not in there.call("GET", f"mms:{visitor.jar['PHPSESSID']}"))
+        seen.append(visitor.click(elsewhere, "start;get:n;close")["values"]["n"])
+        shop.link(0, 1).clear()
+    bar("two-pools", f"{trials} writes by one pool, then a request of another: the next host shows all, {sum(late)} before the mirror",
+        " ".join(map(str, seen)), seen == ["1"] * trials)
+    assert any(late), "no mirror was late"
+
+
 @pytest.mark.row("token-removed")
 @pytest.mark.parametrize("steps", ["start;set:n:{n};close;no_headers", "start;no_headers;early;set:n:{n};close", "start;no_headers;early;set:n:{n}"],
                          ids=["after", "before", "at-the-end"])

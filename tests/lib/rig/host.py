@@ -1,4 +1,5 @@
 """One web host: a php-fpm master with its own settings, and the way to call scripts on it."""
+import copy
 import os
 import shutil
 import signal
@@ -70,10 +71,10 @@ def php_environment():
 
 class Host:
     """name is also mmsession.host_id. pool: lines of the pool's configuration; fpm_global: of [global]; environment: of
-    php-fpm. resolv_conf: file that stands in for /etc/resolv.conf there."""
+    php-fpm. resolv_conf: file that stands in for /etc/resolv.conf there. second: PHP settings of a second pool of this master."""
 
     def __init__(self, name, folder, extensions, settings, workers=8, namespace=None, pool=(), fpm_global=(),
-                 daemonize=False, environment=None, resolv_conf=None):
+                 daemonize=False, environment=None, resolv_conf=None, second=None):
         self.name, self.folder, self.workers_max = name, folder, workers
         self.socket = os.path.join(folder, "fpm.sock")
         self.log = os.path.join(folder, "php.log")
@@ -88,21 +89,30 @@ class Host:
         shutil.copytree(WWW, self.www)
         self.ini = os.path.join(folder, "php.ini")
         write_ini(self.ini, extensions, settings)
-        self._write_pool(list(pool), list(fpm_global))
+        lines = ["[global]", f"pid = {self._pid_file}", f"error_log = {self.log}", "log_level = notice", *fpm_global,
+                 *self._pool_lines("www", self.socket, list(pool))]
+        if second is not None:
+            values = [f'php_admin_value[{name}] = "{value}"' for name, value in second.items()]
+            lines += self._pool_lines("second", f"{self.socket}2", values)
+        self._pool_file = os.path.join(self.folder, "fpm.conf")
+        with open(self._pool_file, "w") as conf:
+            conf.write("\n".join(lines) + "\n")
 
-    def _write_pool(self, pool, fpm_global):
-        has_pm = any(line.replace(" ", "").startswith("pm=") for line in pool)
-        lines = ["[global]", f"pid = {self._pid_file}", f"error_log = {self.log}", "log_level = notice",
-                 *fpm_global, "[www]", f"listen = {self.socket}", "listen.mode = 0666", "listen.backlog = 1024",
-                 f"pm.max_children = {self.workers_max}", "catch_workers_output = yes",
-                 f"env[RIG_HOST] = {self.name}", *pool]
+    def _pool_lines(self, name, socket, more):
+        has_pm = any(line.replace(" ", "").startswith("pm=") for line in more)
+        lines = [f"[{name}]", f"listen = {socket}", "listen.mode = 0666", "listen.backlog = 1024",
+                 f"pm.max_children = {self.workers_max}", "catch_workers_output = yes", f"env[RIG_HOST] = {self.name}", *more]
         if not has_pm:
             lines.append("pm = static")
         if os.geteuid() == 0:
             lines += ["user = www-data", "group = www-data"]
-        self._pool_file = os.path.join(self.folder, "fpm.conf")
-        with open(self._pool_file, "w") as conf:
-            conf.write("\n".join(lines) + "\n")
+        return lines
+
+    def second_pool(self):
+        """What to ask for pages and the status of the second pool."""
+        other = copy.copy(self)
+        other.socket = f"{self.socket}2"
+        return other
 
     def start(self):
         command = [fpm_program(), "--daemonize" if self._daemonize else "--nodaemonize", "-c", self.ini, "-y", self._pool_file]
