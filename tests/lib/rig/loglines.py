@@ -15,6 +15,7 @@ _KINDS = [
                         r"it is the only node: .*|it is read, but takes no writes.*|by now it is used again)$")),
     ("foreign key", re.compile(r"node \S+ \(.*\): the key of a session holds something()")),
     ("settings", re.compile(r"node (\S+) \(.*\): (?:maxmemory-policy|it is a replica of|KeyDB's active-replica)")),
+    ("own keys", re.compile(r"node (\S+) \(.*\): .*:(?:behind|lives)\b")),
     ("clocks", re.compile(r"clocks are wrong()")),
     ("host id", re.compile(r"another host uses host id()")),
 ]
