@@ -141,6 +141,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_reconcile.c
     src/mms_record.c
     src/mms_refresh.c
+    src/mms_refusal.c
     src/mms_repair.c
     src/mms_replicator.c
     src/mms_reply.c

@@ -328,6 +328,7 @@ void php_mmsession_log_events(struct mms_client *client)
 		char text[MMS_BREAKER_TEXT_SIZE], line[MMS_BREAKER_TEXT_SIZE + MMS_EXPLAIN_CONSEQUENCE_MAX + 32];
 
 		log_note(&client->cluster->nodes[i].warning);
+		log_note(&client->cluster->nodes[i].refusal);
 		if (!mms_note_pending(&breaker->note) || !mms_breaker_take_event(breaker, mms_clock_mono()) || !PG(log_errors)) {
 			continue;
 		}

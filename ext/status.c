@@ -128,6 +128,7 @@ static void add_warnings(zval *status, const struct mms_client *client)
 	}
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		add_warning(&list, "node", &client->cluster->nodes[i].warning);
+		add_warning(&list, "node", &client->cluster->nodes[i].refusal);
 	}
 	add_assoc_zval(status, "warnings", &list);
 }

@@ -190,10 +190,12 @@ static void say(struct mms_closing *closing, struct mms_link *link)
 	} else {
 		mms_command_set_existing(&command, name, text, TTL_MS);
 	}
-	place->said_at = office->now;
-	place->said = place->seen;
-	place->looked = false;
 	place->asked = mms_link_request(link, &command, on_said, closing, 0);
+	if (place->asked) {
+		place->said_at = office->now;
+		place->said = place->seen;
+		place->looked = false;
+	}
 }
 
 static void on_said(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)

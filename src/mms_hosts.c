@@ -11,6 +11,7 @@
 #include "mms_life.h"
 #include "mms_marker.h"
 #include "mms_pairs.h"
+#include "mms_refusal.h"
 #include "mms_sightings.h"
 
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
@@ -204,10 +205,11 @@ static void publish(struct mms_hosts *hosts, struct mms_link *link)
 
 static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
-	(void)link;
 	(void)context;
 	(void)token;
-	(void)replies; /* a node that takes no writes now has no say in it either: it is asked again in a second */
+	if (replies != NULL) { /* a node that takes no writes now has no say in it either: it is asked again in a second */
+		(void)mms_refusal_see(link, MMS_REFUSAL_LIVES_SET, replies[0]);
+	}
 }
 
 static bool is_life(struct mms_slice name)
@@ -230,13 +232,22 @@ static void sight(struct mms_hosts *hosts, const struct mms_pair *entry)
 	}
 }
 
+/* Where something else stands at the key, there is none; what may not be read is not known. */
+static void read_hash(struct mms_link *link, struct mms_pairs *list, enum mms_refusal what, struct mms_reply *const *replies)
+{
+	mms_pairs_keep(list, replies == NULL ? NULL : replies[0], link->office->now);
+	if (replies != NULL && mms_refusal_see(link, what, replies[0]) == MMS_CLASS_WRONGTYPE) {
+		list->read_at = link->office->now;
+	}
+}
+
 static void on_lives(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_hosts *hosts = context;
 	struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][link->index];
 
 	(void)token;
-	mms_pairs_keep(list, replies == NULL ? NULL : replies[0], hosts->office->now);
+	read_hash(link, list, MMS_REFUSAL_LIVES_READ, replies);
 	for (uint32_t i = 0; i < list->count; i++) {
 		if (!mms_hosts_is_own(hosts, list->pairs[i].field)) {
 			sight(hosts, &list->pairs[i]);
@@ -250,7 +261,7 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 	struct mms_hosts *hosts = context;
 
 	(void)token;
-	mms_pairs_keep(&hosts->lists[MMS_HOSTS_BEHIND][link->index], replies == NULL ? NULL : replies[0], hosts->office->now);
+	read_hash(link, &hosts->lists[MMS_HOSTS_BEHIND][link->index], MMS_REFUSAL_BEHIND_READ, replies);
 	mms_marker_see(link, &hosts->lists[MMS_HOSTS_BEHIND][link->index]);
 }
 

@@ -161,7 +161,6 @@ void mms_link_drop(struct mms_link *link)
 	link->state = MMS_LINK_DOWN;
 	link->send_position = link->ack_position;
 	link->going_back = false;
-	link->marker_asked_mask = 0;
 	answer_lost(link);
 }
 

@@ -133,6 +133,7 @@ struct mms_link {
 	uint64_t marker_former_id;              /* 0 = its address */
 	uint64_t marker_former_mask;            /* nodes that may hold it under that one as well */
 	uint64_t marker_perhaps_mask;           /* nodes that were sent it, and lost before they answered */
+	struct mms_mono markers_refused_until;  /* this node takes or gives back no markers before */
 	/* hints */
 	uint32_t hint_cursor;
 	uint32_t hint_rounds;                   /* through all hints since it became ready */

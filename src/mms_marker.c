@@ -8,9 +8,12 @@
 #include <string.h>
 
 #include "mms_identity.h"
+#include "mms_life.h"
+#include "mms_refusal.h"
 
 #define TOKEN_FORMAT "%016" PRIx64
 #define SOFT_APART_US 500000 /* longer: what failed is one key, tried again now and then */
+#define REFUSED_US 5000000   /* until a peer that takes no markers is asked again */
 
 struct line {
 	struct mms_slice key, field;
@@ -27,6 +30,7 @@ static uint64_t said(const struct mms_link *missing, bool set);
 static void on_changed(struct mms_link *peer, void *context, uint64_t asked, struct mms_reply *const *replies);
 static void forget_former(struct mms_link *missing, struct mms_link *peer);
 static void on_forgotten(struct mms_link *peer, void *context, uint64_t former_id, struct mms_reply *const *replies);
+static void on_stray_deleted(struct mms_link *peer, void *context, uint64_t token, struct mms_reply *const *replies);
 
 void mms_marker_run(struct mms_office *office)
 {
@@ -114,28 +118,48 @@ static void rename_marker(struct mms_link *missing)
 	}
 }
 
-/* A marker of ours that nobody wants: the peer was restarted from a dump of a time when one was wanted. Taken up like a predecessor's,
- * it is deleted everywhere; else other hosts would avoid that node as long as this life lasts. */
-static void take_up_restored(struct mms_link *missing, const struct mms_pairs *there)
+/* Is this field one that a marker of this life has by now, or had before its node got another id? */
+static bool is_in_use(const struct mms_office *office, struct mms_slice field)
 {
-	struct mms_node_sh *node = mms_link_node(missing);
-	uint64_t id = atomic_load(&node->node_id);
-	char text[sizeof missing->marker_token], same[sizeof text];
-	struct line own;
+	for (unsigned i = 0; i < office->node_count; i++) {
+		const struct mms_link *missing = &office->links[i];
+		const bool has_former = missing->marker_former_mask != 0;
+		struct line line, former;
 
-	name_line(missing, id, &own);
-	for (uint32_t k = 0; k < there->count; k++) {
-		uint64_t token = 0;
-
-		if (mms_pairs_same(there->pairs[k].field, own.field)) {
-			mms_text_copy(text, sizeof text, there->pairs[k].value);
-			token = strtoull(text, NULL, 16);
+		if (missing->marker_token[0] == '\0') {
+			if (atomic_load(&mms_link_node(missing)->behind_token) != 0) {
+				return true; /* a predecessor's, about to be taken over */
+			}
+			continue;
 		}
-		(void)snprintf(same, sizeof same, TOKEN_FORMAT, token);
-		if (token != 0 && strcmp(same, text) == 0) {
-			atomic_store(&node->behind_id, id);
-			atomic_store(&node->behind_token, token);
-			return;
+		name_line(missing, missing->marker_node_id, &line);
+		name_line(missing, has_former ? missing->marker_former_id : missing->marker_node_id, &former);
+		if (mms_pairs_same(field, line.field) || mms_pairs_same(field, former.field)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Lines of this life that no marker has: the peer was restarted with what it had before they were deleted, or what was sent on a
+ * connection that is lost came after what was sent on the next. While this life lives nobody else deletes them, and other hosts avoid
+ * those nodes. By compare: a marker set meanwhile has another token. */
+static void delete_strays(struct mms_link *peer, const struct mms_pairs *there)
+{
+	const struct mms_office *office = peer->office;
+	char own_text[MMS_LIFE_NAME_MAX], key_text[MMS_MARKER_KEY_MAX];
+	const struct mms_slice own = { own_text, mms_life_name(office->settings->host_id, mms_shm_life(office->shm, office->cluster),
+			own_text) };
+	const struct mms_slice key = { key_text, mms_identity_behind_key(office->settings, key_text, sizeof key_text) };
+
+	for (uint32_t k = 0; k < there->count; k++) {
+		const struct mms_pair *pair = &there->pairs[k];
+		struct mms_command command;
+
+		if (mms_pairs_same(mms_identity_behind_life(pair->field), own) && !is_in_use(office, pair->field)) {
+			mms_command_init(&command);
+			mms_command_field_delete_if(&command, key, pair->field, pair->value);
+			(void)mms_link_request(peer, &command, on_stray_deleted, NULL, 0);
 		}
 	}
 }
@@ -162,9 +186,9 @@ void mms_marker_see(struct mms_link *peer, const struct mms_pairs *there)
 		if (!found) {
 			missing->marker_mask &= ~(UINT64_C(1) << peer->index);
 		}
-		if (missing->marker_token[0] == '\0' && atomic_load(&mms_link_node(missing)->behind_token) == 0) {
-			take_up_restored(missing, there);
-		}
+	}
+	if (takes_markers(peer)) {
+		delete_strays(peer, there);
 	}
 }
 
@@ -181,7 +205,8 @@ bool mms_marker_stands(const struct mms_link *link)
 bool mms_marker_covers(const struct mms_office *office)
 {
 	for (unsigned i = 0; i < office->node_count; i++) {
-		if (wanted(&office->links[i]) && (office->markers_doubted || !mms_marker_stands(&office->links[i]))) {
+		if (wanted(&office->links[i]) && (office->markers_doubted || office->links[i].marker_mask == 0
+					|| !mms_marker_stands(&office->links[i]))) {
 			return false;
 		}
 	}
@@ -233,7 +258,8 @@ static bool wanted(const struct mms_link *missing)
 
 static bool takes_markers(const struct mms_link *peer)
 {
-	return mms_link_ready(peer) && mms_breaker_allows_write(&mms_link_node(peer)->breaker);
+	return mms_link_ready(peer) && mms_breaker_allows_write(&mms_link_node(peer)->breaker)
+			&& peer->office->now.us >= peer->markers_refused_until.us;
 }
 
 /* This life's line for the node, under this id of it. */
@@ -277,16 +303,32 @@ static void forget_former(struct mms_link *missing, struct mms_link *peer)
 	}
 }
 
-static bool is_refused(struct mms_link *peer, const struct mms_reply *reply)
+/* What is about the node goes to its breaker; a node that serves sessions and takes no markers is one that has none, and is asked
+ * again in a while. */
+static bool is_refused(struct mms_link *peer, enum mms_refusal what, const struct mms_reply *reply)
 {
+	const enum mms_reply_class class_ = mms_refusal_see(peer, what, reply);
 	char words[128];
 
-	if (mms_reply_type(reply) != MMS_REPLY_ERROR) {
+	if (class_ == MMS_CLASS_NONE) {
 		return false;
 	}
+	if (class_ == MMS_CLASS_PERMISSION || class_ == MMS_CLASS_WRONGTYPE || class_ == MMS_CLASS_OTHER) {
+		peer->markers_refused_until.us = peer->office->now.us + REFUSED_US;
+		return true;
+	}
 	mms_reply_class_words(reply, words, sizeof words);
-	mms_marker_blame(peer, mms_reply_classify(reply), words);
+	mms_marker_blame(peer, class_, words);
 	return true;
+}
+
+static void on_stray_deleted(struct mms_link *peer, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void)context;
+	(void)token;
+	if (replies != NULL) {
+		(void)is_refused(peer, MMS_REFUSAL_BEHIND_DELETE, replies[0]); /* it is seen again, and deleted then */
+	}
 }
 
 /* What was asked, with whether it was to be set: a word that knows names and tokens apart. */
@@ -301,7 +343,7 @@ static void on_forgotten(struct mms_link *peer, void *context, uint64_t former_i
 	uint64_t bit = UINT64_C(1) << peer->index;
 
 	missing->marker_asked_mask &= ~bit;
-	if (replies != NULL && !is_refused(peer, replies[0]) && former_id == missing->marker_former_id) {
+	if (replies != NULL && !is_refused(peer, MMS_REFUSAL_BEHIND_DELETE, replies[0]) && former_id == missing->marker_former_id) {
 		missing->marker_former_mask &= ~bit;
 	}
 }
@@ -317,7 +359,7 @@ static void on_changed(struct mms_link *peer, void *context, uint64_t asked, str
 		missing->marker_perhaps_mask |= set ? bit : 0;
 		return;
 	}
-	if (is_refused(peer, replies[0])) {
+	if (is_refused(peer, set ? MMS_REFUSAL_BEHIND_SET : MMS_REFUSAL_BEHIND_DELETE, replies[0])) {
 		return;
 	}
 	if (asked != said(missing, set)) {

@@ -38,9 +38,9 @@ static const struct meaning {
 	{"invalid password", MMS_CLASS_AUTH, NO_CREDENTIALS},
 	{"Client sent AUTH, but no password is set", MMS_CLASS_AUTH, NO_PASSWORD_THERE},
 	{"AUTH", MMS_CLASS_AUTH, NO_PASSWORD_THERE}, /* "AUTH <password> called without any password configured ..." */
-	{"NOPERM", MMS_CLASS_AUTH, NO_PERMISSION},
-	{"ACL failure", MMS_CLASS_AUTH, NO_PERMISSION},
-	{"The user executing the script can't", MMS_CLASS_AUTH, NO_PERMISSION},
+	{"NOPERM", MMS_CLASS_PERMISSION, NO_PERMISSION},
+	{"ACL failure", MMS_CLASS_PERMISSION, NO_PERMISSION},
+	{"The user executing the script can't", MMS_CLASS_PERMISSION, NO_PERMISSION},
 	{"DENIED", MMS_CLASS_AUTH, "protected mode: give the server a password or an address to bind to"},
 	{"MOVED", MMS_CLASS_CLUSTER, NO_CLUSTER},
 	{"ASK", MMS_CLASS_CLUSTER, NO_CLUSTER},
@@ -71,6 +71,7 @@ bool mms_reply_class_fault(enum mms_reply_class class_, enum mms_fault *fault)
 	switch (class_) {
 	case MMS_CLASS_HARD:
 	case MMS_CLASS_AUTH:
+	case MMS_CLASS_PERMISSION:
 	case MMS_CLASS_CLUSTER:
 		*fault = MMS_FAULT_HARD;
 		return true;

@@ -13,7 +13,8 @@ enum mms_reply_class {
 	MMS_CLASS_NONE,      /* no error */
 	MMS_CLASS_HARD,      /* LOADING, MASTERDOWN, max clients, BUSY: node unusable for now */
 	MMS_CLASS_WRITE,     /* OOM, READONLY, MISCONF, NOREPLICAS: readable, not writable */
-	MMS_CLASS_AUTH,      /* NOAUTH, WRONGPASS, ERR invalid password, NOPERM, DENIED (protected mode): configuration */
+	MMS_CLASS_AUTH,      /* NOAUTH, WRONGPASS, ERR invalid password, DENIED (protected mode): configuration */
+	MMS_CLASS_PERMISSION, /* NOPERM: this user may not do this */
 	MMS_CLASS_CLUSTER,   /* MOVED, ASK, CLUSTERDOWN, CROSSSLOT: Redis Cluster mode is refused */
 	MMS_CLASS_NOSCRIPT,  /* load and repeat */
 	MMS_CLASS_WRONGTYPE, /* the key is not ours */

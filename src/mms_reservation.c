@@ -13,10 +13,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "mms_clock.h"
 #include "mms_lock.h"
 
 #define BOUND (UINT64_C(1) << 63) /* marks a lower bound */
 #define ANY_SESSION UINT64_MAX
+#define FULL_US 1000000           /* until owners are looked at again */
 #define STAT_START_FIELD 22       /* of /proc/<pid>/stat, see proc(5) */
 
 struct life {
@@ -28,13 +30,34 @@ struct life {
 static uint32_t used_places(const struct mms_reservations_sh *table);
 static void close_place(struct mms_reservation_sh *place);
 static bool is_dead(uint64_t owner);
-static bool take_from_dead(struct mms_reservation_sh *place, uint64_t heir);
+static bool take_from_dead(struct mms_reservation_sh *place, uint64_t me, uint64_t heir);
+static uint64_t own_name(void);
 static struct life life_of(pid_t pid);
+
+/* All are taken, and a moment ago by the living: to look at each costs milliseconds, and every request may ask. */
+static bool is_full(const struct mms_reservations_sh *table)
+{
+	const int64_t full_us = atomic_load(&table->full_us), age_us = full_us == 0 ? -1 : mms_clock_mono().us - full_us;
+
+	if (age_us < 0 || age_us >= FULL_US) {
+		return false;
+	}
+	for (uint32_t i = 0; i < MMS_RESERVATIONS_MAX; i++) {
+		if (atomic_load(&table->places[i].owner) == 0) {
+			return false;
+		}
+	}
+	return true;
+}
 
 struct mms_reservation_sh *mms_reservation_claim(struct mms_reservations_sh *table)
 {
-	const uint64_t me = (uint64_t)life_of(getpid()).start << 32 | (uint32_t)getpid();
+	uint64_t me;
 
+	if (is_full(table)) {
+		return NULL;
+	}
+	me = own_name();
 	for (uint32_t i = 0; i < MMS_RESERVATIONS_MAX; i++) {
 		uint32_t used = atomic_load(&table->used);
 		uint64_t nobody = 0;
@@ -48,10 +71,11 @@ struct mms_reservation_sh *mms_reservation_claim(struct mms_reservations_sh *tab
 		return &table->places[i];
 	}
 	for (uint32_t i = 0; i < MMS_RESERVATIONS_MAX; i++) {
-		if (take_from_dead(&table->places[i], me)) {
+		if (take_from_dead(&table->places[i], me, me)) {
 			return &table->places[i];
 		}
 	}
+	atomic_store(&table->full_us, mms_clock_mono().us);
 	return NULL;
 }
 
@@ -157,12 +181,14 @@ unsigned mms_reservation_reap(struct mms_reservations_sh *table)
 {
 	const uint32_t used = used_places(table);
 	unsigned reaped = 0;
+	uint64_t me = 0;
 
 	for (uint32_t i = 0; i < used; i++) {
 		struct mms_reservation_sh *place = &table->places[i];
 
-		if ((atomic_load(&place->sequence) != 0 || atomic_load(&place->session) != 0) && take_from_dead(place, 0)) {
-			reaped++;
+		if (atomic_load(&place->sequence) != 0 || atomic_load(&place->session) != 0) {
+			me = me == 0 ? own_name() : me;
+			reaped += take_from_dead(place, me, 0) ? 1 : 0;
 		}
 	}
 	return reaped;
@@ -199,10 +225,14 @@ static bool is_dead(uint64_t owner)
 	return life.known && (life.state == 'Z' || life.state == 'X' || life.start != (uint32_t)(owner >> 32));
 }
 
-/* Two may find the same owner dead: whoever has the place marked as being cleared clears it. */
-static bool take_from_dead(struct mms_reservation_sh *place, uint64_t heir)
+static uint64_t own_name(void)
 {
-	const uint64_t me = (uint64_t)life_of(getpid()).start << 32 | (uint32_t)getpid();
+	return (uint64_t)life_of(getpid()).start << 32 | (uint32_t)getpid();
+}
+
+/* Two may find the same owner dead: whoever has the place marked as being cleared clears it. */
+static bool take_from_dead(struct mms_reservation_sh *place, uint64_t me, uint64_t heir)
+{
 	uint64_t owner = atomic_load(&place->owner);
 
 	if (owner == 0 || owner == me || !is_dead(owner) || !atomic_compare_exchange_strong(&place->owner, &owner, me)) {

@@ -35,10 +35,12 @@ struct mms_reservation_sh {
 
 struct mms_reservations_sh {
 	_Atomic uint32_t used;       /* places ever claimed are below it; who claims */
+	_Atomic int64_t full_us;     /* monotonic; when all owners were looked at in vain, 0 = never; who claims */
 	struct mms_reservation_sh places[MMS_RESERVATIONS_MAX];
 };
 
-/* A place for the calling thread, NULL when all are taken. A few system calls. */
+/* A place for the calling thread, NULL when all are taken. A few system calls, and at most once a second three for each place: whether
+ * its owner lives. */
 struct mms_reservation_sh *mms_reservation_claim(struct mms_reservations_sh *table);
 /* By a thread of the process that claimed it; NULL is fine. A child forked from it must forget the place instead. */
 void mms_reservation_release(struct mms_reservation_sh *place);

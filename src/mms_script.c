@@ -138,6 +138,7 @@ static const char touch_script[] =
 static const char delete_if_script[] =
 	"local v\n"
 	"if ARGV[2] then v=redis.pcall('HGET',KEYS[1],ARGV[2]) else v=redis.pcall('GET',KEYS[1]) end\n"
+	"if type(v)=='table' and not string.find(v.err,'WRONGTYPE',1,true) then return v end\n"
 	"if v~=ARGV[1] then return 0 end\n"
 	"if ARGV[2] then return redis.call('HDEL',KEYS[1],ARGV[2]) end\n"
 	"return redis.call('DEL',KEYS[1])\n";
@@ -152,7 +153,7 @@ static const struct mms_script_source scripts[MMS_SCRIPT_COUNT] = {
 	[MMS_SCRIPT_PUT] = {put_script, sizeof(put_script) - 1, "9faa26b2209b770cf7116479840c023c265c626e"},
 	[MMS_SCRIPT_TOUCH] = {touch_script, sizeof(touch_script) - 1, "54650789c84921786158d92e0c6da379d2a1cfc4"},
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
-		"1666e46765fec41a3c0b5f0080c6a1bf44f9510c"},
+		"461535a47b25a79e121b081d9524d9832608023e"},
 	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,
 		"dfd6eb71d954a22b8e3c7604033fc256250bd86e"},
 };

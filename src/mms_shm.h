@@ -53,6 +53,8 @@ struct mms_sighting_sh {
 struct mms_node_sh {
 	struct mms_breaker_sh breaker;
 	struct mms_note_sh warning;     /* a setting of the server that does harm; the replicator */
+	struct mms_note_sh refusal;     /* what it refuses of mmsession's own keys (mms_refusal.h); the replicator */
+	_Atomic uint32_t refused_mask;  /* by enum mms_refusal; the replicator */
 	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that
 	                                 * meets it first */
 	_Atomic uint32_t founded;       /* enum mms_founding; whoever met it */

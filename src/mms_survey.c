@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "mms_identity.h"
+#include "mms_refusal.h"
 
 #define EVERY_US 5000000
 #define SETTINGS_EVERY_US 60000000
@@ -157,9 +158,11 @@ static void on_hosts(struct mms_link *link, void *context, uint64_t token, struc
 	}
 	if (mms_reply_type(replies[0]) != MMS_REPLY_ARRAY || mms_reply_type(replies[1]) != MMS_REPLY_ARRAY
 			|| decimal(replies[0], 0) < 0 || decimal(replies[0], 1) < 0) {
+		(void)mms_refusal_see(link, MMS_REFUSAL_HOSTS_READ, replies[mms_reply_type(replies[0]) == MMS_REPLY_ERROR ? 0 : 1]);
 		outlook->due.us = now.us + REFUSED_US;
 		return;
 	}
+	(void)mms_refusal_see(link, MMS_REFUSAL_HOSTS_READ, replies[0]);
 	now_ms = decimal(replies[0], 0) * 1000 + decimal(replies[0], 1) / 1000;
 	link->clock_ms = mms_clock_apart(now_ms, (outlook->asked_at.us + round_trip_us / 2) / 1000);
 	link->clock_known = true;

@@ -305,6 +305,7 @@ static bool repeat(struct writing *writing, unsigned node, struct mms_put_result
 		mms_fanout_wait(&writing->fanout, UINT64_C(1) << node);
 	}
 	if (slot->state != MMS_FANOUT_ANSWERED) {
+		writing->may_arrive = writing->may_arrive || slot->status != MMS_ERR_CONNECT;
 		return false;
 	}
 	if (slot->replies_wanted == 1) {
@@ -363,7 +364,7 @@ static bool judge_watched(struct writing *writing, unsigned node, struct mms_put
 		mms_command_parse_watched(slot->replies[0], slot->replies[1], outcome);
 		/* The SET was queued and the EXEC refused, or there was no transaction at all: a matter of permissions. */
 		writing->client->watches[node].refused = !slot->led || (outcome->outcome == MMS_PUT_ERROR
-				&& (outcome->error_class == MMS_CLASS_AUTH || mms_reply_type(slot->replies[0]) == MMS_REPLY_STATUS));
+				&& (outcome->error_class == MMS_CLASS_PERMISSION || mms_reply_type(slot->replies[0]) == MMS_REPLY_STATUS));
 	} else if (slot->status != MMS_ERR_CLOSED) {
 		return false;
 	}

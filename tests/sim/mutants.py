@@ -197,7 +197,7 @@ MUTANTS = [
            ("mms_token.c", "\t\t\t\t(struct mms_slice){ (const char *)bytes + len, sizeof code })) {\n\t\t\treturn false;",
             "\t\t\t\t(struct mms_slice){ (const char *)bytes + len, sizeof code })) {\n\t\t\t;")),
     Mutant("any-token-covers-all", "token", ",tokens",
-           ("mms_token.c", "if (token->digests[k] == digest && token->digest != digest) {", "if (token->digest != digest) {")),
+           ("mms_token.c", "if (names(&set->tokens[i], session, digest) && !is_named(", "if (set->tokens[i].digest != digest && !is_named(")),
     Mutant("node-need-not-be-whole", "token", "restore,tokens",
            ("mms_enough.c", "\n\t\t\t|| atomic_load_explicit(&shared->complete, memory_order_relaxed) == 0) {", "\n\t\t\t|| shared == NULL) {"),
            ("mms_enough.c", "\treturn is_known(enough, fanout, node);", "\treturn true || is_known(enough, fanout, node);")),

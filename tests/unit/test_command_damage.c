@@ -177,7 +177,7 @@ static void assert_denied(const char *name, const char *denied)
 	client = admin;
 	assert_int_equal(result.outcome, MMS_PUT_ERROR);
 	assert_int_equal(on_nothing.outcome, MMS_PUT_ERROR);
-	assert_int_equal(result.error_class, MMS_CLASS_AUTH);
+	assert_int_equal(result.error_class, MMS_CLASS_PERMISSION);
 	/* The old record stands, with its own life and not that of a tmp key. */
 	assert_ttl(50000);
 	assert_int_equal(touch(&old, "a", 50000).outcome, MMS_PUT_STORED);

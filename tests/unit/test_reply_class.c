@@ -45,12 +45,12 @@ static void server_errors_have_a_meaning(void **state)
 		{"-NOAUTH Authentication required.", MMS_CLASS_AUTH},
 		{"-WRONGPASS invalid username-password pair or user is disabled.", MMS_CLASS_AUTH},
 		{"-ERR invalid password", MMS_CLASS_AUTH},
-		{"-NOPERM this user has no permissions to run the 'get' command", MMS_CLASS_AUTH},
+		{"-NOPERM this user has no permissions to run the 'get' command", MMS_CLASS_PERMISSION},
 		{"-DENIED Redis is running in protected mode because ...", MMS_CLASS_AUTH},
 		{"-ERR AUTH <password> called without any password configured for the default user.", MMS_CLASS_AUTH},
 		{"-ERR Client sent AUTH, but no password is set", MMS_CLASS_AUTH},
 		{"-ERR The user executing the script can't run this command or subcommand script: 1, on @user_script:1.",
-			MMS_CLASS_AUTH},
+			MMS_CLASS_PERMISSION},
 		{"-MOVED 3999 127.0.0.1:6381", MMS_CLASS_CLUSTER},
 		{"-ASK 3999 127.0.0.1:6381", MMS_CLASS_CLUSTER},
 		{"-CLUSTERDOWN Hash slot not served", MMS_CLASS_CLUSTER},
@@ -62,8 +62,8 @@ static void server_errors_have_a_meaning(void **state)
 			MMS_CLASS_WRITE},
 		{"-ERR Error running script (call to f_0a): @user_script:5: -READONLY You can't write", MMS_CLASS_WRITE},
 		{"-ERR Error running script (call to f_0a): @user_script:48: @user_script: 48: The user executing the script can't "
-			"run this command or subcommand", MMS_CLASS_AUTH},
-		{"-@user_script: 2: The user executing the script can't run this command or subcommand", MMS_CLASS_AUTH},
+			"run this command or subcommand", MMS_CLASS_PERMISSION},
+		{"-@user_script: 2: The user executing the script can't run this command or subcommand", MMS_CLASS_PERMISSION},
 		{"-ERR Error running script (call to f_0a): @user_script:5: nonsense", MMS_CLASS_OTHER},
 		{"-ERR Error running script (call to f_0a): @user_script:", MMS_CLASS_OTHER},
 		{"-READONLY You can't write against a read only replica. script: 0a, on @user_script:5.", MMS_CLASS_WRITE},
@@ -94,6 +94,7 @@ static void a_class_tells_the_breaker_what_it_must_know(void **state)
 	(void) state;
 	assert_true(mms_reply_class_fault(MMS_CLASS_HARD, &fault) && fault == MMS_FAULT_HARD);
 	assert_true(mms_reply_class_fault(MMS_CLASS_AUTH, &fault) && fault == MMS_FAULT_HARD);
+	assert_true(mms_reply_class_fault(MMS_CLASS_PERMISSION, &fault) && fault == MMS_FAULT_HARD);
 	assert_true(mms_reply_class_fault(MMS_CLASS_CLUSTER, &fault) && fault == MMS_FAULT_HARD);
 	assert_true(mms_reply_class_fault(MMS_CLASS_WRITE, &fault) && fault == MMS_FAULT_WRITE_ONLY);
 	assert_true(mms_reply_class_fault(MMS_CLASS_OTHER, &fault) && fault == MMS_FAULT_SOFT);

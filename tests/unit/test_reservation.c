@@ -157,6 +157,22 @@ static void a_full_table_has_no_place(void **state)
 	assert_ptr_equal(mms_reservation_claim(&arena->table), last);
 }
 
+/* What the looks at 1024 owners cost, a full table would cost every request. */
+static void the_owners_of_a_full_table_are_looked_at_once_a_second(void **state)
+{
+	struct arena *arena = new_arena();
+
+	(void)state;
+	for (unsigned i = 0; i < MMS_RESERVATIONS_MAX; i++) {
+		assert_non_null(mms_reservation_claim(&arena->table));
+	}
+	assert_null(mms_reservation_claim(&arena->table));
+	atomic_store(&arena->table.places[7].owner, UINT64_C(1) << 32 | 0x3fffffff); /* dies */
+	assert_null(mms_reservation_claim(&arena->table));
+	atomic_fetch_sub(&arena->table.full_us, 1000000);
+	assert_ptr_equal(mms_reservation_claim(&arena->table), &arena->table.places[7]);
+}
+
 /* Sizes and owners that nobody wrote on purpose. */
 static void a_damaged_table_is_no_trap(void **state)
 {
@@ -321,6 +337,7 @@ static void a_full_table_gives_the_places_of_the_dead(void **state)
 	}
 	assert_null(mms_reservation_claim(&arena->table));
 	kill_child(pid);
+	atomic_fetch_sub(&arena->table.full_us, 1000000); /* a second later */
 	assert_ptr_equal(mms_reservation_claim(&arena->table), &arena->table.places[0]);
 	assert_int_equal(atomic_load(&arena->table.places[0].sequence), 0);
 }
@@ -432,6 +449,7 @@ int main(void)
 		cmocka_unit_test(both_hear_of_another_request_of_the_session),
 		cmocka_unit_test(one_of_two_that_begin_at_once_sees_the_other),
 		cmocka_unit_test(a_full_table_has_no_place),
+		cmocka_unit_test(the_owners_of_a_full_table_are_looked_at_once_a_second),
 		cmocka_unit_test(a_damaged_table_is_no_trap),
 		cmocka_unit_test(a_child_does_not_give_back_its_parents_place),
 		cmocka_unit_test(a_killed_process_leaves_its_reservation_until_it_is_reaped),

@@ -1,0 +1,61 @@
+/* The mask of what is refused stands in shared memory beside the text: a new replicator does not take the first thing that is allowed
+ * for the end of all refusals. */
+#include "mms_refusal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define REMEDY_TAKEN "DEL it there, it is in the way of what hosts tell each other"
+
+static const struct {
+	const char *words, *hash;
+} refusals[MMS_REFUSAL_COUNT] = {
+	[MMS_REFUSAL_LIVES_SET] = { "HSET to", "lives" },
+	[MMS_REFUSAL_LIVES_READ] = { "HGETALL of", "lives" },
+	[MMS_REFUSAL_BEHIND_SET] = { "HSET to", "behind" },
+	[MMS_REFUSAL_BEHIND_READ] = { "HGETALL of", "behind" },
+	[MMS_REFUSAL_BEHIND_DELETE] = { "HGET or HDEL at", "behind" },
+	[MMS_REFUSAL_HOSTS_READ] = { "TIME, or HGETALL of", "hosts" },
+};
+
+static void describe(const struct mms_link *link, enum mms_refusal what, enum mms_reply_class class_,
+		const struct mms_reply *reply, struct mms_error *out)
+{
+	const struct mms_node_config *node = &link->office->settings->nodes[link->index];
+	const char *prefix = link->office->settings->prefix;
+	char words[128];
+	size_t len;
+
+	if (class_ == MMS_CLASS_WRONGTYPE) {
+		mms_error_set(out, "node %s (%s): something else than mmsession's stands at the key %s:%s: " REMEDY_TAKEN, node->name,
+				node->address, prefix, refusals[what].hash);
+		return;
+	}
+	mms_error_set(out, "node %s (%s): server refused %s %s:%s: ", node->name, node->address, refusals[what].words, prefix,
+			refusals[what].hash);
+	len = strlen(out->text);
+	mms_reply_class_words(reply, words, sizeof words);
+	mms_reply_class_advise(words, mms_reply_class_remedy(mms_slice_of(words)), out->text + len, MMS_NOTE_TEXT_SIZE - len);
+}
+
+enum mms_reply_class mms_refusal_see(struct mms_link *link, enum mms_refusal what, const struct mms_reply *reply)
+{
+	struct mms_node_sh *node = mms_link_node(link);
+	const uint32_t bit = UINT32_C(1) << what, mask = atomic_load(&node->refused_mask);
+	enum mms_reply_class class_ = mms_reply_classify(reply);
+	struct mms_error text;
+
+	if (class_ == MMS_CLASS_NONE) {
+		if ((mask & bit) != 0) {
+			atomic_store(&node->refused_mask, mask & ~bit);
+		}
+		if ((mask & ~bit) == 0) {
+			mms_note_state(&node->refusal, NULL, 0);
+		}
+	} else if (class_ == MMS_CLASS_PERMISSION || class_ == MMS_CLASS_WRONGTYPE || class_ == MMS_CLASS_OTHER) {
+		atomic_store(&node->refused_mask, mask | bit);
+		describe(link, what, class_, reply, &text);
+		mms_note_state(&node->refusal, text.text, mms_clock_wall().ms);
+	}
+	return class_;
+}
