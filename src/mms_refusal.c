@@ -1,11 +1,15 @@
-/* The mask of what is refused stands in shared memory beside the text: a new replicator does not take the first thing that is allowed
- * for the end of all refusals. */
+/* The moments stand in shared memory beside the text: a new replicator does not take the first thing that is allowed for the end of all
+ * refusals. What was refused and is not asked for any more, as no marker is wanted, is over after a while. */
 #include "mms_refusal.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#define OFTEN_US 15000000  /* lives are asked for every second, markers that are refused every five */
+#define RARE_US 660000000  /* hosts every ten minutes, once refused */
 #define REMEDY_TAKEN "DEL it there, it is in the way of what hosts tell each other"
+
+_Static_assert(MMS_REFUSAL_COUNT == MMS_REFUSALS, "there is a place for each in shared memory");
 
 static const struct {
 	const char *words, *hash;
@@ -38,22 +42,44 @@ static void describe(const struct mms_link *link, enum mms_refusal what, enum mm
 	mms_reply_class_advise(words, mms_reply_class_remedy(mms_slice_of(words)), out->text + len, MMS_NOTE_TEXT_SIZE - len);
 }
 
+/* Is anything refused still? */
+static bool any_left(const struct mms_link *link)
+{
+	const struct mms_node_sh *node = mms_link_node(link);
+
+	for (unsigned i = 0; i < MMS_REFUSAL_COUNT; i++) {
+		const int64_t refused_us = atomic_load(&node->refused_us[i]);
+		const int64_t age_us = mms_clock_apart(link->office->now.us, refused_us);
+
+		if (refused_us != 0 && age_us >= 0 && age_us < (i == MMS_REFUSAL_HOSTS_READ ? RARE_US : OFTEN_US)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A key that is somebody else's is seen by every reading. */
+static enum mms_refusal reading_of(enum mms_refusal what)
+{
+	return what == MMS_REFUSAL_LIVES_SET ? MMS_REFUSAL_LIVES_READ
+			: what == MMS_REFUSAL_BEHIND_SET || what == MMS_REFUSAL_BEHIND_DELETE ? MMS_REFUSAL_BEHIND_READ : what;
+}
+
 enum mms_reply_class mms_refusal_see(struct mms_link *link, enum mms_refusal what, const struct mms_reply *reply)
 {
 	struct mms_node_sh *node = mms_link_node(link);
-	const uint32_t bit = UINT32_C(1) << what, mask = atomic_load(&node->refused_mask);
 	enum mms_reply_class class_ = mms_reply_classify(reply);
 	struct mms_error text;
 
 	if (class_ == MMS_CLASS_NONE) {
-		if ((mask & bit) != 0) {
-			atomic_store(&node->refused_mask, mask & ~bit);
+		if (atomic_load(&node->refused_us[what]) != 0) {
+			atomic_store(&node->refused_us[what], 0);
 		}
-		if ((mask & ~bit) == 0) {
+		if (atomic_load(&node->refusal.active) != 0 && !any_left(link)) {
 			mms_note_state(&node->refusal, NULL, 0);
 		}
 	} else if (class_ == MMS_CLASS_PERMISSION || class_ == MMS_CLASS_WRONGTYPE || class_ == MMS_CLASS_OTHER) {
-		atomic_store(&node->refused_mask, mask | bit);
+		atomic_store(&node->refused_us[class_ == MMS_CLASS_WRONGTYPE ? reading_of(what) : what], link->office->now.us);
 		describe(link, what, class_, reply, &text);
 		mms_note_state(&node->refusal, text.text, mms_clock_wall().ms);
 	}

@@ -26,6 +26,7 @@
 #define MMS_HINT_CAPACITY 32768u
 #define MMS_SHM_CLUSTERS_MAX 64u
 #define MMS_SIGHTINGS_MAX 512u
+#define MMS_REFUSALS 6
 
 /* The latest repair scan of a node that this host made; the replicator writes all of it but `wanted`. */
 struct mms_repair_sh {
@@ -54,7 +55,8 @@ struct mms_node_sh {
 	struct mms_breaker_sh breaker;
 	struct mms_note_sh warning;     /* a setting of the server that does harm; the replicator */
 	struct mms_note_sh refusal;     /* what it refuses of mmsession's own keys (mms_refusal.h); the replicator */
-	_Atomic uint32_t refused_mask;  /* by enum mms_refusal; the replicator */
+	_Atomic int64_t refused_us[MMS_REFUSALS]; /* by enum mms_refusal; monotonic; when it was refused last, 0 = it is allowed; the
+	                                           * replicator */
 	_Atomic uint32_t complete;      /* 1: "no such session" from it proves something; the replicator, and a request thread that
 	                                 * meets it first */
 	_Atomic uint32_t founded;       /* enum mms_founding; whoever met it */

@@ -163,6 +163,7 @@ static void one_that_may_not_be_deleted_stays_and_is_told_of(void **state)
 
 static void a_key_that_somebody_has_taken_is_told_of(void **state)
 {
+	struct mms_reply *read;
 	struct desk *desk;
 
 	(void) state;
@@ -178,7 +179,10 @@ static void a_key_that_somebody_has_taken_is_told_of(void **state)
 	let_pass(desk, 5000000);
 	settle(desk);
 	assert_int_equal(markers(0), 1);
+	read = node_ask(0, "HGETALL", BEHIND); /* as once a second */
+	assert_int_equal(mms_refusal_see(desk_link(desk, 0), MMS_REFUSAL_BEHIND_READ, read), MMS_CLASS_NONE);
 	assert_string_equal(warning(desk, 0), "");
+	mms_reply_free(read);
 	desk_close(desk);
 }
 
@@ -202,6 +206,12 @@ static void the_warning_ends_with_the_last_refusal(void **state)
 	assert_int_equal(mms_refusal_see(desk_link(desk, 0), MMS_REFUSAL_LIVES_SET, allowed), MMS_CLASS_NONE);
 	assert_string_not_equal(warning(desk, 0), "");
 	assert_int_equal(mms_refusal_see(desk_link(desk, 0), MMS_REFUSAL_BEHIND_READ, allowed), MMS_CLASS_NONE);
+	assert_string_equal(warning(desk, 0), "");
+	assert_int_equal(mms_refusal_see(desk_link(desk, 0), MMS_REFUSAL_BEHIND_SET, refused), MMS_CLASS_PERMISSION);
+	assert_int_equal(mms_refusal_see(desk_link(desk, 0), MMS_REFUSAL_LIVES_SET, allowed), MMS_CLASS_NONE);
+	assert_string_not_equal(warning(desk, 0), "");
+	desk->office.now.us += 16000000; /* no marker has been wanted since */
+	assert_int_equal(mms_refusal_see(desk_link(desk, 0), MMS_REFUSAL_LIVES_SET, allowed), MMS_CLASS_NONE);
 	assert_string_equal(warning(desk, 0), "");
 	permit(0, "+@all");
 	mms_reply_free(refused);
