@@ -129,6 +129,34 @@ static void says_nothing_while_nobody_reserves(void **state)
 	bench_close(&bench);
 }
 
+/* There is no room on the connection now: it is said when there is. */
+static void what_could_not_be_asked_is_said_later(void **state)
+{
+	struct bench bench = bench_open(2);
+	struct mms_link *link = desk_link(bench.desk, 0);
+	int64_t until;
+	uint64_t sequence;
+	uint32_t count;
+
+	(void)state;
+	begin(&bench);
+	desk_await(bench.desk, link->request_count == 0);
+	sequence = reserve(&bench, 0);
+	mms_reservation_end(bench.places[0]);
+	count = link->request_count;
+	link->request_count = MMS_LINK_WINDOW;
+	until = now_us() + 70000;
+	while (now_us() < until) {
+		bench.desk->office.now = mms_clock_mono();
+		mms_closing_run(bench.closing);
+	}
+	link->request_count = count;
+	assert_false(is_closed(&bench, 0, sequence));
+	run(&bench);
+	assert_true(is_closed(&bench, 0, sequence));
+	bench_close(&bench);
+}
+
 static void closes_what_is_over_around_what_is_open(void **state)
 {
 	struct bench bench = bench_open(2);
@@ -309,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(says_nothing_while_nobody_reserves),
+		cmocka_unit_test(what_could_not_be_asked_is_said_later),
 		cmocka_unit_test(closes_what_is_over_around_what_is_open),
 		cmocka_unit_test(waits_for_the_node_to_acknowledge),
 		cmocka_unit_test(waits_for_the_last_hint),
