@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mms_hints.h"
+#include "mms_life.h"
 #include "mms_mailbox.h"
 #include "promises.h"
 #include "tokens.h"
@@ -14,6 +15,7 @@
 
 #define VERSIONS_MAX 2048
 #define MARKER PREFIX ":node"
+#define ID_LEN 16 /* of a node, at its marker's start */
 #define WRITTEN_MAX 2048
 
 struct content_of {
@@ -242,6 +244,66 @@ static const char *find_difference(unsigned session)
 	return NULL;
 }
 
+/* Does a PHP that runs now set markers under this name? */
+static bool is_alive(const char *life, size_t len)
+{
+	char name[MMS_LIFE_NAME_MAX];
+
+	for (unsigned i = 0; i < world.host_count; i++) {
+		const struct host *host = &world.hosts[i];
+
+		if (host->cluster != NULL && mms_life_name(host->settings->host_id, mms_shm_life(host->shm, host->cluster), name) == len
+				&& memcmp(name, life, len) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* An id that no node has any more: of one that was emptied. Nobody looks for what a dead host left under it. */
+static bool is_former(const char *id)
+{
+	for (unsigned i = 0; i < world.node_count; i++) {
+		const struct entry *marker = node_find(&world.nodes[i], MARKER, strlen(MARKER));
+
+		if (marker != NULL && marker->value_len > ID_LEN && memcmp(marker->value, id, ID_LEN) == 0) {
+			return false;
+		}
+	}
+	return strspn(id, "0123456789abcdef") == ID_LEN && id[ID_LEN] == ' ';
+}
+
+/* Shared memory says what a host believes to stand on the nodes; this is what stands there, and what other hosts go by. NULL, or a
+ * behind marker that should be gone. */
+static const char *find_marker(void)
+{
+	static const char hash[] = PREFIX ":behind\n";
+	static char text[NODE_FIELD_MAX + 100];
+
+	for (unsigned i = 0; i < world.node_count; i++) {
+		const struct content *content = &world.nodes[i].content;
+
+		for (unsigned k = 0; k < content->count; k++) {
+			const struct entry *entry = &content->entries[k];
+			char field[NODE_FIELD_MAX], *life;
+			bool alive;
+
+			if (entry->key_len <= strlen(hash) || memcmp(entry->key, hash, strlen(hash)) != 0) {
+				continue;
+			}
+			snprintf(field, sizeof field, "%.*s", (int)(entry->key_len - strlen(hash)), entry->key + strlen(hash));
+			life = strchr(field, ' ');
+			alive = life != NULL && is_alive(life + 1, strlen(life + 1));
+			if (alive || !is_former(field)) {
+				snprintf(text, sizeof text, "node %u: the behind marker %s of a %s life is left%s", i, field, alive ? "living" : "dead",
+						is_former(field) ? ", under an id that no node has any more" : "");
+				return text;
+			}
+		}
+	}
+	return NULL;
+}
+
 void check_delivered(unsigned host)
 {
 	const struct mms_cluster_sh *cluster = world.hosts[host].cluster;
@@ -292,5 +354,5 @@ const char *check_unsettled(void)
 			return difference;
 		}
 	}
-	return NULL;
+	return find_marker();
 }

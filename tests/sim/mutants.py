@@ -64,6 +64,8 @@ MUTANTS = [
            ("mms_hosts.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 "),
            ("mms_marker.c", "\treturn link->marker_token[0] != '\\0' && (peers & ~link->marker_mask) == 0;", "\t(void)peers;\n\treturn true;"),
            ("mms_marker.c", "\tif (set) { /*", "\tif (set && peer == NULL) { /*")),
+    Mutant("nobody-scans-behind-a-dead-hosts-marker", "h", "php",
+           ("mms_passes.c", "\n\t\t\t|| mms_aftermath_left_behind(passes->hosts, target)\n", "\n")),
     Mutant("marker-goes-though-its-life-was-heard-of", "h", "php",
            ("mms_aftermath.c", " && !mms_hosts_heard_since(hosts, life, begun_at));", " && begun_at.us >= 0);")),
     Mutant("mailbox-must-be-empty-for-a-last-word", "g", None,
@@ -242,7 +244,6 @@ UNSEEN = {
                " (test_backlog)",
     "i": "a walk that goes on behind what failed, behind what is under way, or by the cursor of another server: too few keys and"
          " offices for it (test_checkpoint)",
-    "h": "scan behind a dead host's marker: the sweep after its death (rule j) brings the same records",
     "g": "version in mms_hints_settle(): a hint that becomes newer while its delivery is under way; STRAGGLER_US (mms_delivery.c):"
          " seed 3595 found it, until entries that became hints stayed in the ring; the look into the mailbox for what nobody has, and that"
          " everybody is asked after it (test_delivery has these three)",
