@@ -56,6 +56,9 @@ static void take_up(struct mms_hosts *hosts)
 		return;
 	}
 	office->markers_doubted = looked_us > 0;
+	if (looked_us > 0) {
+		mms_marker_renew(office);
+	}
 	atomic_store(&cluster->looking_us, office->now.us);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		atomic_store(&cluster->nodes[i].unknown_us, 0);

@@ -99,6 +99,25 @@ static void take_token(struct mms_link *missing, bool want)
 	atomic_store(&node->behind, 1);
 }
 
+void mms_marker_renew(struct mms_office *office)
+{
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_node_sh *node = &office->cluster->nodes[i];
+		struct mms_link *missing = &office->links[i]; /* not set up yet where an office begins: it takes the token over */
+		uint64_t token;
+
+		if (atomic_load(&node->behind_token) == 0 || mms_random_bytes(&token, sizeof token) != MMS_OK
+				|| token == 0) {
+			continue;
+		}
+		atomic_store(&node->behind_token, token);
+		if (missing->marker_token[0] != '\0') {
+			(void)snprintf(missing->marker_token, sizeof missing->marker_token, TOKEN_FORMAT, token);
+			missing->marker_mask = 0; /* what nobody wants any more is found, and deleted, as nobody's */
+		}
+	}
+}
+
 /* The node was emptied and has another id, or was met for the first time: who looks for markers of it looks for that one. Until the
  * new name stands, none does; then the old one goes. */
 static void rename_marker(struct mms_link *missing)

@@ -15,6 +15,10 @@ void mms_marker_run(struct mms_office *office);
  * host may have taken this life for dead (it was silent for a while) and cleared what it had left. */
 void mms_marker_see(struct mms_link *peer, const struct mms_pairs *there);
 
+/* This life was silent for so long that another host may have taken it for dead, and be about to delete its markers, by compare, for what
+ * they said before: they get other tokens, and are set anew. */
+void mms_marker_renew(struct mms_office *office);
+
 /* True when the marker for this link's node stands on every ready peer (or there is none): its mailbox entries may become
  * hints. */
 bool mms_marker_stands(const struct mms_link *link);

@@ -1,4 +1,4 @@
-/* Peers that don't take markers or give them back, and lines of this life's that no marker has. */
+/* Peers that don't take markers or give them back; lines of this life's that no marker has; markers after a silence. */
 /* TEST LINK: mms_refusal */
 #include "office.h"
 
@@ -249,6 +249,48 @@ static void a_line_of_this_life_that_no_marker_has_is_deleted(void **state)
 	desk_close(desk);
 }
 
+static void token_at(unsigned node, char out[32])
+{
+	struct mms_reply *reply = node_ask(node, "HVALS", BEHIND);
+
+	assert_int_equal(mms_reply_count(reply), 1);
+	(void) snprintf(out, 32, "%s", mms_reply_text(mms_reply_element(reply, 0)).ptr);
+	mms_reply_free(reply);
+}
+
+/* Another host that has scanned for the dead deletes what it has read, by compare. */
+static void after_a_silence_markers_have_other_tokens(void **state)
+{
+	char before[32], after[32];
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_of(3);
+	mms_marker_renew(&desk->office); /* there is none */
+	settle(desk);
+	assert_int_equal(markers(0) + markers(2), 0);
+	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
+	settle(desk);
+	token_at(0, before);
+	mms_marker_renew(&desk->office);
+	assert_false(mms_marker_covers(&desk->office));
+	settle(desk);
+	assert_true(mms_marker_covers(&desk->office));
+	token_at(0, after);
+	assert_string_not_equal(before, after);
+	token_at(2, before);
+	assert_string_equal(before, after);
+	heal(desk, 1);
+	mms_marker_renew(&desk->office); /* and it is not wanted any more */
+	settle(desk);
+	see(desk, 0);
+	see(desk, 2);
+	assert_int_equal(markers(0) + markers(2), 0);
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].behind), 0);
+	desk_close(desk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +300,7 @@ int main(void)
 		cmocka_unit_test(a_key_that_somebody_has_taken_is_told_of),
 		cmocka_unit_test(the_warning_ends_with_the_last_refusal),
 		cmocka_unit_test(a_line_of_this_life_that_no_marker_has_is_deleted),
+		cmocka_unit_test(after_a_silence_markers_have_other_tokens),
 	};
 
 	return rig_run(tests);
