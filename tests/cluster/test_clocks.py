@@ -5,12 +5,13 @@ import time
 
 import pytest
 
+from conftest import FULL
 from rig.process import until
 from rig.results import bar
 
 
 OFFSETS = [(1, "step"), (86400, "start"), (-3600, "step"), (-86400, "start")]
-if os.environ.get("MMS_FULL") == "1":
+if FULL:
     OFFSETS += [(3600, "step"), (86400, "step"), (-1, "step"), (-86400, "step")]
 
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from conftest import FULL
 from rig.process import until
 from rig.results import bar
 
 COUNT = 40
-FULL = os.environ.get("MMS_FULL") == "1"
 
 
 def healthy(shop):

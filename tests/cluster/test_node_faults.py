@@ -347,7 +347,7 @@ def test_with_all_nodes_down_requests_fail_fast_and_recover_soon(cluster, new_id
 def test_the_next_page_shows_what_a_node_had_taken_that_is_lost_at_once(cluster, new_id, full, how):
     # No think time: the mailbox may have the only copy.
     shop = cluster(3, 1, workers=2)
-    host, node, wrong, count = shop.hosts[0], shop.nodes[0], [], (300 if full else 40) // (4 if how == "killed" else 1)
+    host, node, wrong, count = shop.hosts[0], shop.nodes[0], [], ((75 if full else 4) if how == "killed" else (300 if full else 40))
     for trial in range(count):
         session = new_id()
         assert host.put(session, "n", "before") and host.flush()

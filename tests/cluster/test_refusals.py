@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from conftest import FULL
 from measure import Phases, no_harm, seconds, wait_closed
 from rig.process import free_port, until
 from rig.results import bar
@@ -49,12 +50,17 @@ _REPLICA = "it is a replica: REPLICAOF NO ONE, or list its master instead"
 _DISK = "see its log and the space on its disk, or set stop-writes-on-bgsave-error no"
 
 
-@pytest.mark.parametrize("row, cause, remedy, refuse, heal", [
-    pytest.param("F16", "OOM", _FULL, _full, _roomy, marks=pytest.mark.row("F16")),
-    pytest.param("F18", "READONLY", _REPLICA, _read_only, _writable, marks=pytest.mark.row("F18")),
-    pytest.param("F19", "MISCONF", _DISK, _disk_broken, _disk_good, marks=pytest.mark.row("F19")),
+_LOCAL, _PEER = 0, 2
+
+
+@pytest.mark.parametrize("index, row, cause, remedy, refuse, heal", [
+    pytest.param(index, *refusal, marks=pytest.mark.row(refusal[0]), id=f"{refusal[0]}-{'peer' if index else 'local'}")
+    for refusal, in_short in (
+        (("F16", "OOM", _FULL, _full, _roomy), (_LOCAL, _PEER)),
+        (("F18", "READONLY", _REPLICA, _read_only, _writable), (_PEER,)),
+        (("F19", "MISCONF", _DISK, _disk_broken, _disk_good), (_LOCAL,)))
+    for index in ((_LOCAL, _PEER) if FULL else in_short)
 ])
-@pytest.mark.parametrize("index", [0, 2], ids=["local", "peer"])
 def test_a_node_that_refuses_writes_is_read_on(cluster, full, row, cause, remedy, refuse, heal, index):
     shop = cluster(3, 2, workers=8)
     node = shop.nodes[index]

@@ -1,13 +1,14 @@
 """F11: a local node that answers, but late: visitors hardly notice, and nothing gets stale by it."""
 import pytest
 
+from conftest import FULL
 from measure import Phases, allowed, ms, no_harm, seconds
 from rig.process import until
 from rig.results import add, bar, within
 
 
 @pytest.mark.row("F11")
-@pytest.mark.parametrize("latency_ms", [20, 80, 500])
+@pytest.mark.parametrize("latency_ms", [20, *([80] if FULL else []), 500])
 def test_a_slow_local_node_is_left_out(cluster, full, latency_ms):
     shop = cluster(3, 2, workers=8, proxied=True, proxied_local=True)
     link, host = shop.link(0, 0), shop.hosts[0]
