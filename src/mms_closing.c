@@ -11,11 +11,13 @@
 #include <stdlib.h>
 
 #include "mms_closed.h"
+#include "mms_refusal.h"
 
 #define INTERVAL_US 20000    /* between two words on one node, while the loop is awake */
 #define LOOK_US 50000        /* between two looks that the loop is woken for */
 #define BUSY_US 1000000      /* so long after the last reservation it is woken */
 #define REAP_US 1000000
+#define REFUSED_US 5000000   /* until a node that does not let us is asked again */
 #define TTL_MS (24 * 3600 * 1000)
 
 struct place {
@@ -206,6 +208,7 @@ static void on_said(struct mms_link *link, void *context, uint64_t token, struct
 	(void)token;
 	place->asked = false;
 	if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_STATUS) {
+		(void)mms_refusal_see(link, MMS_REFUSAL_CLOSED, replies[0]);
 		place->fresh = false;
 		return;
 	}
@@ -214,5 +217,8 @@ static void on_said(struct mms_link *link, void *context, uint64_t token, struct
 	place->said = (struct mms_closed){ .above = 0 };
 	if (place->fresh || (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_NIL)) {
 		forget(closing, link);
+	}
+	if (replies != NULL && mms_refusal_see(link, MMS_REFUSAL_CLOSED, replies[0]) != MMS_CLASS_NONE) {
+		place->said_at.us = closing->office->now.us + REFUSED_US;
 	}
 }

@@ -10,6 +10,7 @@
 #define RECHECK_US 1000000
 #define FOUNDING_US 20000
 #define FOUNDING_FOR_US 3000000
+#define OTHER_TYPE "(no string)" /* for a marker; nothing that anybody compares is that */
 
 static void on_info(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
@@ -18,6 +19,7 @@ static void become_ready(struct mms_link *link, const struct mms_identity *ident
 static bool found_all(struct mms_link *link, const struct mms_identity *identity);
 static struct mms_link *find_copy(struct mms_link *link);
 static void part_copy(struct mms_link *copy);
+static void say_what_is_no_marker(struct mms_link *link, const struct mms_identity *identity);
 static void write_founded(struct mms_office *office);
 
 void mms_greeting_ask(struct mms_link *link)
@@ -117,6 +119,13 @@ static bool holds_something(const struct mms_reply *answer)
 	return mms_reply_type(answer) == MMS_REPLY_STRING || mms_reply_classify(answer) == MMS_CLASS_WRONGTYPE;
 }
 
+/* What stands there, as text; what is no string has none, and must not look like nothing. */
+static void keep_marker(struct mms_link *link, const struct mms_reply *answer)
+{
+	mms_text_copy(link->marker, sizeof link->marker, mms_reply_type(answer) == MMS_REPLY_STRING ? mms_reply_text(answer)
+			: mms_slice_of(holds_something(answer) ? OTHER_TYPE : ""));
+}
+
 static void on_founded(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	(void)context;
@@ -179,8 +188,9 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 		return;
 	}
 	if (holds_something(replies[0])) {
-		mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[0]));
-		mms_identity_judge(mms_reply_text(replies[0]), link->run_id, &identity);
+		keep_marker(link, replies[0]);
+		mms_identity_judge(mms_slice_of(link->marker), link->run_id, &identity);
+		say_what_is_no_marker(link, &identity);
 		if (mms_identity_changed(mms_link_node(link), &identity)) {
 			meet_again(link); /* another host was faster to see it emptied, or to tell it from its copy */
 			return;
@@ -248,8 +258,8 @@ static void on_marker(struct mms_link *link, void *context, uint64_t token, stru
 		return;
 	}
 	link->marker_seen.us = (int64_t)token;
-	mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(replies[1]));
-	mms_identity_judge(mms_reply_text(replies[1]), link->run_id, &identity);
+	keep_marker(link, replies[1]);
+	mms_identity_judge(mms_slice_of(link->marker), link->run_id, &identity);
 	copy = find_copy(link);
 	if (copy != NULL) {
 		part_copy(copy);
@@ -353,6 +363,14 @@ static bool refuse_twins(struct mms_link *link, const struct mms_identity *ident
 }
 
 /* Somebody else's key in the marker's place: the node works and proves nothing. */
+bool mms_greeting_is_taken(const struct mms_link *link)
+{
+	struct mms_identity identity;
+
+	mms_identity_judge(mms_slice_of(link->marker), link->run_id, &identity);
+	return link->marker[0] != '\0' && identity.node_id == 0;
+}
+
 static void say_what_is_no_marker(struct mms_link *link, const struct mms_identity *identity)
 {
 	const struct mms_node_config *config = &link->office->settings->nodes[link->index];

@@ -12,4 +12,7 @@ void mms_greeting_ask(struct mms_link *link);
  * have repaired the node)? */
 void mms_greeting_recheck(struct mms_link *link);
 
+/* Somebody else's value stands where its marker belongs: it can't be complete, and nothing is written over that. */
+bool mms_greeting_is_taken(const struct mms_link *link);
+
 #endif

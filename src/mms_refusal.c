@@ -20,6 +20,9 @@ static const struct {
 	[MMS_REFUSAL_BEHIND_READ] = { "HGETALL of", "behind" },
 	[MMS_REFUSAL_BEHIND_DELETE] = { "HGET or HDEL at", "behind" },
 	[MMS_REFUSAL_HOSTS_READ] = { "TIME, or HGETALL of", "hosts" },
+	[MMS_REFUSAL_LEASE] = { "GET or SET of", "lease" },
+	[MMS_REFUSAL_SWEEP_LEASE] = { "GET or SET of", "lease:sweep" },
+	[MMS_REFUSAL_CLOSED] = { "SET of", "ct:*" },
 };
 
 static void describe(const struct mms_link *link, enum mms_refusal what, enum mms_reply_class class_,
@@ -42,8 +45,8 @@ static void describe(const struct mms_link *link, enum mms_refusal what, enum mm
 	mms_reply_class_advise(words, mms_reply_class_remedy(mms_slice_of(words)), out->text + len, MMS_NOTE_TEXT_SIZE - len);
 }
 
-/* Is anything refused still? */
-static bool any_left(const struct mms_link *link)
+/* What is refused still; MMS_REFUSAL_COUNT = nothing. */
+static enum mms_refusal first_left(const struct mms_link *link)
 {
 	const struct mms_node_sh *node = mms_link_node(link);
 
@@ -52,10 +55,27 @@ static bool any_left(const struct mms_link *link)
 		const int64_t age_us = mms_clock_apart(link->office->now.us, refused_us);
 
 		if (refused_us != 0 && age_us >= 0 && age_us < (i == MMS_REFUSAL_HOSTS_READ ? RARE_US : OFTEN_US)) {
-			return true;
+			return (enum mms_refusal)i;
 		}
 	}
-	return false;
+	return MMS_REFUSAL_COUNT;
+}
+
+/* The text may be of what has just ended: the server's words for another are gone, what it is about is known. */
+static void tell_what_is_left(struct mms_link *link, bool ended)
+{
+	const struct mms_node_config *config = &link->office->settings->nodes[link->index];
+	const enum mms_refusal left = first_left(link);
+	struct mms_error text;
+
+	if (left == MMS_REFUSAL_COUNT) {
+		mms_note_state(&mms_link_node(link)->refusal, NULL, 0);
+	} else if (ended) {
+		mms_error_set(&text, "node %s (%s): server refused %s %s:%s: mmsession.user needs that permission, see docs/operations.md, "
+				"or the key is not mmsession's", config->name, config->address, refusals[left].words,
+				link->office->settings->prefix, refusals[left].hash);
+		mms_note_state(&mms_link_node(link)->refusal, text.text, mms_clock_wall().ms);
+	}
 }
 
 /* A key that is somebody else's is seen by every reading. */
@@ -69,14 +89,15 @@ enum mms_reply_class mms_refusal_see(struct mms_link *link, enum mms_refusal wha
 {
 	struct mms_node_sh *node = mms_link_node(link);
 	enum mms_reply_class class_ = mms_reply_classify(reply);
+	const bool ended = atomic_load(&node->refused_us[what]) != 0;
 	struct mms_error text;
 
 	if (class_ == MMS_CLASS_NONE) {
-		if (atomic_load(&node->refused_us[what]) != 0) {
+		if (ended) {
 			atomic_store(&node->refused_us[what], 0);
 		}
-		if (atomic_load(&node->refusal.active) != 0 && !any_left(link)) {
-			mms_note_state(&node->refusal, NULL, 0);
+		if (atomic_load(&node->refusal.active) != 0) {
+			tell_what_is_left(link, ended);
 		}
 	} else if (class_ == MMS_CLASS_PERMISSION || class_ == MMS_CLASS_WRONGTYPE || class_ == MMS_CLASS_OTHER) {
 		atomic_store(&node->refused_us[class_ == MMS_CLASS_WRONGTYPE ? reading_of(what) : what], link->office->now.us);

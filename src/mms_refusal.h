@@ -1,6 +1,6 @@
-/* What a node refuses of what mmsession keeps on it beside sessions: the hashes of lives, behind markers and hosts. A permission that
- * is missing there, or a key that somebody else has taken, is no fault of the node, which serves sessions as well as ever. It is said
- * as a warning about that node until the same is allowed again. */
+/* What a node refuses of what mmsession keeps on it beside sessions: hashes of lives, behind markers and hosts, leases of scans, closed
+ * sequences. A permission that is missing there, or a key that somebody else has taken, is no fault of the node, which serves sessions as
+ * well as ever. It is said as a warning about that node until the same is allowed again. */
 #ifndef MMS_REFUSAL_H
 #define MMS_REFUSAL_H
 
@@ -13,6 +13,9 @@ enum mms_refusal {
 	MMS_REFUSAL_BEHIND_READ,
 	MMS_REFUSAL_BEHIND_DELETE,
 	MMS_REFUSAL_HOSTS_READ,
+	MMS_REFUSAL_LEASE,
+	MMS_REFUSAL_SWEEP_LEASE,
+	MMS_REFUSAL_CLOSED,
 	MMS_REFUSAL_COUNT
 };
 

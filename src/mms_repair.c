@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mms_greeting.h"
 #include "mms_hosts.h"
 #include "mms_identity.h"
+#include "mms_refusal.h"
 #include "mms_aftermath.h"
 #include "mms_passes.h"
 #include "mms_scan.h"
@@ -257,6 +259,9 @@ static void on_lease(struct mms_link *link, void *context, uint64_t token, struc
 		repair->renewing = false;
 	} else {
 		repair->asked = false;
+	}
+	if (replies != NULL) {
+		(void)mms_refusal_see(link, is_sweep(repair) ? MMS_REFUSAL_SWEEP_LEASE : MMS_REFUSAL_LEASE, replies[0]);
 	}
 	if (replies == NULL || mms_reply_integer(replies[0]) != 1) {
 		if (replies != NULL && !renewed && *old_token(repair) != '\0') { /* the predecessor's has ended: like anybody else */
@@ -512,8 +517,8 @@ static void close_scan(struct mms_repair *repair)
 		give_up(repair, true);
 		return;
 	}
-	if (atomic_load(&mms_link_node(target)->node_id) == 0) {
-		give_up(repair, false);
+	if (atomic_load(&mms_link_node(target)->node_id) == 0 || mms_greeting_is_taken(target)) {
+		give_up(repair, false); /* nothing is written over what somebody else has put there */
 		return;
 	}
 	if (atomic_load(&mms_link_node(target)->complete) == 0 && (office->now.us - mms_link_met_us(target) < SETTLE_US

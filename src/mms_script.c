@@ -145,6 +145,7 @@ static const char delete_if_script[] =
 
 static const char replace_if_script[] =
 	"local v=redis.pcall('GET',KEYS[1])\n"
+	"if type(v)=='table' then return v end\n"
 	"if (v or '')~=ARGV[1] then return 0 end\n"
 	"if ARGV[3]~='0' then redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) else redis.call('SET',KEYS[1],ARGV[2]) end\n"
 	"return 1\n";
@@ -155,7 +156,7 @@ static const struct mms_script_source scripts[MMS_SCRIPT_COUNT] = {
 	[MMS_SCRIPT_DELETE_IF] = {delete_if_script, sizeof(delete_if_script) - 1,
 		"461535a47b25a79e121b081d9524d9832608023e"},
 	[MMS_SCRIPT_REPLACE_IF] = {replace_if_script, sizeof(replace_if_script) - 1,
-		"dfd6eb71d954a22b8e3c7604033fc256250bd86e"},
+		"8840b456c8b888705bc4e8dff78089d04164a301"},
 };
 
 const struct mms_script_source *mms_script(enum mms_script script)

@@ -319,11 +319,12 @@ static void open_for(struct mms_store *store, struct mms_opened *opened, struct 
 	if (use_ahead(store, id, locking)) {
 		mms_opened_clear(store->client, opened);
 		*opened = store->ahead;
+		opened->read_at = opened->pttl_at; /* when it was fetched */
 		mms_opened_init(&store->ahead);
 	} else {
 		mms_opened_fill(store->client, opened, id, visit_of(store, opened), locking);
+		opened->read_at = mms_clock_boot();
 	}
-	opened->read_at = mms_clock_boot();
 	opened->changed = mms_opened_differs(opened, &last);
 	if (opened == &store->current) {
 		read_by_visitor(store);

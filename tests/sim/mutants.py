@@ -133,7 +133,7 @@ MUTANTS = [
     Mutant("hint-is-as-good-as-any-holder", "f", "all",
            ("mms_mirror.c", "\treturn (holders != 0 ?", "\treturn holders == 0 || (holders != 0 ?")),
     Mutant("hint-of-a-tombstone-is-empty", "g", None,
-           ("mms_delivery.c", "\torder.offered = mms_hint_tombstone(&parcel->hint);", "\torder.offered = NULL;")),
+           ("mms_delivery.c", ".offered = mms_hint_tombstone(&parcel->hint), .done_fn", ".offered = NULL, .done_fn")),
     Mutant("scan-overwrites-what-came-meanwhile", "order", "empty",
            ("mms_command.c", "MMS_COMMAND_TTL_MAX_MS), 1);\n\tword(command, \"NX\");", "MMS_COMMAND_TTL_MAX_MS), 0);")),
 

@@ -157,6 +157,31 @@ static void what_could_not_be_asked_is_said_later(void **state)
 	bench_close(&bench);
 }
 
+/* Sessions go on as before, but for reads that ask all nodes: a warning, and no stream of attempts. */
+static void a_node_that_does_not_let_us_is_told_of(void **state)
+{
+	struct bench bench = bench_open(2);
+	struct mms_note_sh *note = &bench.desk->host->cluster->nodes[0].refusal;
+	char text[MMS_NOTE_TEXT_SIZE];
+	uint64_t sequence;
+
+	(void)state;
+	begin(&bench);
+	node_do(0, "ACL", "SETUSER", "default", "-set");
+	sequence = reserve(&bench, 0);
+	mms_reservation_end(bench.places[0]);
+	run(&bench);
+	run(&bench);
+	node_do(0, "ACL", "SETUSER", "default", "+set");
+	run(&bench);
+	assert_false(is_closed(&bench, 0, sequence)); /* it is asked again in a few seconds */
+	assert_true(is_closed(&bench, 1, sequence));
+	assert_int_equal(atomic_load(&note->active), 1);
+	(void)mms_note_read(note, text, sizeof text);
+	assert_non_null(strstr(text, "server refused SET of " RIG_PREFIX ":ct:*: NOPERM"));
+	bench_close(&bench);
+}
+
 static void closes_what_is_over_around_what_is_open(void **state)
 {
 	struct bench bench = bench_open(2);
@@ -338,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(says_nothing_while_nobody_reserves),
 		cmocka_unit_test(what_could_not_be_asked_is_said_later),
+		cmocka_unit_test(a_node_that_does_not_let_us_is_told_of),
 		cmocka_unit_test(closes_what_is_over_around_what_is_open),
 		cmocka_unit_test(waits_for_the_node_to_acknowledge),
 		cmocka_unit_test(waits_for_the_last_hint),

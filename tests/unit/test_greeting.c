@@ -468,6 +468,9 @@ static void a_marker_of_another_type_is_no_marker(void **state)
 	node_do(0, "LPUSH", MARKER, "x");
 	desk_await(desk, (mms_greeting_recheck(desk_link(desk, 0)), atomic_load(&node_of(desk, 0)->complete) == 0));
 	assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	(void) mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
+	assert_non_null(strstr(text, "delete it"));
+	mms_breaker_note(desk_breaker(desk, 0), "nothing", mms_clock_wall());
 	mms_link_drop(desk_link(desk, 0));
 	greet_all(desk);
 	(void) mms_breaker_last_error(desk_breaker(desk, 0), text, sizeof(text));
