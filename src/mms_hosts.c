@@ -22,10 +22,17 @@
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
 #define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
 
+/* A life that has not met a node of ours, for as long as it has been the same one. */
+struct stranger {
+	char name[MMS_LIFE_NAME_MAX]; /* "" = there is none */
+	struct mms_mono since;
+};
+
 struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
 	struct mms_mono *due;            /* per node: next exchange */
+	struct stranger *strangers;      /* per node */
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct mms_sightings sightings;  /* other lives */
 	struct mms_mono since;           /* when the replicators of this life began to look */
@@ -76,11 +83,13 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	hosts->office = office;
 	take_up(hosts);
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
+	hosts->strangers = calloc(office->node_count, sizeof *hosts->strangers);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL) {
+	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL
+			|| hosts->strangers == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -100,6 +109,7 @@ void mms_hosts_free(struct mms_hosts *hosts)
 		free(hosts->lists[hash]);
 	}
 	free(hosts->due);
+	free(hosts->strangers);
 	mms_sightings_fini(&hosts->sightings);
 	free(hosts);
 }
@@ -480,6 +490,27 @@ bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice name, uin
 	return sighting != NULL && latest(hosts, sighting, &life) && mms_life_lists(&life, node_id);
 }
 
+/* Says which host has another list than this one, or does not reach what this one does. */
+static void tell_of_strangers(const struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	struct mms_note_sh *notice = &office->cluster->notices[MMS_NOTICE_NODES];
+	struct mms_error text;
+
+	for (unsigned node = 0; node < office->node_count; node++) {
+		const struct stranger *stranger = &hosts->strangers[node];
+		const struct mms_node_config *config = &office->settings->nodes[node];
+
+		if (stranger->name[0] != '\0' && office->now.us - stranger->since.us > UNKNOWN_US && mms_link_ready(&office->links[node])) {
+			mms_error_set(&text, "host %.*s has not met node %s (%s): give all hosts the same nodes in mmsession.nodes, or see why it "
+					"does not reach that one", (int)strcspn(stranger->name, " "), stranger->name, config->name, config->address);
+			mms_note_state(notice, text.text, mms_clock_wall().ms);
+			return;
+		}
+	}
+	mms_note_state(notice, NULL, 0);
+}
+
 /* Since when does some living life not list a node of ours? And is there one before us that does? */
 static void watch_strangers(struct mms_hosts *hosts)
 {
@@ -487,6 +518,7 @@ static void watch_strangers(struct mms_hosts *hosts)
 
 	for (unsigned node = 0; node < office->node_count; node++) {
 		uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
+		const char *unlisted_by = "";
 		bool unknown = false, first = true;
 
 		for (uint32_t i = 0; i < hosts->sightings.count && id != 0; i++) {
@@ -498,6 +530,7 @@ static void watch_strangers(struct mms_hosts *hosts)
 			}
 			if (!mms_life_lists(&life, id)) {
 				unknown = true;
+				unlisted_by = strcmp(unlisted_by, hosts->strangers[node].name) == 0 && *unlisted_by != '\0' ? unlisted_by : sighting->name;
 			} else if (strcmp(sighting->name, hosts->name) < 0) {
 				first = false;
 			}
@@ -507,7 +540,12 @@ static void watch_strangers(struct mms_hosts *hosts)
 		} else if (atomic_load(&office->cluster->nodes[node].unknown_us) == 0) {
 			atomic_store(&office->cluster->nodes[node].unknown_us, office->now.us);
 		}
+		if (strcmp(hosts->strangers[node].name, unlisted_by) != 0) {
+			(void)snprintf(hosts->strangers[node].name, sizeof hosts->strangers[node].name, "%s", unlisted_by);
+			hosts->strangers[node].since = office->now;
+		}
 	}
+	tell_of_strangers(hosts);
 }
 
 bool mms_hosts_must_share(const struct mms_hosts *hosts, unsigned node)

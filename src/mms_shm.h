@@ -90,9 +90,10 @@ enum mms_notice {
 	MMS_NOTICE_CLOCK,       /* state: hosts whose clock is wrong; the replicator */
 	MMS_NOTICE_HOST_ID,     /* state: another host bears this one's id; the replicator */
 	MMS_NOTICE_IMPORT,      /* what another handler left can't be taken; whoever meets it */
+	MMS_NOTICE_NODES,       /* state: a living host has not met a node of this one's list; the replicator */
 	MMS_NOTICE_COUNT
 };
-#define MMS_NOTICE_NAMES { "foreign_key", "clock", "host_id", "import" }
+#define MMS_NOTICE_NAMES { "foreign_key", "clock", "host_id", "import", "nodes" }
 
 /* Who may be the replicator. The thread holds its seat's mutex for life; seat and epoch change together by CAS, so a
  * stopped owner can be succeeded without its mutex. */

@@ -99,7 +99,7 @@ static void fuzz_words(struct mms_slice text)
 	uint32_t value;
 
 	if (mms_config_parse_read_mode(text, &value, &error) == MMS_OK) {
-		check(value <= MMS_READ_LOCAL);
+		check(value <= MMS_READ_TOKEN);
 	} else {
 		check_message(&error);
 	}
