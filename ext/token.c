@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "SAPI.h"
+#include "ext/session/php_session.h"
 #include "php_ini.h"
 
 #include "../src/mms_store.h"
@@ -70,7 +71,7 @@ static bool uses_header(void)
 
 static bool uses_cookies(const char *session_name)
 {
-	return INI_IS_ON("session.use_cookies") && strlen(session_name) < COOKIE_NAME_MAX - 16
+	return PS(use_cookies) && strlen(session_name) < COOKIE_NAME_MAX - 16
 			&& strpbrk(session_name, FORBIDDEN_IN_NAME) == NULL;
 }
 

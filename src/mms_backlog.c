@@ -40,13 +40,13 @@ static int compare_raw(const unsigned char *a, const unsigned char *b)
 	return order != 0 ? order : memcmp(a + 16, b + 16, 24);
 }
 
-static void consider(const struct mms_mailbox_item *item, uint64_t position, struct mms_slice key, struct candidate *best)
+static void consider(const struct mms_mailbox_item *item, uint64_t position, struct mms_slice key, struct mms_mono now,
+		struct candidate *best)
 {
-	int64_t ttl_ms = (int64_t)item->ttl_ms - (mms_clock_mono().us - item->pushed_at.us) / 1000;
+	int64_t ttl_ms = (int64_t)item->ttl_ms - (now.us - item->pushed_at.us) / 1000;
 
 	/* What has lived its life is nowhere; and a logout's tombstone outlives every copy by an hour, but not for ever. */
-	if (ttl_ms <= 0 || item->kind != MMS_PARCEL_PUT || item->key.len != key.len
-			|| memcmp(item->key.ptr, key.ptr, key.len) != 0
+	if (item->kind != MMS_PARCEL_PUT || item->key.len != key.len || memcmp(item->key.ptr, key.ptr, key.len) != 0 || ttl_ms <= 0
 			|| (best->any && compare_raw((const unsigned char *)item->record.ptr, best->header) <= 0)) {
 		return;
 	}
@@ -63,6 +63,7 @@ static bool walk(const struct mms_mailbox_sh *mailbox, struct mms_slice key, uns
 	const uint32_t hash = mms_crc32c(0, key.ptr, key.len);
 	uint64_t position = mms_mailbox_tail(mailbox);
 	unsigned left = entries_max;
+	const struct mms_mono now = mms_clock_mono();
 	struct mms_mailbox_item item;
 	int found;
 
@@ -70,7 +71,7 @@ static bool walk(const struct mms_mailbox_sh *mailbox, struct mms_slice key, uns
 		if (mms_mailbox_peek(mailbox, position, &item) <= 0) {
 			return false;
 		}
-		consider(&item, position, key, best);
+		consider(&item, position, key, now, best);
 		position = item.next;
 		left -= left > 0 ? 1 : 0;
 	}

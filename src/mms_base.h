@@ -76,6 +76,17 @@ enum mms_status mms_random_bytes(void *out, size_t len);
 /* CRC-32C (Castagnoli), continued from crc; start with 0. */
 uint32_t mms_crc32c(uint32_t crc, const void *data, size_t len);
 
+/* How many of them: of the few nodes that there are, sooner counted than by a call of the compiler's library. */
+static inline uint32_t mms_count_bits(uint64_t mask)
+{
+	uint32_t count = 0;
+
+	for (; mask != 0; mask &= mask - 1) {
+		count++;
+	}
+	return count;
+}
+
 /* Writes the lowest `digits` hex digits of value, without an end; returns where the next character goes. (printf takes
  * fifty times as long.) */
 char *mms_hex_write(char *out, uint64_t value, unsigned digits);

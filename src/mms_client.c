@@ -171,7 +171,8 @@ struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, en
 		return NULL;
 	}
 	client->fresh[node] = true;
-	client->run_hashes[node] = client->marker_hashes[node] = 0;
+	client->run_hashes[node] = 0;
+	client->markers[node].len = 0;
 	client->watches[node].rehearsed = false;
 	client->watches[node].standing = false;
 	client->watch_serial++;

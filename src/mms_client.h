@@ -10,6 +10,7 @@
 #include "mms_clock.h"
 #include "mms_config.h"
 #include "mms_conn.h"
+#include "mms_identity.h"
 #include "mms_shm.h"
 #include "mms_spin.h"
 #include "mms_tmp_key.h"
@@ -43,7 +44,10 @@ struct mms_client {
 	uint32_t forks;                      /* times that a child went on with it: what was held before is the parent's */
 	bool names_awaited;                  /* a request has waited for host names once; no other does */
 	uint64_t run_hashes[MMS_NODES_MAX];  /* of the server's run_id, as asked on this connection; 0 = not yet */
-	uint64_t marker_hashes[MMS_NODES_MAX]; /* of the marker's text that last said complete on this connection; 0 = none did */
+	struct mms_known_marker {
+		size_t len;                   /* 0 = none */
+		char text[MMS_MARKER_VALUE_MAX];
+	} markers[MMS_NODES_MAX];             /* what last said complete on this connection */
 	bool reads_new_id;                   /* the id was made here a moment ago: nobody else can have stored anything under it */
 	bool fresh[MMS_NODES_MAX];           /* opened in this operation: its first answer is no measure of latency */
 };

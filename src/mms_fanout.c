@@ -101,15 +101,18 @@ static void abandon(struct mms_fanout *fanout, uint64_t mask)
 
 void mms_fanout_end(struct mms_fanout *fanout)
 {
-	for (unsigned i = 0; i < fanout->client->settings.node_count; i++) {
+	for (uint64_t left = fanout->asked_mask; left != 0; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
 		struct mms_fanout_slot *slot = &fanout->slots[i];
 
 		if (slot->state == MMS_FANOUT_WAITING) {
 			mms_conn_close(fanout->client->conns[i]);
 		}
 		for (unsigned k = 0; k < MMS_FANOUT_REPLIES; k++) {
-			mms_reply_free(slot->replies[k]);
-			slot->replies[k] = NULL;
+			if (slot->replies[k] != NULL) {
+				mms_reply_free(slot->replies[k]);
+				slot->replies[k] = NULL;
+			}
 		}
 		slot->state = MMS_FANOUT_IDLE;
 	}
@@ -219,13 +222,14 @@ static void give_up_late(struct mms_fanout *fanout, struct mms_mono now)
 {
 	const struct mms_settings *settings = &fanout->client->settings;
 
-	for (unsigned i = 0; i < settings->node_count; i++) {
+	for (uint64_t left = fanout->waiting_mask; left != 0; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
 		struct mms_fanout_slot *slot = &fanout->slots[i];
 		const struct mms_conn *conn = fanout->client->conns[i];
 		bool connecting = mms_conn_state(conn) == MMS_CONN_CONNECTING;
 		struct mms_error error;
 
-		if (slot->state != MMS_FANOUT_WAITING || now.us < limit_of(fanout, i).us) {
+		if (now.us < limit_of(fanout, i).us) {
 			continue;
 		}
 		mms_error_set(&error, "node %s (%s): %s%sno answer within %lld ms", settings->nodes[i].name, settings->nodes[i].address,
@@ -275,9 +279,9 @@ static bool spin(struct mms_fanout *fanout, uint64_t mask)
 	}
 	for (unsigned round = 0; round < MMS_SPIN_ROUNDS_MAX && now.us < until_us; round++) {
 		/* Straight to the sockets: one that has nothing says so for less than a poll, and one that has needs none. */
-		for (unsigned i = 0; i < client->settings.node_count; i++) {
-			if (fanout->slots[i].state == MMS_FANOUT_WAITING && mms_conn_state(client->conns[i]) == MMS_CONN_OPEN) {
-				collect(fanout, i);
+		for (uint64_t left = fanout->waiting_mask; left != 0; left &= left - 1) {
+			if (mms_conn_state(client->conns[__builtin_ctzll(left)]) == MMS_CONN_OPEN) {
+				collect(fanout, (unsigned)__builtin_ctzll(left));
 			}
 		}
 		answered = (fanout->waiting_mask & mask) == 0;
@@ -294,7 +298,6 @@ static bool spin(struct mms_fanout *fanout, uint64_t mask)
 /* 0 after progress or a time-out of poll, -1 when poll itself is refused. */
 static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
 {
-	const struct mms_settings *settings = &fanout->client->settings;
 	struct pollfd fds[MMS_NODES_MAX];
 	unsigned nodes[MMS_NODES_MAX];
 	nfds_t count = 0;
@@ -303,13 +306,10 @@ static int poll_once(struct mms_fanout *fanout, struct mms_mono now)
 	int64_t left_us;
 	int ready;
 
-	for (unsigned i = 0; i < settings->node_count; i++) {
-		const struct mms_fanout_slot *slot = &fanout->slots[i];
+	for (uint64_t left = fanout->waiting_mask; left != 0; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
 		const struct mms_conn *conn = fanout->client->conns[i];
 
-		if (slot->state != MMS_FANOUT_WAITING) {
-			continue;
-		}
 		fds[count].fd = mms_conn_fd(conn);
 		fds[count].events = (short)(POLLIN | (mms_conn_wants_write(conn) ? POLLOUT : 0));
 		fds[count].revents = 0;

@@ -1,6 +1,8 @@
 /* INFO and the marker in one round trip; a second one where the marker has to be made, or read again. */
 #include "mms_meeting.h"
 
+#include <string.h>
+
 #include "mms_identity.h"
 
 struct meeting {
@@ -94,18 +96,20 @@ static bool is_complete(const struct mms_client *client, unsigned node, const st
 /* Mostly the text is that of the last time: taking it apart again would be a tenth of a read's work. */
 bool mms_meeting_judge(struct mms_client *client, unsigned node, const struct mms_reply *marker)
 {
+	struct mms_known_marker *known = &client->markers[node];
 	struct mms_identity identity;
-	uint64_t hash;
+	struct mms_slice text;
 
 	if (marker == NULL || mms_reply_type(marker) != MMS_REPLY_STRING) {
 		return false;
 	}
-	hash = mms_identity_hash(mms_reply_text(marker));
-	if (hash == client->marker_hashes[node]) {
+	text = mms_reply_text(marker);
+	if (known->len > 0 && text.len == known->len && memcmp(text.ptr, known->text, text.len) == 0) {
 		return true;
 	}
-	mms_identity_judge_hash(mms_reply_text(marker), client->run_hashes[node], &identity);
-	client->marker_hashes[node] = identity.complete ? hash : 0;
+	mms_identity_judge_hash(text, client->run_hashes[node], &identity);
+	known->len = identity.complete && text.len <= sizeof known->text ? text.len : 0;
+	memcpy(known->text, text.ptr, known->len);
 	return is_complete(client, node, &identity);
 }
 

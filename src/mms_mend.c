@@ -66,7 +66,7 @@ static uint64_t nodes_with(const struct mms_client *client, const struct mms_cop
 static bool is_left_to_write_back(const struct mms_client *client, const struct mms_answer *answer)
 {
 	return client->settings.read_mode == MMS_READ_QUORUM
-			&& (uint32_t)__builtin_popcountll(answer->holders_mask) < mms_config_quorum(&client->settings);
+			&& mms_count_bits(answer->holders_mask) < mms_config_quorum(&client->settings);
 }
 
 /* A damaged copy may carry any version, so the merge order can't judge it: it is replaced only if it still is, byte by

@@ -29,7 +29,7 @@ void mms_quorum_write_back(struct mms_client *client, struct mms_slice key, stru
 	struct mms_write_result result;
 
 	if ((answer->found != MMS_FOUND_RECORD && answer->found != MMS_FOUND_TOMBSTONE)
-			|| (uint32_t)__builtin_popcountll(answer->holders_mask) >= needed) {
+			|| mms_count_bits(answer->holders_mask) >= needed) {
 		return;
 	}
 	order.ttl_ms = ttl_of(answer);

@@ -186,10 +186,6 @@ static bool ask_nodes(struct reading *reading)
 	}
 	if (whole_node >= 0) {
 		mms_enough_take(&reading->enough, &reading->fanout, (unsigned)whole_node);
-		if (mms_enough_possible(&reading->enough)) { /* should it be asked once more, then plainly */
-			mms_command_init(&reading->whole);
-			mms_command_read_whole(&reading->whole, reading->question.key);
-		}
 	}
 	for (unsigned i = 0; i < client->settings.node_count; i++) {
 		judge(reading, i, (int)i == whole_node);
@@ -554,15 +550,20 @@ static bool payload_is_newest(const struct reading *reading, const struct mms_an
 static void take_newest(struct reading *reading, const struct mms_record_header *newest, struct mms_answer *answer)
 {
 	struct mms_client *client = reading->client;
+	const bool has_payload = !reading->from_backlog && payload_is_newest(reading, answer);
 
 	answer->header = *newest;
-	mms_record_encode(&answer->header, reading->question.key, answer->header_bytes);
+	if (has_payload) {
+		memcpy(answer->header_bytes, mms_reply_text(reading->payload_reply).ptr, MMS_RECORD_HEADER_SIZE);
+	} else {
+		mms_record_encode(&answer->header, reading->question.key, answer->header_bytes);
+	}
 	answer->found = answer->header.version.tombstone ? MMS_FOUND_TOMBSTONE : MMS_FOUND_RECORD;
 	if (mms_hlc_observe(&client->shm->hlc, reading->question.now, answer->header.version.hlc,
 			client->settings.max_clock_drift_ms)) {
 		mms_client_count(client, MMS_METRIC_future_stamps);
 	}
-	if (!reading->from_backlog && payload_is_newest(reading, answer)) {
+	if (has_payload) {
 		answer->pttl_ms = reading->payload_pttl_ms;
 		answer->owner = reading->payload_reply;
 		reading->payload_reply = NULL;

@@ -246,7 +246,7 @@ static bool compare_one(struct mms_scan *scan)
 		--*jobs_on(scan, scan->side);
 		return false;
 	}
-	scan->allowance -= BYTES_PER_NODE * __builtin_popcountll(order.ask_mask);
+	scan->allowance -= BYTES_PER_NODE * mms_count_bits(order.ask_mask);
 	scan->keys_pos += sizeof(uint16_t) + order.key.len;
 	return true;
 }
@@ -284,7 +284,7 @@ static void count(struct mms_scan *scan, const struct mms_reconcile_result *resu
 {
 	struct mms_metrics_sh *metrics = &scan->office->cluster->metrics;
 	struct mms_repair_sh *report = scan->order.report;
-	uint64_t moved = (uint64_t)__builtin_popcountll(result->filled_mask);
+	uint64_t moved = (uint64_t)mms_count_bits(result->filled_mask);
 
 	scan->allowance -= (int64_t)result->moved_bytes;
 	mms_metrics_add(metrics, MMS_METRIC_repair_scanned, 1);

@@ -146,7 +146,7 @@ enum mms_verdict_id mms_store_exists(struct mms_store *store, struct mms_slice i
 		if (answer->imported) {
 			return MMS_ID_KNOWN;
 		}
-		no_count = (uint32_t)__builtin_popcountll(answer->absent_mask);
+		no_count = mms_count_bits(answer->absent_mask);
 		return no_count * 2 > store->client->settings.node_count ? MMS_ID_UNKNOWN : MMS_ID_UNCERTAIN;
 	default:
 		return MMS_ID_UNCERTAIN;

@@ -119,11 +119,6 @@ void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const
 	}
 }
 
-static uint32_t count_bits(uint64_t mask)
-{
-	return (uint32_t)__builtin_popcountll(mask);
-}
-
 /* Why the answer of this node does not count for a quorum. */
 static void explain_uncounted(const struct mms_tally *tally, const struct mms_fanout *fanout, unsigned node,
 		struct mms_error *error)
@@ -152,13 +147,13 @@ static bool only_damage_is_short(const struct mms_tally *tally, const struct mms
 		}
 	}
 	return (tally->complete_mask | tally->damaged_mask) == mms_client_all_mask(client)
-			&& count_bits(tally->damaged_mask) < needed;
+			&& mms_count_bits(tally->damaged_mask) < needed;
 }
 
 bool mms_tally_misses_quorum(const struct mms_tally *tally, const struct mms_fanout *fanout, struct mms_answer *answer)
 {
 	struct mms_client *client = fanout->client;
-	uint32_t count = count_bits(tally->complete_mask), needed = mms_config_quorum(&client->settings);
+	uint32_t count = mms_count_bits(tally->complete_mask), needed = mms_config_quorum(&client->settings);
 
 	if (client->settings.read_mode != MMS_READ_QUORUM || count >= needed || only_damage_is_short(tally, client, needed)) {
 		return false;
@@ -200,7 +195,7 @@ bool mms_tally_is_authoritative(const struct mms_tally *tally, const struct mms_
 			&& mms_config_acks_needed(settings) >= mms_config_quorum(settings)) {
 		needed = mms_config_quorum(settings);
 	}
-	return count_bits(tally->complete_mask) >= needed;
+	return mms_count_bits(tally->complete_mask) >= needed;
 }
 
 void mms_tally_explain_nothing(const struct mms_tally *tally, const struct mms_fanout *fanout, struct mms_answer *answer)

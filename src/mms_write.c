@@ -48,7 +48,7 @@ static void hint_first(struct writing *writing);
 static void hint_missing(struct writing *writing);
 static bool is_given_up(const struct writing *writing);
 static void hint_replaced(struct writing *writing);
-static uint32_t count_bits(uint64_t mask);
+static uint32_t mms_count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
 static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now);
 static bool is_local_first(const struct writing *writing);
@@ -89,7 +89,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->watched_node = order->watched.valid && order->watched.serial == client->watch_serial
 			? (int)order->watched.node : -1;
 	for (bool first = true;; first = false) {
-		uint32_t acked = count_bits(result->acked_mask);
+		uint32_t acked = mms_count_bits(result->acked_mask);
 		uint32_t wanted = order->everywhere ? MMS_NODES_MAX : acked < needed ? needed - acked : 0;
 		uint64_t asked = wanted == 0 ? 0 : ask_round(writing, wanted);
 
@@ -117,7 +117,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	}
 	hint_replaced(writing);
 	/* With the second node of rule k out of reach, one and a hint (with its behind marker) must do. */
-	if (count_bits(result->acked_mask) >= (order->acks_needed < needed ? order->acks_needed : needed)) {
+	if (mms_count_bits(result->acked_mask) >= (order->acks_needed < needed ? order->acks_needed : needed)) {
 		return MMS_OK;
 	}
 	explain(writing);
@@ -128,7 +128,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 static void explain(struct writing *writing)
 {
 	struct mms_write_result *result = writing->result;
-	uint32_t node_count = writing->client->settings.node_count, acked = count_bits(result->acked_mask);
+	uint32_t node_count = writing->client->settings.node_count, acked = mms_count_bits(result->acked_mask);
 
 	mms_error_set(&result->error, "%u of %u nodes took it%s", acked, node_count, acked > 0 ? " (" : ": ");
 	if (acked > 0) {
@@ -270,7 +270,7 @@ static uint64_t ask_round(struct writing *writing, uint32_t wanted)
 	struct mms_mono now = mms_clock_mono();
 	uint64_t asked = 0;
 
-	for (unsigned k = 0; k < 2 * node_count && count_bits(asked) < wanted; k++) {
+	for (unsigned k = 0; k < 2 * node_count && mms_count_bits(asked) < wanted; k++) {
 		unsigned i = k % node_count;
 		uint64_t bit = UINT64_C(1) << i;
 		bool early = i == 0 ? !writing->local_slow : all_read_from(client, i, now);
@@ -505,7 +505,3 @@ static void hint_replaced(struct writing *writing)
 	}
 }
 
-static uint32_t count_bits(uint64_t mask)
-{
-	return (uint32_t)__builtin_popcountll(mask);
-}

@@ -14,7 +14,8 @@ from rig.node import Node
 from rig.process import children, end, free_port, spawn, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-RING_BYTES = 32 << 20  # mmsession.mailbox_size, by default
+RING_BYTES = 32 << 20  # mmsession.mailbox_size, by default: gone round once, its pages are there as in a PHP that has been up for a while
+RING_VIEW_BYTES = 65536
 SPIN_US = 50  # default of mmsession.spin_us
 MODES = ("newest", "local", "session-token")
 CONTROLS = ("phpredis", "phpredis persistent")
@@ -303,21 +304,16 @@ class Handlers:
         """One turn of page views, by loop.php or floor; with the CPU of all its servers per view, and the cores' idle share."""
         before, cores = [cpu_us(pid) for pid in self._pids[name]], Cores()
         file = self._files[name]
-        warm_up = once_round(size) if kind == "changed" and size >= 8192 else 50
+        warm_up, ring_views = 50, RING_BYTES // RING_VIEW_BYTES + 50 if kind == "changed" else 0
         if isinstance(file, tuple):
             figures = self._json(name, [floor_program(), file[0], str(size), str(views), kind, str(busy_us), str(file[1])], 600)
         else:
-            figures = self.run(name, "loop.php", session_id, size, views, kind, busy_us, warm_up)
+            figures = self.run(name, "loop.php", session_id, size, views, kind, busy_us, warm_up, ring_views, RING_VIEW_BYTES)
         if not figures["kept"]:
             raise RuntimeError(f"{name}: the session does not hold what was written last")
-        figures["servers"] = sum(cpu_us(pid) - then for pid, then in zip(self._pids[name], before)) / (views + warm_up)
+        figures["servers"] = sum(cpu_us(pid) - then for pid, then in zip(self._pids[name], before)) / (views + warm_up + ring_views)
         figures["idle"] = cores.idle()
         return figures
-
-
-def once_round(size):
-    """Views that fill mmsession's ring: its pages are there then, as in a PHP that has been up for a while."""
-    return RING_BYTES // size + 50
 
 
 def compiled(name):

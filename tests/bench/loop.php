@@ -1,6 +1,6 @@
 <?php
 /*
- * php loop.php <id> <bytes> <views> <changed|unchanged> <busy us> [warm-up]: start, maybe change, close, over and over, as one
+ * php loop.php <id> <bytes> <views> <changed|unchanged> <busy us> [warm-up [views of another size first, bytes of those]]: start, maybe change, close, over and over, as one
  * visitor's page views; other work for a while between start and close.
  * Prints JSON, all in microseconds: start + close (p50, p99, mean, curve as [share, value]), start and close alone (p50),
  * CPU per view of the whole process and of the request thread without the other work; how often per view the request thread
@@ -11,6 +11,10 @@ require __DIR__ . '/visitor.php';
 $visitor = new Visitor($id, (int) $bytes, (int) $busy_us);
 $change = $kind === 'changed';
 $warm_up = (int) ($argv[6] ?? 50);
+$first = new Visitor("{$id}first", (int) ($argv[8] ?? 0), 0);
+for ($turn = 0; $turn < (int) ($argv[7] ?? 0); $turn++) {
+    $first->view($turn, true);
+}
 for ($turn = 0; $turn < $warm_up; $turn++) {
     $visitor->view($turn, true);
 }

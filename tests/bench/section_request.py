@@ -71,7 +71,8 @@ class Why:
         """Also in turns of their own: what it takes without looking for answers before it sleeps."""
         def why():
             calm = take_turns(self._section, self._stage.handlers, (1024, "changed", 300), [ours + CALM])
-            return f"{self.beside(turns, ours, control, 'p50')()}. In turns after these: {per_request(calm, [ours + CALM])}"
+            return (f"{self.beside(turns, ours, control, 'p50')()}. {per_request(turns, [FLOOR])}. "
+                    f"In turns after these: {per_request(calm, [ours + CALM])}")
         return why
 
     def with_one_node(self, turns, control, field):
