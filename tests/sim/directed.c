@@ -24,10 +24,13 @@ struct directed {
 	const char *name, *about;
 	unsigned nodes, hosts;
 	struct step steps[STEPS_MAX];
+	const char *headers; /* with session tokens, then */
+	bool sound;
 };
 
 /* ACTION_REQUEST here: host, kind of request, special: lifetime in seconds, or length of the payload when negative; a pause between
  * requests of one step too */
+#define READ(host, ms) { ACTION_REQUEST, host, REQUEST_READ, 0, ms }
 #define WRITE(host, ms) { ACTION_REQUEST, host, REQUEST_WRITE, 0, ms }
 #define DESTROY(host, ms) { ACTION_REQUEST, host, REQUEST_DESTROY, 0, ms }
 #define CUT(host, node, ms) { ACTION_CUT, host, node, 2, ms }
@@ -77,6 +80,12 @@ static const struct directed all[] = {
 		{ WRITE(0, 1), NODE(FULL, 0, 1500), NODE(FULL, 1, 0), { ACTION_REQUEST, 0, REQUEST_WRITE, -30000, 5, 1 },
 		NODE(NOT_FULL, 0, 1500), NODE(NOT_FULL, 1, 0), { ACTION_SLOW, 0, 1, 30000, 0 },
 		{ ACTION_REQUEST, 0, REQUEST_WRITE, 0, 12, 0, 1000 }, { ACTION_DELIVERED, 0, 0, 0, 0 } } },
+	{ "D15", "a page's mirror fails, what is said behind it on the same connection does not", 2, 2,
+		{ WRITE(0, 1), READ(1, 1500), WRITE(0, 1500), NODE(FORGET, 1, 10), { ACTION_SLOW, 0, 1, 40000, 0 }, WRITE(0, 3), READ(1, 160) },
+		"CCCEC", false },
+	{ "D16", "a page is closed and not answered, and looks into another session; one beside it writes and is answered before it", 2, 2,
+		{ WRITE(0, 1), { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 30, 1 }, READ(1, 1500), { ACTION_SLOW, 0, 1, 45000, 300 }, READ(0, 3),
+		WRITE(0, 67), READ(1, 35) }, "CNCLCC", true },
 };
 
 bool directed_name(unsigned index, const char **name, const char **about)
@@ -134,6 +143,8 @@ void directed_make(unsigned index, uint64_t seed, struct schedule *schedule)
 	schedule->action_count = 0;
 	schedule->seed = seed;
 	schedule->profile = directed->name;
+	schedule->headers = directed->headers;
+	schedule->sound = directed->sound;
 	schedule->node_count = directed->nodes;
 	schedule->host_count = directed->hosts;
 	schedule->session_count = schedule->visitor_count = schedule->write_acks = 1;

@@ -185,14 +185,15 @@ static void begin(const struct schedule *schedule, bool tracing)
 	world.touch_interval_s = schedule->touch_interval_s;
 	world.write_acks = schedule->write_acks < schedule->node_count ? schedule->write_acks : schedule->node_count;
 	world.one_place = play_with_header;
-	world.read_mode = play_with_tokens || play_with_header ? MMS_READ_TOKEN : play_with_quorum ? MMS_READ_QUORUM : MMS_READ_NEWEST;
+	world.headers = schedule->headers;
+	world.read_mode = play_with_tokens || play_with_header || schedule->headers != NULL ? MMS_READ_TOKEN : play_with_quorum ? MMS_READ_QUORUM : MMS_READ_NEWEST;
 	if (play_with_quorum) {
 		world.write_acks = schedule->node_count / 2 + 1;
 	}
 	world.lock = play_with_locks;
 	world.signing = world.read_mode == MMS_READ_TOKEN && !play_unsigned && schedule->seed % 2 == 1;
 	world.calm = strcmp(schedule->profile, "calm") == 0;
-	world.sound = world.calm || strcmp(schedule->profile, "far") == 0;
+	world.sound = schedule->sound || world.calm || strcmp(schedule->profile, "far") == 0;
 	memory_begin();
 	sched_reset(schedule->seed ^ UINT64_C(0x5851f42d4c957f2d));
 	sched_yield_one_in = schedule->yield_one_in;

@@ -1,5 +1,5 @@
-/* Visitors with cookies. A page is one of four kinds, by its number: its headers go out as soon as the session was read, when it
- * is closed, some time later, or never. A visitor's jar has a place for each slot, as a browser has; or it has one place, for a
+/* Visitors with cookies. A page is one of four kinds, by its number or by what the schedule says of it: its headers go out as soon
+ * as the session was read, when it is closed, some time later, or never. A visitor's jar has a place for each slot, as a browser has; or it has one place, for a
  * header, and he sends back what the last answer brought, after answers at the same time all that these brought. The table of
  * reservations asks the system who lives; here the simulator knows. */
 #include "tokens.h"
@@ -137,6 +137,12 @@ unsigned __wrap_mms_reservation_reap(struct mms_reservations_sh *table)
 
 static enum manner manner_of(const struct request *request)
 {
+	static const char letters[] = "ECLN"; /* early, when it is closed, late, never */
+	size_t at = request->number - 1;
+
+	if (world.headers != NULL && at < strlen(world.headers)) {
+		return (enum manner)(strchr(letters, world.headers[at]) - letters);
+	}
 	return (enum manner)(request->number % MANNERS);
 }
 
