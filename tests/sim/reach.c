@@ -115,18 +115,18 @@ static bool is_concurrent(const struct request *request, unsigned node)
 }
 
 /* A node that has answered has said what it had when it was asked, or something newer. One that was in reach had to be asked, unless
- * another one's copy was enough for the visitor. */
+ * another one's copy was enough for the visitor: not one that is blind, which says nothing of the others. */
 void reach_check(const struct request *request, const struct mms_answer *answer, int64_t deadline_us)
 {
 	unsigned host = request->worker->process->host;
 	bool timely = sched_now() < deadline_us && sched_self()->held_us - request->reach.held_us <= HELD_MAX_US;
-	bool missed = false;
+	bool missed = false, enough = answer->enough && !request->read.blind;
 
 	reach_counts.reads += !answer->enough;
 	for (unsigned k = 0; k < world.node_count; k++) {
 		unsigned i = (host + k) % world.node_count;
 		bool answered = (answer->answered_mask >> k & 1) != 0;
-		bool in_reach = !answer->enough && timely && reach_was_open(host, i, &request->reach);
+		bool in_reach = !enough && timely && reach_was_open(host, i, &request->reach);
 		bool older;
 
 		if (!is_still_there(request, i)) {
