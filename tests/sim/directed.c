@@ -89,6 +89,11 @@ static const struct directed all[] = {
 	{ "D17", "a session that began on a host cut off, all nodes have it; what is written beside its visitor's token is on one of them", 2, 2,
 		{ { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 1, 1 }, READ(1, 1), CUT(1, 0, 1500), WRITE(1, 20), MEND(1, 0, 300), READ(1, 3000),
 		WRITE(0, 300), CUT(0, 1, 2), READ(1, 300) }, "NNNCNC", false },
+	{ "D18", "a host stands still while the nodes that alone have its page are emptied, and brings it to its own one only", 3, 2,
+		{ WRITE(0, 1), READ(1, 1500), { ACTION_SLOW, 0, 0, 30000, 300 }, READ(1, 300), WRITE(0, 100), READ(1, 500), WRITE(0, 300),
+		{ ACTION_STOP_WORKER, 0, 0, 3000000, 75 }, { ACTION_RESET, 0, 0, 0, 0 }, { ACTION_RESET, 0, 0, 0, 0 }, NODE(EMPTY, 1, 1),
+		NODE(EMPTY, 2, 0), { ACTION_SLOW, 0, 0, 0, 100 }, { ACTION_SLOW, 0, 1, 20000, 0 }, { ACTION_SLOW, 0, 2, 20000, 0 },
+		READ(1, 14 * SECONDS) }, "CCCCCEC", false },
 };
 
 bool directed_name(unsigned index, const char **name, const char **about)

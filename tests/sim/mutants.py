@@ -1,6 +1,6 @@
 """Planted bugs: exact replacements in a copy of src/. The simulator must find each within 40000 schedules of the profile named
 (None: the mix of the normal run; ",tokens" behind it: with session tokens, ",header": in a header, ",locks": with the session lock), on a
-seed that is good without it, by a kept seed, or by one of D1 to D17. A text that
+seed that is good without it, by a kept seed, or by one of D1 to D18. A text that
 does not stand there exactly once fails loudly: that mutant needs a new one."""
 
 
@@ -203,7 +203,7 @@ MUTANTS = [
     Mutant("node-need-not-be-whole", "token", "restore,tokens",
            ("mms_enough.c", "\n\t\t\t|| atomic_load_explicit(&shared->complete, memory_order_relaxed) == 0) {", "\n\t\t\t|| shared == NULL) {"),
            ("mms_enough.c", "\treturn is_known(enough, fanout, node);", "\treturn true || is_known(enough, fanout, node);")),
-    # By D15, the next two by D16, the last by D17: they take more at one moment than chance brings together.
+    # By D15, the next two by D16, then by D17 and by D18: they take more at one moment than chance brings together.
     Mutant("closed-though-not-delivered", "token", ",tokens",
            ("mms_closing.c", "place->run_hash != 0 && mms_mailbox_distance(link->ack_position, place->head) <= 0\n", "place->run_hash != 0\n")),
     Mutant("unanswered-is-over", "token", "far,tokens",
@@ -212,6 +212,9 @@ MUTANTS = [
            ("mms_reservation.c", "\tkeep_earlier(place, session);\n", "\t(void)keep_earlier;\n")),
     Mutant("blind-copy-is-enough", "token", "empty-cut,tokens",
            ("mms_token.c", "if (token->uncertain || local->tombstone || local->blind) {", "if (token->uncertain || local->tombstone) {")),
+    Mutant("closed-by-another-server", "token", "flush,tokens",
+           ("mms_closing.c", "if (place->run_hash == 0 || place->run_hash != atomic_load(&node->run_hash)) {", "if (place->run_hash == 0) {"),
+           ("mms_closing.c", "\t\tmms_command_set_existing(&command, name, text, TTL_MS);", "\t\tmms_command_set(&command, name, text, TTL_MS);")),
 ]
 
 # Played by name alone: not found in 5000 schedules of their profile (the first two: nor in 40000 of another), nor by a kept
@@ -234,9 +237,6 @@ NOT_SHOWN = [
             "\tmms_aftermath_note(passes->hosts, target, &pass->notes);\n\tmms_aftermath_clear(passes->hosts, &pass->notes,")),
     Mutant("life-is-not-told-of-markers", "h", "php",
            ("mms_hosts.c", "\n\t\t\t&& mms_marker_covers(office)) {\n\t\tif (hosts->mark_ms", ") {\n\t\tif (hosts->mark_ms")),
-    Mutant("closed-by-another-server", "token", "flush,tokens",
-           ("mms_closing.c", "if (place->run_hash == 0 || place->run_hash != atomic_load(&node->run_hash)) {", "if (place->run_hash == 0) {"),
-           ("mms_closing.c", "\t\tmms_command_set_existing(&command, name, text, TTL_MS);", "\t\tmms_command_set(&command, name, text, TTL_MS);")),
 ]
 
 # Taken out and not found in 40000 schedules; run names them, so that nobody takes them for shown.
