@@ -186,7 +186,8 @@ static void begin(const struct schedule *schedule, bool tracing)
 	world.write_acks = schedule->write_acks < schedule->node_count ? schedule->write_acks : schedule->node_count;
 	world.one_place = play_with_header;
 	world.headers = schedule->headers;
-	world.read_mode = play_with_tokens || play_with_header || schedule->headers != NULL ? MMS_READ_TOKEN : play_with_quorum ? MMS_READ_QUORUM : MMS_READ_NEWEST;
+	world.read_mode = play_with_tokens || play_with_header || world.headers != NULL ? MMS_READ_TOKEN
+			: play_with_quorum ? MMS_READ_QUORUM : MMS_READ_NEWEST;
 	if (play_with_quorum) {
 		world.write_acks = schedule->node_count / 2 + 1;
 	}

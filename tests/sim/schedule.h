@@ -49,7 +49,7 @@ struct schedule {
 	uint32_t yield_one_in, late_one_in;
 	int64_t late_max_us;
 	bool last_reads; /* everything is read once more when all is mended */
-	const char *headers; /* with tokens: of each request, by its number, when its headers go out (tokens.c); NULL = as all are played */
+	const char *headers; /* a letter for each request, by its number: when its headers go out (tokens.c), with tokens; NULL = in turn */
 	bool sound;      /* no faults but delays: tokens keep all their promises */
 	struct action actions[ACTIONS_MAX];
 	unsigned action_count;

@@ -1,7 +1,7 @@
 /* Visitors with cookies. A page is one of four kinds, by its number or by what the schedule says of it: its headers go out as soon
- * as the session was read, when it is closed, some time later, or never. A visitor's jar has a place for each slot, as a browser has; or it has one place, for a
- * header, and he sends back what the last answer brought, after answers at the same time all that these brought. The table of
- * reservations asks the system who lives; here the simulator knows. */
+ * as the session was read, when it is closed, some time later, or never. A visitor's jar has a place for each slot, as a browser
+ * has; or it has one place, for a header, and he sends back what the last answer brought, after answers at the same time all that
+ * these brought. The table of reservations asks the system who lives; here the simulator knows. */
 #include "tokens.h"
 
 #include <string.h>

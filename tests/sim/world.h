@@ -49,7 +49,7 @@ struct world {
 	unsigned node_count, host_count, session_count, visitor_count;
 	uint32_t lifetime_s, touch_interval_s, write_acks, read_mode, lock;
 	bool signing;     /* tokens bear a code */
-	const char *headers; /* when a page's go out, by its number (tokens.c); NULL = in turn */
+	const char *headers; /* of its schedule */
 	bool one_place;   /* visitors send tokens back in a header, not in cookies */
 	bool sound;       /* no faults in this schedule: tokens keep all their promises */
 	bool calm;        /* nor any delays: no lock runs out while its last write is on its way */
