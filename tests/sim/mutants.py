@@ -203,15 +203,15 @@ MUTANTS = [
     Mutant("node-need-not-be-whole", "token", "restore,tokens",
            ("mms_enough.c", "\n\t\t\t|| atomic_load_explicit(&shared->complete, memory_order_relaxed) == 0) {", "\n\t\t\t|| shared == NULL) {"),
            ("mms_enough.c", "\treturn is_known(enough, fanout, node);", "\treturn true || is_known(enough, fanout, node);")),
-    # By D15, the next two by D16, then by D17 and by D18: they take more at one moment than chance brings together.
+    Mutant("blind-copy-is-enough", "token", "empty-cut,tokens",
+           ("mms_token.c", "if (token->uncertain || local->tombstone || local->blind) {", "if (token->uncertain || local->tombstone) {")),
+    # By D15, the next two by D16, the last by D18: they take more at one moment than chance brings together.
     Mutant("closed-though-not-delivered", "token", ",tokens",
            ("mms_closing.c", "place->run_hash != 0 && mms_mailbox_distance(link->ack_position, place->head) <= 0\n", "place->run_hash != 0\n")),
     Mutant("unanswered-is-over", "token", "far,tokens",
            ("mms_visit.c", "\t\tmms_reservation_close(visit->place);", "\t\tmms_reservation_end(visit->place);")),
     Mutant("first-session-of-a-page-is-forgotten", "token", "far,tokens",
            ("mms_reservation.c", "\tkeep_earlier(place, session);\n", "\t(void)keep_earlier;\n")),
-    Mutant("blind-copy-is-enough", "token", "empty-cut,tokens",
-           ("mms_token.c", "if (token->uncertain || local->tombstone || local->blind) {", "if (token->uncertain || local->tombstone) {")),
     Mutant("closed-by-another-server", "token", "flush,tokens",
            ("mms_closing.c", "if (place->run_hash == 0 || place->run_hash != atomic_load(&node->run_hash)) {", "if (place->run_hash == 0) {"),
            ("mms_closing.c", "\t\tmms_command_set_existing(&command, name, text, TTL_MS);", "\t\tmms_command_set(&command, name, text, TTL_MS);")),
