@@ -16,6 +16,7 @@
 
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
+#define STRANGERS_TEXT_MAX 360
 #define UNKNOWN_US 10000000          /* a node that others don't list for so long is not just being met by them */
 
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
@@ -495,20 +496,20 @@ static void tell_of_strangers(const struct mms_hosts *hosts)
 {
 	struct mms_office *office = hosts->office;
 	struct mms_note_sh *notice = &office->cluster->notices[MMS_NOTICE_NODES];
+	char list[STRANGERS_TEXT_MAX] = "";
 	struct mms_error text;
 
 	for (unsigned node = 0; node < office->node_count; node++) {
 		const struct stranger *stranger = &hosts->strangers[node];
-		const struct mms_node_config *config = &office->settings->nodes[node];
+		const size_t len = strlen(list);
 
 		if (stranger->name[0] != '\0' && office->now.us - stranger->since.us > UNKNOWN_US && mms_link_ready(&office->links[node])) {
-			mms_error_set(&text, "host %.*s has not met node %s (%s): give all hosts the same nodes in mmsession.nodes, or see why it "
-					"does not reach that one", (int)strcspn(stranger->name, " "), stranger->name, config->name, config->address);
-			mms_note_state(notice, text.text, mms_clock_wall().ms);
-			return;
+			(void)snprintf(list + len, sizeof list - len, "%s host %.*s has not met node %s", len > 0 ? "," : "",
+					(int)strcspn(stranger->name, " "), stranger->name, office->settings->nodes[node].name);
 		}
 	}
-	mms_note_state(notice, NULL, 0);
+	mms_error_set(&text, "lists of nodes differ:%s: give all hosts the same mmsession.nodes, or see why one is not reached from there", list);
+	mms_note_state(notice, list[0] != '\0' ? text.text : NULL, mms_clock_wall().ms);
 }
 
 /* Since when does some living life not list a node of ours? And is there one before us that does? */

@@ -174,7 +174,7 @@ def test_a_loading_local_node_is_left_alone(cluster, full, size, server):
     requests = len(phases.load.between(*phases.span("still loading")))
     bar("F15", "at most one LOADING per worker, then only probes",
         f"{first} commands in the first second, {later} afterwards during {requests} requests",
-        first <= 8 * (WORKERS + 8) and later <= 8 * (3 + seconds(full, 29, 3)))
+        first <= 3 * (WORKERS + 8) and later <= 8 * (3 + seconds(full, 29, 3)))
     no_harm("F15", shop, phases, ["healthy", "loading", "still loading", "loaded"])
     shop.wait_equal(10)
 

@@ -186,9 +186,9 @@ def test_lists_in_another_order_or_with_a_node_more_converge(cluster, new_id):
 
     def told(each):
         return [warning["text"] for warning in each.status()["warnings"] if warning["kind"] == "nodes" and warning["active"]]
-    until(lambda: any("web3 (" in text for text in told(turned)) and any("web4 (" in text for text in told(more)), 20, lambda:
+    until(lambda: any("node web3" in text for text in told(turned)) and any("node web4" in text for text in told(more)), 20, lambda:
           f"who knows more than others says so: {[told(each) for each in hosts]}")
-    bar("F49", "a host that knows a node which another has not met names both", told(more)[:1], f"host {fewer.host_id}" in told(turned)[0])
+    bar("F49", "a host that knows a node which another has not met names both", told(more)[:1], f"host {fewer.name} has not met" in told(turned)[0])
     bar("F49", "one that knows less than others says nothing", told(fewer), not told(fewer))
 
 

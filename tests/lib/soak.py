@@ -21,7 +21,7 @@ PAUSE_SECONDS = 1.0
 # Longer than the defaults: on a busy machine nobody may get the CPU for 100 ms, and then all nodes count as lost, each host
 # goes on alone, and a visitor who hops between them is right to see two histories.
 PATIENCE = {"connect_timeout_ms": 150, "read_timeout_ms": 300, "budget_ms": 900}
-# Requests that these faults cut off were told to nobody: php-fpm is not the thing under test.
+# Requests that these faults cut off were told to nobody: php-fpm is not the thing under test. What mmsession itself refuses then counts.
 CUTS_REQUESTS = ("worker killed", "replicator killed", "replicator stopped", "php reloaded")
 
 
@@ -99,12 +99,21 @@ def soak(shop, load, minutes, seed, sampler):
 
 
 def blame(load, faults):
-    """Failed requests: fault -> (count, one text); "none" for those outside of all."""
+    """Failed requests: fault -> texts; "none" for those outside of all."""
     found = defaultdict(list)
     for sample in load.failed():
         name = next((name for began, ended, name, _ in faults if began - 0.2 <= sample.at <= ended), "none")
         found[name.rsplit(" ", 1)[0]].append(sample.failed)
-    return {name: (len(texts), texts[0][:200]) for name, texts in found.items()}
+    return found
+
+
+def brief(found):
+    return {name: (len(texts), texts[0][:200]) for name, texts in found.items() if texts}
+
+
+def harm(found):
+    """Those that nothing but mmsession, or what it was to cope with, has to answer for."""
+    return brief({name: [text for text in texts if name not in CUTS_REQUESTS or "mmsession" in text] for name, texts in found.items()})
 
 
 class Report:
@@ -121,7 +130,7 @@ class Report:
 
 
 def judge(report, shop, load, faults, sampler, equal):
-    harmful = {name: each for name, each in blame(load, faults).items() if name not in CUTS_REQUESTS}
+    harmful = harm(blame(load, faults))
     report.check("nodes equal byte by byte within 10 s of the end", equal is not None, equal)
     verdict = load.history.verdict(shop.hosts[0])
     for name, found in verdict.items():
@@ -151,7 +160,7 @@ def tell(report, load, faults, minutes, seed):
     report.say(f"Slowest to settle: {max((fault[3], fault[2]) for fault in faults)}.")
     report.say("Faults: " + ", ".join(f"{name} {count}" for name, count in sorted(
         Counter(name.rsplit(" ", 1)[0] for _, _, name, _ in faults).items())) + ".")
-    report.say(f"Failed requests by fault: {blame(load, faults) or 'none'}.")
+    report.say(f"Failed requests by fault: {brief(blame(load, faults)) or 'none'}.")
     report.say()
     report.lines += ["| from s | to s | fault | settled after s |", "|---|---|---|---|"]
     report.lines += [f"| {began:.1f} | {ended:.1f} | {name} | {settled:.1f} |" for began, ended, name, settled in faults] + [""]
