@@ -10,7 +10,7 @@
 #define RECHECK_US 1000000
 #define FOUNDING_US 20000
 #define FOUNDING_FOR_US 3000000
-#define OTHER_TYPE "(no string)" /* for a marker; nothing that anybody compares is that */
+#define OTHER_TYPE "(no text)" /* for a marker that is no string, or an empty one; nothing that anybody compares is that */
 
 static void on_info(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_marker(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
@@ -122,8 +122,8 @@ static bool holds_something(const struct mms_reply *answer)
 /* What stands there, as text; what is no string has none, and must not look like nothing. */
 static void keep_marker(struct mms_link *link, const struct mms_reply *answer)
 {
-	mms_text_copy(link->marker, sizeof link->marker, mms_reply_type(answer) == MMS_REPLY_STRING ? mms_reply_text(answer)
-			: mms_slice_of(holds_something(answer) ? OTHER_TYPE : ""));
+	mms_text_copy(link->marker, sizeof link->marker, mms_reply_text(answer).len > 0 && mms_reply_type(answer) == MMS_REPLY_STRING
+			? mms_reply_text(answer) : mms_slice_of(holds_something(answer) ? OTHER_TYPE : ""));
 }
 
 static void on_founded(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -169,6 +169,7 @@ static void meet_again(struct mms_link *link)
 
 static void on_recheck(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
+	char before[sizeof link->marker];
 	struct mms_identity identity;
 	struct mms_link *copy;
 
@@ -188,9 +189,12 @@ static void on_recheck(struct mms_link *link, void *context, uint64_t token, str
 		return;
 	}
 	if (holds_something(replies[0])) {
+		mms_text_copy(before, sizeof before, mms_slice_of(link->marker));
 		keep_marker(link, replies[0]);
 		mms_identity_judge(mms_slice_of(link->marker), link->run_id, &identity);
-		say_what_is_no_marker(link, &identity);
+		if (strcmp(before, link->marker) != 0) {
+			say_what_is_no_marker(link, &identity);
+		}
 		if (mms_identity_changed(mms_link_node(link), &identity)) {
 			meet_again(link); /* another host was faster to see it emptied, or to tell it from its copy */
 			return;
@@ -362,7 +366,6 @@ static bool refuse_twins(struct mms_link *link, const struct mms_identity *ident
 	return false;
 }
 
-/* Somebody else's key in the marker's place: the node works and proves nothing. */
 bool mms_greeting_is_taken(const struct mms_link *link)
 {
 	struct mms_identity identity;
@@ -371,6 +374,7 @@ bool mms_greeting_is_taken(const struct mms_link *link)
 	return link->marker[0] != '\0' && identity.node_id == 0;
 }
 
+/* Somebody else's key in the marker's place: the node works and proves nothing. */
 static void say_what_is_no_marker(struct mms_link *link, const struct mms_identity *identity)
 {
 	const struct mms_node_config *config = &link->office->settings->nodes[link->index];

@@ -17,23 +17,17 @@
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
 #define STRANGERS_TEXT_MAX 360
+#define SETTLED_BEATS 5              /* seconds that a life has had to meet all nodes: it beats once a second on each */
 #define UNKNOWN_US 10000000          /* a node that others don't list for so long is not just being met by them */
 
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
 #define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
 
-/* A life that has not met a node of ours, for as long as it has been the same one. */
-struct stranger {
-	char name[MMS_LIFE_NAME_MAX]; /* "" = there is none */
-	struct mms_mono since;
-};
-
 struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
 	struct mms_mono *due;            /* per node: next exchange */
-	struct stranger *strangers;      /* per node */
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct mms_sightings sightings;  /* other lives */
 	struct mms_mono since;           /* when the replicators of this life began to look */
@@ -84,13 +78,11 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	hosts->office = office;
 	take_up(hosts);
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
-	hosts->strangers = calloc(office->node_count, sizeof *hosts->strangers);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL
-			|| hosts->strangers == NULL) {
+	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -110,7 +102,6 @@ void mms_hosts_free(struct mms_hosts *hosts)
 		free(hosts->lists[hash]);
 	}
 	free(hosts->due);
-	free(hosts->strangers);
 	mms_sightings_fini(&hosts->sightings);
 	free(hosts);
 }
@@ -125,10 +116,12 @@ void mms_hosts_run(struct mms_hosts *hosts)
 	if (hosts->leaving) {
 		return;
 	}
-	if (mms_clock_apart(office->now.us, atomic_load(&office->cluster->looked_us)) >= PAUSE_US) {
-		take_up(hosts); /* it was stopped */
+	if (mms_link_ready_mask(office) != 0) {
+		if (mms_clock_apart(office->now.us, atomic_load(&office->cluster->looked_us)) >= PAUSE_US) {
+			take_up(hosts); /* it was stopped, or cut off from all nodes: nobody has heard of it meanwhile */
+		}
+		atomic_store(&office->cluster->looked_us, office->now.us);
 	}
-	atomic_store(&office->cluster->looked_us, office->now.us);
 	office->markers_doubted = office->markers_doubted && !mms_hosts_read_since(hosts, hosts->began_at);
 	move_watermark(hosts);
 	for (unsigned i = 0; i < office->node_count; i++) {
@@ -491,31 +484,36 @@ bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice name, uin
 	return sighting != NULL && latest(hosts, sighting, &life) && mms_life_lists(&life, node_id);
 }
 
-/* Says which host has another list than this one, or does not reach what this one does. */
-static void tell_of_strangers(const struct mms_hosts *hosts)
+/* What to say of a node that this host reaches and another life, "" = none that is seen now, has never met. Lists are read one by one,
+ * and lives come and go: it is over when none has been seen for a while. */
+static void say_unlisted(const struct mms_hosts *hosts, unsigned node, const char *by, char list[STRANGERS_TEXT_MAX], bool *stands)
 {
-	struct mms_office *office = hosts->office;
-	struct mms_note_sh *notice = &office->cluster->notices[MMS_NOTICE_NODES];
-	char list[STRANGERS_TEXT_MAX] = "";
-	struct mms_error text;
+	struct mms_node_sh *shared = &hosts->office->cluster->nodes[node];
+	const int64_t now_us = hosts->office->now.us, since_us = atomic_load(&shared->unlisted_us);
 
-	for (unsigned node = 0; node < office->node_count; node++) {
-		const struct stranger *stranger = &hosts->strangers[node];
-		const size_t len = strlen(list);
-
-		if (stranger->name[0] != '\0' && office->now.us - stranger->since.us > UNKNOWN_US && mms_link_ready(&office->links[node])) {
-			(void)snprintf(list + len, sizeof list - len, "%s host %.*s has not met node %s", len > 0 ? "," : "",
-					(int)strcspn(stranger->name, " "), stranger->name, office->settings->nodes[node].name);
+	if (*by != '\0') {
+		atomic_store(&shared->unlisted_seen_us, now_us);
+	}
+	if (!mms_link_ready(&hosts->office->links[node]) || now_us - atomic_load(&shared->unlisted_seen_us) > UNKNOWN_US) {
+		atomic_store(&shared->unlisted_us, 0);
+	} else if (since_us == 0) {
+		atomic_store(&shared->unlisted_us, now_us);
+	} else if (now_us - since_us > UNKNOWN_US) {
+		*stands = true;
+		if (*by != '\0') {
+			(void)snprintf(list + strlen(list), STRANGERS_TEXT_MAX - strlen(list), "%s host %.*s has not met node %s",
+					list[0] != '\0' ? "," : "", (int)strcspn(by, " "), by, hosts->office->settings->nodes[node].name);
 		}
 	}
-	mms_error_set(&text, "lists of nodes differ:%s: give all hosts the same mmsession.nodes, or see why one is not reached from there", list);
-	mms_note_state(notice, list[0] != '\0' ? text.text : NULL, mms_clock_wall().ms);
 }
 
 /* Since when does some living life not list a node of ours? And is there one before us that does? */
 static void watch_strangers(struct mms_hosts *hosts)
 {
 	struct mms_office *office = hosts->office;
+	char list[STRANGERS_TEXT_MAX] = "";
+	bool stands = false;
+	struct mms_error text;
 
 	for (unsigned node = 0; node < office->node_count; node++) {
 		uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
@@ -531,7 +529,7 @@ static void watch_strangers(struct mms_hosts *hosts)
 			}
 			if (!mms_life_lists(&life, id)) {
 				unknown = true;
-				unlisted_by = strcmp(unlisted_by, hosts->strangers[node].name) == 0 && *unlisted_by != '\0' ? unlisted_by : sighting->name;
+				unlisted_by = life.beat > SETTLED_BEATS * office->node_count ? sighting->name : unlisted_by;
 			} else if (strcmp(sighting->name, hosts->name) < 0) {
 				first = false;
 			}
@@ -541,12 +539,12 @@ static void watch_strangers(struct mms_hosts *hosts)
 		} else if (atomic_load(&office->cluster->nodes[node].unknown_us) == 0) {
 			atomic_store(&office->cluster->nodes[node].unknown_us, office->now.us);
 		}
-		if (strcmp(hosts->strangers[node].name, unlisted_by) != 0) {
-			(void)snprintf(hosts->strangers[node].name, sizeof hosts->strangers[node].name, "%s", unlisted_by);
-			hosts->strangers[node].since = office->now;
-		}
+		say_unlisted(hosts, node, unlisted_by, list, &stands);
 	}
-	tell_of_strangers(hosts);
+	mms_error_set(&text, "lists of nodes differ:%s: give all hosts the same mmsession.nodes, or see why one is not reached there", list);
+	if (list[0] != '\0' || !stands) {
+		mms_note_state(&office->cluster->notices[MMS_NOTICE_NODES], list[0] != '\0' ? text.text : NULL, mms_clock_wall().ms);
+	}
 }
 
 bool mms_hosts_must_share(const struct mms_hosts *hosts, unsigned node)
@@ -573,6 +571,7 @@ bool mms_hosts_leave(struct mms_hosts *hosts)
 	bool done = true;
 
 	if (atomic_load(&office->cluster->published) == 0 || !mms_marker_covers(office)
+			|| mms_clock_apart(office->now.us, atomic_load(&office->cluster->looked_us)) >= PAUSE_US
 			|| mms_mailbox_tail(&office->cluster->mailbox) != mms_mailbox_head(&office->cluster->mailbox)) {
 		return true;
 	}

@@ -45,10 +45,10 @@ static void describe(const struct mms_link *link, enum mms_refusal what, enum mm
 	mms_reply_class_advise(words, mms_reply_class_remedy(mms_slice_of(words)), out->text + len, MMS_NOTE_TEXT_SIZE - len);
 }
 
-/* What is refused still; MMS_REFUSAL_COUNT = nothing. */
-static enum mms_refusal first_left(const struct mms_link *link)
+/* What is refused still; MMS_REFUSAL_COUNT = nothing. What is not asked for any more ends here. */
+static enum mms_refusal first_left(const struct mms_link *link, bool *ended)
 {
-	const struct mms_node_sh *node = mms_link_node(link);
+	struct mms_node_sh *node = mms_link_node(link);
 
 	for (unsigned i = 0; i < MMS_REFUSAL_COUNT; i++) {
 		const int64_t refused_us = atomic_load(&node->refused_us[i]);
@@ -56,6 +56,10 @@ static enum mms_refusal first_left(const struct mms_link *link)
 
 		if (refused_us != 0 && age_us >= 0 && age_us < (i == MMS_REFUSAL_HOSTS_READ ? RARE_US : OFTEN_US)) {
 			return (enum mms_refusal)i;
+		}
+		if (refused_us != 0) {
+			atomic_store(&node->refused_us[i], 0);
+			*ended = true;
 		}
 	}
 	return MMS_REFUSAL_COUNT;
@@ -65,7 +69,7 @@ static enum mms_refusal first_left(const struct mms_link *link)
 static void tell_what_is_left(struct mms_link *link, bool ended)
 {
 	const struct mms_node_config *config = &link->office->settings->nodes[link->index];
-	const enum mms_refusal left = first_left(link);
+	const enum mms_refusal left = first_left(link, &ended);
 	struct mms_error text;
 
 	if (left == MMS_REFUSAL_COUNT) {

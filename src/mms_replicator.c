@@ -330,7 +330,7 @@ static bool open_office(struct mms_replicator *replicator)
 		event_config_free(config);
 	}
 	office->links = calloc(office->node_count, sizeof *office->links);
-	replicator->upkeep = mms_upkeep_new(office);
+	replicator->upkeep = office->links == NULL ? NULL : mms_upkeep_new(office);
 	if (!read_secrets(replicator) || office->base == NULL || office->links == NULL || replicator->upkeep == NULL) {
 		return false;
 	}

@@ -71,6 +71,9 @@ struct mms_node_sh {
 	_Atomic uint64_t met_run;       /* this incarnation (run_hash and node_id) has been met by a replicator of this life; the replicator */
 	_Atomic int64_t met_us;         /* monotonic; when it was; the replicator */
 	_Atomic int64_t unknown_us;     /* monotonic; since when a living host does not list it, 0 = all do; the replicator */
+	_Atomic int64_t unlisted_us;    /* monotonic; since when some living host has not met it, which this one reaches, 0 = all have; the
+	                                 * replicator */
+	_Atomic int64_t unlisted_seen_us; /* monotonic; when such a host was seen last; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
 	_Atomic uint64_t closed_above;  /* of our closed sequence on it, with the server of closed_run; the replicator */

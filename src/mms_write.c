@@ -48,7 +48,6 @@ static void hint_first(struct writing *writing);
 static void hint_missing(struct writing *writing);
 static bool is_given_up(const struct writing *writing);
 static void hint_replaced(struct writing *writing);
-static uint32_t mms_count_bits(uint64_t mask);
 static bool is_settled(struct writing *writing);
 static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now);
 static bool is_local_first(const struct writing *writing);
@@ -504,4 +503,3 @@ static void hint_replaced(struct writing *writing)
 		mms_shm_kick(client->cluster);
 	}
 }
-
