@@ -415,6 +415,25 @@ static void after_a_pause_markers_are_trusted_when_they_have_been_looked_at(void
 	end();
 }
 
+/* The loop runs, and nobody hears of it: that is a silence too. */
+static void cut_off_from_all_nodes_is_a_pause(void **state)
+{
+	(void) state;
+	begin(2);
+	turn_for(3 * SECOND);
+	mms_link_drop(desk_link(desk, 0));
+	mms_link_drop(desk_link(desk, 1));
+	turn_for(4 * SECOND);
+	assert_false(desk->office.markers_doubted);
+	greet(0);
+	desk->office.now.us = now_us() + ahead_us;
+	mms_hosts_run(hosts);
+	assert_true(desk->office.markers_doubted);
+	greet(1);
+	turn_until(!desk->office.markers_doubted);
+	end();
+}
+
 /* Somebody's line that is too long to be a host's, and one that is none: neither keeps nodes from being complete. */
 static void lines_that_no_host_wrote_are_in_nobodys_way(void **state)
 {
@@ -775,6 +794,7 @@ int main(void)
 		cmocka_unit_test(a_marker_stays_when_nobody_listened_during_the_scan),
 		cmocka_unit_test(a_successor_clears_the_marker_of_one_that_was_silent_all_the_time),
 		cmocka_unit_test(after_a_pause_markers_are_trusted_when_they_have_been_looked_at),
+		cmocka_unit_test(cut_off_from_all_nodes_is_a_pause),
 		cmocka_unit_test(lines_that_no_host_wrote_are_in_nobodys_way),
 		cmocka_unit_test(a_marker_by_address_is_found_too),
 		cmocka_unit_test(a_living_hosts_marker_is_its_own_business),
