@@ -34,7 +34,7 @@ struct place {
 
 struct mms_closing {
 	struct mms_office *office;
-	uint64_t mapping;
+	uint64_t writer;
 	struct mms_mono reaped_at;
 	struct mms_mono looked_at;
 	struct mms_mono busy_until;
@@ -55,7 +55,7 @@ struct mms_closing *mms_closing_new(struct mms_office *office)
 
 	if (closing != NULL) {
 		closing->office = office;
-		closing->mapping = mms_shm_writer(office->shm, office->cluster, office->settings->host_hash);
+		closing->writer = mms_shm_writer(office->shm, office->cluster, office->settings->host_hash);
 	}
 	return closing;
 }
@@ -183,8 +183,8 @@ static void say(struct mms_closing *closing, struct mms_link *link)
 	unsigned char value[MMS_CLOSED_VALUE_MAX];
 	char key[MMS_PREFIX_MAX + MMS_CLOSED_KEY_EXTRA];
 	struct mms_command command;
-	struct mms_slice name = { key, mms_closed_key(office->settings->prefix, closing->mapping, key, sizeof key) };
-	struct mms_slice text = { (const char *)value, mms_closed_encode(&place->seen, closing->mapping, value) };
+	struct mms_slice name = { key, mms_closed_key(office->settings->prefix, closing->writer, key, sizeof key) };
+	struct mms_slice text = { (const char *)value, mms_closed_encode(&place->seen, closing->writer, value) };
 
 	mms_command_init(&command);
 	if (place->fresh) {
