@@ -109,7 +109,7 @@ void php_mmsession_end_abandoned(void)
 static bool needs_no_key(struct handler *handler, zend_string *id, zend_string *data)
 {
 	return ZSTR_LEN(data) == 0 && mms_store_is_new(handler->store, slice_of(id))
-			&& !php_mmsession_ini_is_on("session.use_strict_mode", sizeof "session.use_strict_mode" - 1);
+			&& !PS(use_strict_mode);
 }
 
 static int store_data(struct handler *handler, zend_string *id, zend_string *data, zend_long lifetime)

@@ -122,9 +122,6 @@ void php_mmsession_forget(zend_mmsession_globals *globals);
  * most one a minute and node or notice). */
 void php_mmsession_log_events(struct mms_client *client);
 
-/* A setting of PHP's that is on or off, as PHP reads it: of php_admin_value, ini_set() and the like come words ("On"). */
-bool php_mmsession_ini_is_on(const char *name, size_t len);
-
 /* Milliseconds of CPU that the replicator's thread may use beside a request of this process; 0 = any. */
 uint32_t php_mmsession_cpu_allowance_ms(void);
 

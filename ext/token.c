@@ -25,22 +25,30 @@
 
 _Static_assert(MMS_TOKEN_SLOTS <= 10, "a slot is one digit of a cookie's name");
 
+/* As PHP's session module has them now. Later versions may keep them in other types: there PHP's own table of settings is asked. */
+#if PHP_VERSION_ID < 80500
+#define COOKIE_TEXT(name) (PS(name) == NULL ? "" : PS(name))
+#define IS_PARTITIONED false
+#else
+#define COOKIE_TEXT(name) text_of_ini("session." #name, sizeof("session." #name) - 1)
+#define IS_PARTITIONED is_on("session.cookie_partitioned", sizeof("session.cookie_partitioned") - 1)
+
 static const char *text_of_ini(const char *name, size_t len)
 {
 	char *value = zend_ini_string((char *)name, len, 0);
 
 	return value == NULL ? "" : value;
 }
-#define INI_TEXT(name) text_of_ini(name, sizeof(name) - 1)
-#define INI_IS_ON(name) php_mmsession_ini_is_on(name, sizeof(name) - 1)
 
-bool php_mmsession_ini_is_on(const char *name, size_t len)
+/* As PHP reads it: of php_admin_value, ini_set() and the like come words ("On"). */
+static bool is_on(const char *name, size_t len)
 {
 	const char *value = text_of_ini(name, len);
 
 	return strcasecmp(value, "on") == 0 || strcasecmp(value, "yes") == 0 || strcasecmp(value, "true") == 0
 			|| atoi(value) != 0;
 }
+#endif
 
 /* Text in the making; it is never longer than its place, and says when it had to be cut. */
 struct line {
@@ -256,9 +264,9 @@ static bool is_attribute(const char *text)
 /* False when no cookie can be made of them. */
 static bool get_attributes(struct attributes *out)
 {
-	out->path = INI_TEXT("session.cookie_path");
-	out->domain = INI_TEXT("session.cookie_domain");
-	out->samesite = INI_TEXT("session.cookie_samesite");
+	out->path = COOKIE_TEXT(cookie_path);
+	out->domain = COOKIE_TEXT(cookie_domain);
+	out->samesite = COOKIE_TEXT(cookie_samesite);
 	if (out->path[0] == '\0') {
 		out->path = "/"; /* else each of the site's folders had one of its own */
 	}
@@ -311,7 +319,7 @@ static int begins_alike(void *element, void *prefix)
 
 static void append_expiry(struct line *line)
 {
-	zend_long lifetime = zend_ini_long("session.cookie_lifetime", sizeof "session.cookie_lifetime" - 1, 0);
+	const zend_long lifetime = PS(cookie_lifetime);
 	char text[96];
 	time_t then;
 	struct tm tm;
@@ -361,10 +369,10 @@ static bool send_cookie(void)
 		append(&line, "; domain=");
 		append(&line, attributes.domain);
 	}
-	if (INI_IS_ON("session.cookie_secure")) {
+	if (PS(cookie_secure)) {
 		append(&line, "; secure");
 	}
-	if (INI_IS_ON("session.cookie_partitioned")) {
+	if (IS_PARTITIONED) {
 		append(&line, "; Partitioned");
 	}
 	append(&line, "; HttpOnly");

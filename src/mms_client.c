@@ -81,6 +81,7 @@ void mms_client_free(struct mms_client *client)
 	mms_tls_context_free(client->tls);
 	mms_reservation_release(client->reservation);
 	free(client->scratch);
+	free(client->spare_store);
 	explicit_bzero(client->password, sizeof client->password);
 	free(client);
 }

@@ -38,6 +38,7 @@ struct mms_client {
 	struct mms_conn *conns[MMS_NODES_MAX];
 	struct mms_reservation_sh *reservation; /* this thread's place in the table of open requests; NULL = none yet */
 	void *scratch;                       /* MMS_CLIENT_SCRATCH bytes for the operation under way: no allocation per request */
+	void *spare_store;                   /* memory of the last mms_store, for the next; NULL = none yet, or in use */
 	struct mms_spin spin;
 	struct mms_watch watches[MMS_NODES_MAX];
 	uint32_t watch_serial;               /* changes when a WATCH was sent, used up, or lost with its connection */

@@ -11,6 +11,7 @@ enum { ANSWER_STORED = 1, ANSWER_EQUAL = 2, ANSWER_FOREIGN = 3, ANSWER_NEWER = 4
 
 static void begin(struct mms_command *command, const char *verb, unsigned argument_count);
 static void argument(struct mms_command *command, struct mms_slice value);
+static void write_argument(char *at, struct mms_slice value, size_t line_len);
 static void word(struct mms_command *command, const char *text);
 static void number(struct mms_command *command, uint64_t value);
 static void length_line(struct mms_command *command, char type, uint64_t value);
@@ -24,7 +25,6 @@ static void set_record(struct mms_command *command, struct mms_slice key, const 
 		struct mms_slice payload, const char *unit, uint64_t ttl, unsigned options);
 static void load_script(struct mms_command *command, enum mms_script script);
 static void evalsha(struct mms_command *command, enum mms_script script, unsigned key_count, unsigned argument_count);
-static struct mms_slice header_slice(const unsigned char *header);
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max);
 static void parse_answer(const struct mms_reply *answer, struct mms_put_result *out);
 static bool parse_details(const struct mms_reply *answer, struct mms_put_result *out);
@@ -145,12 +145,7 @@ void mms_command_read_after(struct mms_command *command, const struct mms_slice 
 
 void mms_command_read_header(struct mms_command *command, struct mms_slice key)
 {
-	begin(command, "GETRANGE", 4);
-	argument(command, key);
-	number(command, 0);
-	number(command, MMS_RECORD_HEADER_SIZE - 1);
-	begin(command, "PTTL", 2);
-	argument(command, key);
+	mms_command_read_up_to(command, key, MMS_RECORD_HEADER_SIZE);
 }
 
 void mms_command_read_up_to(struct mms_command *command, struct mms_slice key, uint64_t len_max)
@@ -201,7 +196,7 @@ void mms_command_touch(struct mms_command *command, struct mms_slice key, const 
 {
 	evalsha(command, MMS_SCRIPT_TOUCH, 1, 2);
 	argument(command, key);
-	argument(command, header_slice(header));
+	argument(command, (struct mms_slice) {(const char *) header, MMS_RECORD_HEADER_SIZE});
 	number(command, within(ttl_ms, 1, MMS_COMMAND_TTL_MAX_MS));
 }
 
@@ -370,8 +365,14 @@ const char *mms_command_script_sha1(enum mms_script script)
 /* Starts one command; the rest of its argument_count arguments, of which the verb is the first, have to follow. */
 static void begin(struct mms_command *command, const char *verb, unsigned argument_count)
 {
-	length_line(command, '*', argument_count);
-	word(command, verb);
+	const struct mms_slice name = {verb, strlen(verb)};
+	size_t count_len = length_line_len(argument_count), line_len = length_line_len(name.len);
+	char *at = room_for(command, count_len + line_len + name.len + 2);
+
+	if (at != NULL) {
+		write_length_line(at, '*', argument_count, count_len);
+		write_argument(at + count_len, name, line_len);
+	}
 	command->reply_count++;
 }
 
@@ -380,9 +381,14 @@ static void argument(struct mms_command *command, struct mms_slice value)
 	size_t line_len = length_line_len(value.len);
 	char *at = room_for(command, line_len + value.len + 2);
 
-	if (at == NULL) {
-		return;
+	if (at != NULL) {
+		write_argument(at, value, line_len);
 	}
+}
+
+/* line_len: of its length, as length_line_len() says. */
+static void write_argument(char *at, struct mms_slice value, size_t line_len)
+{
 	write_length_line(at, '$', value.len, line_len);
 	at += line_len;
 	if (value.len > 0) {
@@ -516,11 +522,6 @@ static void evalsha(struct mms_command *command, enum mms_script script, unsigne
 	begin(command, "EVALSHA", 3 + key_count + argument_count);
 	word(command, mms_script(script)->sha1);
 	number(command, key_count);
-}
-
-static struct mms_slice header_slice(const unsigned char *header)
-{
-	return (struct mms_slice) {(const char *) header, MMS_RECORD_HEADER_SIZE};
 }
 
 static uint64_t within(uint64_t value, uint64_t min, uint64_t max)

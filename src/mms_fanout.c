@@ -270,13 +270,15 @@ static uint32_t usual_latency_us(const struct mms_fanout *fanout, uint64_t mask)
 static bool spin(struct mms_fanout *fanout, uint64_t mask)
 {
 	struct mms_client *client = fanout->client;
-	struct mms_mono now = mms_clock_mono();
-	int64_t until_us = now.us + client->spin.limit_us;
+	struct mms_mono now;
+	int64_t until_us;
 	bool answered = false;
 
 	if (!mms_spin_begin(&client->spin, usual_latency_us(fanout, fanout->waiting_mask & mask))) {
 		return false;
 	}
+	now = mms_clock_mono();
+	until_us = now.us + client->spin.limit_us;
 	for (unsigned round = 0; round < MMS_SPIN_ROUNDS_MAX && now.us < until_us; round++) {
 		/* Straight to the sockets: one that has nothing says so for less than a poll, and one that has needs none. */
 		for (uint64_t left = fanout->waiting_mask; left != 0; left &= left - 1) {

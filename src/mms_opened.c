@@ -53,6 +53,7 @@ void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struc
 	struct mms_mono deadline;
 
 	make_room(client, opened, id, locking);
+	opened->pttl_at = opened->read_at = mms_clock_boot();
 	if (id.len > MMS_SESSION_ID_MAX || prefix_len > MMS_PREFIX_MAX) {
 		return;
 	}
@@ -61,10 +62,12 @@ void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struc
 	opened->key_len = key.len;
 	opened->prefix_len = prefix_len;
 	opened->valid = true;
-	if (locking && settings->lock != 0 && !mms_opened_lock(client, opened)) {
-		return;
+	if (locking && settings->lock != 0) {
+		if (!mms_opened_lock(client, opened)) {
+			return;
+		}
+		opened->pttl_at = opened->read_at = mms_clock_boot();
 	}
-	opened->pttl_at = mms_clock_boot();
 	deadline = mms_client_deadline(client);
 	if (visit != NULL) {
 		mms_visit_begin(visit, key);

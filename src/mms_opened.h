@@ -26,7 +26,7 @@ struct mms_opened {
 	bool behind_lock;            /* its read came after the session's lock was taken, or tried in vain */
 	char key[MMS_KEY_MAX];
 	size_t key_len, prefix_len;
-	struct mms_boot read_at;
+	struct mms_boot read_at;     /* when it was fetched, or before */
 	struct mms_boot pttl_at;     /* when answer.pttl_ms was true, or before */
 	struct mms_lease lease;
 	struct mms_version as_read;  /* answer.imported: what it is stored as if it stays what it was, stamped when it was read */

@@ -43,7 +43,7 @@ struct mms_process {
 static void adopt(struct mms_process *process);
 static uint32_t index_of(const struct mms_process *process, const struct mms_cluster_sh *cluster);
 static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster,
-		const struct mms_settings *settings, uint32_t index);
+		const struct mms_settings *settings, uint32_t index, int64_t now_us);
 static bool hints_left(const struct mms_cluster_sh *cluster);
 static bool is_last(struct mms_process *process);
 
@@ -150,8 +150,10 @@ void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluste
 
 void mms_process_look_after(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings)
 {
-	if (mms_election_vacant(cluster, mms_clock_mono(), true)) {
-		start_thread(process, cluster, settings, index_of(process, cluster));
+	const struct mms_mono now = mms_clock_mono();
+
+	if (mms_election_vacant(cluster, now, true)) {
+		start_thread(process, cluster, settings, index_of(process, cluster), now.us);
 	}
 }
 
@@ -209,9 +211,8 @@ static uint32_t index_of(const struct mms_process *process, const struct mms_clu
 /* Only whoever holds the lock may look at this process's replicator: another thread (ZTS) may be freeing it to make a new
  * one, for this cluster or another. That is all that is done under it. */
 static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster,
-		const struct mms_settings *settings, uint32_t index)
+		const struct mms_settings *settings, uint32_t index, int64_t now_us)
 {
-	int64_t now_us = mms_clock_mono().us;
 	struct mms_replicator *mine;
 
 	pthread_mutex_lock(&process->lock);

@@ -20,7 +20,7 @@ struct mms_store {
 	struct mms_client *client;
 	struct mms_opened current, aside, ahead;
 	struct mms_displaced displaced; /* what PHP has of an id that `aside` held last */
-	struct mms_visit *visit; /* read = session-token; NULL otherwise */
+	struct mms_visit *visit; /* read = session-token: right behind this struct; NULL otherwise */
 };
 
 static struct mms_opened *place_for(struct mms_store *store, struct mms_slice id, bool to_read);
@@ -41,23 +41,24 @@ static enum mms_status put_tombstone(struct mms_store *store, struct mms_opened 
 
 struct mms_store *mms_store_new(struct mms_client *client)
 {
-	struct mms_store *store = malloc(sizeof *store);
+	bool with_tokens = client->settings.read_mode == MMS_READ_TOKEN;
+	struct mms_store *store = client->spare_store;
 
+	if (store == NULL) {
+		store = malloc(sizeof *store + mms_visit_size()); /* in any case: the next one's read mode may be another */
+	}
+	client->spare_store = NULL;
 	if (store == NULL) {
 		return NULL;
 	}
 	store->client = client;
-	store->visit = NULL;
+	store->visit = with_tokens ? (struct mms_visit *)(store + 1) : NULL;
 	store->displaced.key_len = 0;
 	mms_opened_init(&store->current);
 	mms_opened_init(&store->aside);
 	mms_opened_init(&store->ahead);
-	if (client->settings.read_mode == MMS_READ_TOKEN) {
-		store->visit = mms_visit_new(client);
-		if (store->visit == NULL) {
-			free(store);
-			return NULL;
-		}
+	if (with_tokens) {
+		mms_visit_init(store->visit, client);
 	}
 	return store;
 }
@@ -66,8 +67,8 @@ void mms_store_free(struct mms_store *store)
 {
 	if (store != NULL) {
 		mms_store_end(store);
-		mms_visit_free(store->visit);
-		free(store);
+		free(store->client->spare_store);
+		store->client->spare_store = store;
 	}
 }
 
@@ -319,11 +320,9 @@ static void open_for(struct mms_store *store, struct mms_opened *opened, struct 
 	if (use_ahead(store, id, locking)) {
 		mms_opened_clear(store->client, opened);
 		*opened = store->ahead;
-		opened->read_at = opened->pttl_at; /* when it was fetched */
 		mms_opened_init(&store->ahead);
 	} else {
 		mms_opened_fill(store->client, opened, id, visit_of(store, opened), locking);
-		opened->read_at = mms_clock_boot();
 	}
 	opened->changed = mms_opened_differs(opened, &last);
 	if (opened == &store->current) {

@@ -17,7 +17,7 @@
 
 struct mms_store; /* opaque; belongs to one thread */
 
-/* client is borrowed. NULL when memory is short. */
+/* client is borrowed, and must live until mms_store_free(); it keeps the memory for the next one. NULL when memory is short. */
 struct mms_store *mms_store_new(struct mms_client *client);
 void mms_store_free(struct mms_store *store);
 

@@ -5,7 +5,6 @@
  * so it counts as open, for others, until they are sent. */
 #include "mms_visit.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "mms_hlc.h"
@@ -33,22 +32,14 @@ static bool has_place(const struct mms_visit *visit);
 static unsigned slot_of(const struct mms_client *client);
 static void raise_to(struct mms_version *version, const struct mms_version *other);
 
-struct mms_visit *mms_visit_new(struct mms_client *client)
+size_t mms_visit_size(void)
 {
-	struct mms_visit *visit = calloc(1, sizeof *visit);
-
-	if (visit != NULL) {
-		visit->client = client;
-	}
-	return visit;
+	return sizeof(struct mms_visit);
 }
 
-void mms_visit_free(struct mms_visit *visit)
+void mms_visit_init(struct mms_visit *visit, struct mms_client *client)
 {
-	if (visit != NULL) {
-		mms_visit_end(visit);
-		free(visit);
-	}
+	*visit = (struct mms_visit){ .client = client };
 }
 
 struct mms_token_set *mms_visit_came(struct mms_visit *visit)

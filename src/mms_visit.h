@@ -1,7 +1,7 @@
 /* One visitor's request under read = session-token: what he must be shown, what his answer tells him of it, and how far a
  * write has to go before it returns (docs/protocol.md, "Session token").
  *
- *   visit = mms_visit_new(client);   mms_token_set_add(mms_visit_came(visit), ...)
+ *   mms_visit_init(visit, client);   mms_token_set_add(mms_visit_came(visit), ...)
  *   mms_visit_begin(visit, key);     the read, with mms_visit_plan(visit)
  *   mms_visit_read(visit, &answer);  mms_visit_reserve(visit, &version);
  *   each write: mms_visit_take(), mms_visit_reaches_all(), and when it was acknowledged mms_visit_wrote()
@@ -12,6 +12,7 @@
 #define MMS_VISIT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "mms_answer.h"
@@ -20,9 +21,9 @@
 
 struct mms_visit; /* opaque; belongs to one thread */
 
-/* client is borrowed. NULL when memory is short. */
-struct mms_visit *mms_visit_new(struct mms_client *client);
-void mms_visit_free(struct mms_visit *visit);
+/* In memory of its owner, of mms_visit_size() bytes, aligned as for malloc; mms_visit_end() is its end too. client is borrowed. */
+size_t mms_visit_size(void);
+void mms_visit_init(struct mms_visit *visit, struct mms_client *client);
 
 /* Where the tokens go that came with the request. */
 struct mms_token_set *mms_visit_came(struct mms_visit *visit);

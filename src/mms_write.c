@@ -41,14 +41,14 @@ static void build(struct writing *writing, struct mms_command *command, enum mms
 		struct mms_slice expected);
 static void explain(struct writing *writing);
 static bool push(struct writing *writing, struct mms_ticket *ticket);
-static uint64_t ask_round(struct writing *writing, uint32_t wanted);
+static uint64_t ask_round(struct writing *writing, uint32_t wanted, struct mms_mono now);
 static void settle_round(struct writing *writing, uint64_t asked);
 static void judge(struct writing *writing, unsigned node);
 static void hint_first(struct writing *writing);
 static void hint_missing(struct writing *writing);
 static bool is_given_up(const struct writing *writing);
 static void hint_replaced(struct writing *writing);
-static bool is_settled(struct writing *writing);
+static bool is_settled(struct writing *writing, struct mms_mono now);
 static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now);
 static bool is_local_first(const struct writing *writing);
 static bool are_mirrors_late(const struct mms_cluster_sh *cluster);
@@ -74,7 +74,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->tmp.len = 0;
 	late = are_mirrors_late(client->cluster);
 	pushed = push(writing, &ticket);
-	if (!pushed || late || !is_settled(writing) || !is_local_first(writing)) {
+	if (!pushed || late || !is_settled(writing, writing->pushed_at) || !is_local_first(writing)) {
 		/* Rule k: no write stays on one node. Nor on a node that has just come back, which other hosts may not read from
 		 * yet: the visitor's next request may go there before the mirror does. Nor on another host's local node alone:
 		 * that host may leave it out while it is slow (decision 0012). Nor while nobody mirrors (decision 0024). */
@@ -90,7 +90,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	for (bool first = true;; first = false) {
 		uint32_t acked = mms_count_bits(result->acked_mask);
 		uint32_t wanted = order->everywhere ? MMS_NODES_MAX : acked < needed ? needed - acked : 0;
-		uint64_t asked = wanted == 0 ? 0 : ask_round(writing, wanted);
+		uint64_t asked = wanted == 0 ? 0 : ask_round(writing, wanted, first ? writing->pushed_at : mms_clock_mono());
 
 		if (first && pushed) {
 			mms_shm_wake(client->cluster);
@@ -214,13 +214,13 @@ static bool are_mirrors_late(const struct mms_cluster_sh *cluster)
 }
 
 /* Is that so of the node that will be asked first? */
-static bool is_settled(struct writing *writing)
+static bool is_settled(struct writing *writing, struct mms_mono now)
 {
 	struct mms_client *client = writing->client;
 
 	for (unsigned i = writing->local_slow ? 1 : 0; i < client->settings.node_count; i++) {
 		if (mms_client_can_write(client, i)) {
-			return all_read_from(client, i, mms_clock_mono());
+			return all_read_from(client, i, now);
 		}
 	}
 	return true;
@@ -262,11 +262,10 @@ static bool ask_watched(struct writing *writing, unsigned node)
 
 /* Asks up to `wanted` nodes not tried yet: the local one, then peers that all hosts read from, then the others; each in the
  * configured order. */
-static uint64_t ask_round(struct writing *writing, uint32_t wanted)
+static uint64_t ask_round(struct writing *writing, uint32_t wanted, struct mms_mono now)
 {
 	struct mms_client *client = writing->client;
 	uint32_t node_count = client->settings.node_count;
-	struct mms_mono now = mms_clock_mono();
 	uint64_t asked = 0;
 
 	for (unsigned k = 0; k < 2 * node_count && mms_count_bits(asked) < wanted; k++) {

@@ -160,7 +160,7 @@ MUTANTS = [
     Mutant("lock-about-to-end-is-good-as-new", "lock", "calm,locks",
            ("mms_lease.c", "if (!is_ours(taking, node)) {", "if (is_ours(taking, node)) {\n\t\t\treturn took(taking, node, asked_at);\n\t\t} else {")),
     Mutant("lock-taken-after-the-read", "lock", "calm,locks",
-           ("mms_opened.c", "\tif (locking && settings->lock != 0 && !mms_opened_lock(client, opened)) {\n\t\treturn;\n\t}\n", ""),
+           ("mms_opened.c", "\t\tif (!mms_opened_lock(client, opened)) {\n\t\t\treturn;\n\t\t}\n", ""),
            ("mms_opened.c", "\tmms_read_record(client, key, deadline, &opened->answer);\n",
             "\tmms_read_record(client, key, deadline, &opened->answer);\n"
             "\tif (locking && settings->lock != 0) {\n\t\t(void)mms_opened_lock(client, opened);\n\t}\n")),
