@@ -146,7 +146,8 @@ enum mms_put_outcome {
 struct mms_put_result {
 	enum mms_put_outcome outcome;
 	bool over_unread;                             /* STORED by a put: over a live record of its incarnation that is newer than
-	                                               * its base. In a mirror's answer this says nothing */
+	                                               * its base. In a mirror's answer: the writer's own node may
+	                                               * have told it already; one copy more is gone (`discards`) */
 	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* of what stands there, for NEWER, and FOREIGN if it is a string */
 	uint32_t header_len;                          /* bytes of it: fewer than all for a short value, FOREIGN only */
 	bool has_header;                              /* header_len is MMS_RECORD_HEADER_SIZE */

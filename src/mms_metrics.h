@@ -7,7 +7,7 @@
 
 /* X(name): one counter and its name in mmsession_status(). */
 #define MMS_METRICS_LIST(X) \
-	X(reads) X(writes) X(touches) X(destroys) X(unchanged) X(mirrored) X(mirror_failures) X(conflicts) \
+	X(reads) X(writes) X(touches) X(destroys) X(unchanged) X(mirrored) X(mirror_failures) X(conflicts) X(discards) \
 	X(late_writes) X(read_repairs) X(failovers) X(slow_skips) X(backlog_reads) X(skipped_peers) X(uncertain_reads) X(blind_writes) X(imports) \
 	X(corrupt_records) X(future_stamps) X(foreign_keys) X(refused_writes) X(failed_reads) X(failed_writes) \
 	X(degraded_reads) X(degraded_writes) X(write_backs) X(token_local_reads) X(token_full_reads) X(token_wide_writes) \

@@ -268,6 +268,10 @@ static void on_mirrored(struct mms_link *link, void *context, uint64_t next, str
 	parse(replies, item.kind == MMS_PARCEL_TOUCH, &result);
 	switch (result.outcome) {
 	case MMS_PUT_STORED:
+		if (result.over_unread) {
+			mms_link_count(office, MMS_METRIC_discards);
+		}
+		break;
 	case MMS_PUT_EQUAL:
 		break;
 	case MMS_PUT_NEWER:

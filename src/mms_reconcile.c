@@ -526,6 +526,9 @@ static void on_put(struct mms_link *link, void *context, uint64_t token, struct 
 	}
 	if (put.outcome == MMS_PUT_STORED || put.outcome == MMS_PUT_EQUAL) {
 		note_held(job, link->index, put.outcome == MMS_PUT_STORED, token);
+		if (put.over_unread) {
+			mms_link_count(link->office, MMS_METRIC_discards);
+		}
 	} else if (put.outcome == MMS_PUT_NEWER) {
 		judge_newer(job, &job->copies[link->index], &put, bit);
 	} else if (put.outcome == MMS_PUT_FOREIGN) {

@@ -42,7 +42,7 @@ CASES = {
     "C10": ("users move between more than two sites", "C10"),
     "C11": ("stability", "A11"),
     "C12": ("other types under last-writer-wins", None),
-    "C13": ("older writes are discarded silently", "F45"),
+    "C13": ("older writes are discarded silently", "F33 F45"),
     "C14": ("wrong clocks", "F26 F27 F28 F29"),
     "C15": ("cache misses when traffic moves", "C15"),
 }

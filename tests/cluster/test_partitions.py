@@ -43,6 +43,18 @@ def newest_of(contents):
             for key in ids}
 
 
+def unread_copies(contents, expected):
+    """(copies, sessions): how many copies on how many nodes the newest write replaces although its request had not read them, and
+    of how many sessions: what one side of a cut did and the other one's write discards."""
+    found = [sum(record.replaced_unread(data, content[key]) for content in contents if key in content)
+             for key, data in expected.items()]
+    return sum(found), sum(1 for each in found if each)
+
+
+def counted(shop, name):
+    return sum(host.status()["counters"][name] for host in shop.hosts)
+
+
 def _meet(shop, row, what, expected):
     """After the cut: all nodes hold the expected bytes within 10 s."""
     shop.join()
@@ -96,7 +108,12 @@ def test_writes_on_both_sides_of_a_cut_end_as_the_newest_everywhere(cluster, new
     contents = [node.raw_records() for node in shop.nodes]
     add("F33", f"{cut}: sessions that differ at the heal", len(differences(contents)))
     assert cut != "both-ways" or differences(contents), "the cut did not cut"
-    _meet(shop, "F33", cut, newest_of(contents))
+    expected, before = newest_of(contents), counted(shop, "discards")
+    copies, sessions = unread_copies(contents, expected)
+    _meet(shop, "F33", cut, expected)
+    discards = counted(shop, "discards") - before
+    bar("F33", f"{cut}: every write that is discarded unread is counted, once for each node that held it",
+        f"{discards} counted of {copies} copies, of {sessions} sessions", discards == copies and (copies or cut != "both-ways"))
     all_closed(shop)
     seen = {host.bulk("read", prefix, count)["digest"] for host in shop.hosts}
     bar("F33", f"{cut}: all hosts show the same", f"{len(seen)} kinds of answers", len(seen) == 1)

@@ -143,6 +143,24 @@ static void the_newest_copy_is_delivered_even_if_it_is_newer_than_the_hint(void 
 	end();
 }
 
+/* After a cut: what the other side did to the session is gone, on every node that had it. */
+static void what_it_replaces_unread_is_counted(void **state)
+{
+	struct sample other, newer;
+
+	(void) state;
+	begin(2);
+	sample_aged(&other, "s", 5000, "of the other side");
+	sample_aged(&newer, "s", 0, "newer");
+	node_put(0, "s", &newer);
+	node_put(1, "s", &other);
+	hint(1, "s", &newer);
+	deliver();
+	assert_true(node_holds(1, "s", &newer));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_discards), 1);
+	end();
+}
+
 static void what_the_node_has_by_now_is_settled(void **state)
 {
 	struct sample wanted, newer;
@@ -740,6 +758,7 @@ int main(void)
 		cmocka_unit_test(it_comes_from_the_node_that_has_it),
 		cmocka_unit_test(a_large_one_is_delivered_as_any_other),
 		cmocka_unit_test(the_newest_copy_is_delivered_even_if_it_is_newer_than_the_hint),
+		cmocka_unit_test(what_it_replaces_unread_is_counted),
 		cmocka_unit_test(what_the_node_has_by_now_is_settled),
 		cmocka_unit_test(a_tombstone_comes_from_the_hint_itself),
 		cmocka_unit_test(a_tombstone_is_delivered_to_whoever_lacks_it),

@@ -466,6 +466,34 @@ static void a_newer_record_on_the_node_counts_as_acknowledged(void **state)
 	end();
 }
 
+/* One copy on each of the two, and what has read the one of them. */
+static void a_copy_that_is_replaced_unread_is_counted_once_for_each_node(void **state)
+{
+	struct sample first, unread, newer;
+
+	(void) state;
+	begin(3);
+	sample_aged(&first, "s", 9000, "first");
+	sample_aged(&unread, "s", 5000, "unread");
+	sample_aged(&newer, "s", 0, "newer");
+	newer.header.base_hlc = first.header.version.hlc;
+	newer.header.base_writer = first.header.version.writer;
+	newer.header.base_sequence = first.header.version.sequence;
+	mms_record_encode(&newer.header, key_of("s"), newer.bytes);
+	node_put(0, "s", &first);
+	node_put(1, "s", &unread);
+	node_put(2, "s", &unread);
+	push(&newer, "s", 0);
+	desk_await(desk, run() && is_empty());
+	assert_true(node_holds(0, "s", &newer) && node_holds(1, "s", &newer) && node_holds(2, "s", &newer));
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_discards), 2);
+	push(&newer, "s", 0);
+	push(&unread, "s", 0);
+	desk_await(desk, run() && is_empty());
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_discards), 2);
+	end();
+}
+
 /* As if the connection stood for a while. */
 static void trust_first_versions(unsigned node)
 {
@@ -809,6 +837,7 @@ int main(void)
 		cmocka_unit_test(who_is_back_and_misses_it_by_a_hint_does_not_have_it),
 		cmocka_unit_test(what_somebody_took_and_nobody_has_any_more_goes_to_who_takes_it),
 		cmocka_unit_test(a_newer_record_on_the_node_counts_as_acknowledged),
+		cmocka_unit_test(a_copy_that_is_replaced_unread_is_counted_once_for_each_node),
 		cmocka_unit_test(a_first_version_goes_out_in_one_command),
 		cmocka_unit_test(a_first_version_that_meets_something_is_compared_as_are_all_behind_it),
 		cmocka_unit_test(on_a_slow_line_it_goes_back_once),

@@ -21,6 +21,7 @@ class Record:
     hlc: int
     writer: int
     sequence: int
+    base: tuple
     payload: bytes
 
     @property
@@ -28,15 +29,27 @@ class Record:
         """The merge order: greater is newer."""
         return (self.incarnation, not self.blind, self.generation, self.tombstone, self.hlc, self.writer, self.sequence)
 
+    @property
+    def position(self):
+        """What `base` of a later write names."""
+        return (self.hlc, self.writer, self.sequence)
+
 
 def parse(data):
     """The record in these bytes; ValueError when they are none."""
     if len(data) < HEADER_SIZE or data[:4] != b"MMS\x01":
         raise ValueError(f"no record: {data[:16]!r}")
     flags = data[4]
-    incarnation, hlc, writer, sequence = struct.unpack_from(">QQQQ", data, 8)
+    incarnation, hlc, writer, sequence, *base = struct.unpack_from(">QQQQQQQ", data, 8)
     return Record(bool(flags & _FLAG_TOMBSTONE), bool(flags & _FLAG_BLIND), int.from_bytes(data[5:8], "big"),
-                  incarnation, hlc, writer, sequence, data[HEADER_SIZE:])
+                  incarnation, hlc, writer, sequence, tuple(base), data[HEADER_SIZE:])
+
+
+def replaced_unread(newer, older):
+    """Is the older of these records a live write that the newer one's request has not read?"""
+    newer, older = parse(newer), parse(older)
+    return (older.version < newer.version and older.position > newer.base and not older.tombstone and not newer.tombstone
+            and older.incarnation == newer.incarnation)
 
 
 def crc32c(data):

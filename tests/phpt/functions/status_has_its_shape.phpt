@@ -39,7 +39,7 @@ mms_is(['pid' => 'integer', 'age_ms' => 'integer', 'beat_ms' => 'integer', 'epoc
     $shape($status['replicator']), 'replicator');
 mms_is([], $status['warnings'], 'no warnings');
 mms_is(['integer'], array_values(array_unique($shape($status['counters']))), 'counters are integers');
-foreach (['reads', 'writes', 'touches', 'destroys', 'mirrored', 'mirror_failures', 'conflicts', 'late_writes',
+foreach (['reads', 'writes', 'touches', 'destroys', 'mirrored', 'mirror_failures', 'conflicts', 'discards', 'late_writes',
     'read_repairs', 'failovers', 'corrupt_records', 'future_stamps', 'foreign_keys', 'mailbox_full',
     'lock_waits', 'lock_timeouts', 'lock_overlaps'] as $name) {
     mms_ok(isset($status['counters'][$name]), "counter $name");
