@@ -25,6 +25,7 @@ struct writing {
 	struct mms_mono pushed_at;   /* into the mailbox */
 	bool may_arrive;             /* it was sent to a node that did not answer */
 	uint64_t replaced_mask;      /* nodes where it took the place of something damaged */
+	uint64_t reloaded_mask;      /* nodes that were asked again because their scripts were gone */
 	uint64_t hinted_mask;        /* nodes that a hint says may lack it, from before it was sent */
 	char tmp_key[MMS_TMP_KEY_MAX];
 	struct mms_slice tmp;        /* empty until a put needs it */
@@ -69,7 +70,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->result = result;
 	writing->tried_mask = result->acked_mask = order->have_mask;
 	writing->may_arrive = false;
-	writing->hinted_mask = writing->replaced_mask = 0;
+	writing->reloaded_mask = writing->hinted_mask = writing->replaced_mask = 0;
 	writing->local_slow = mms_slow_local(client);
 	writing->tmp.len = 0;
 	late = are_mirrors_late(client->cluster);
@@ -284,9 +285,33 @@ static uint64_t ask_round(struct writing *writing, uint32_t wanted, struct mms_m
 	return asked;
 }
 
+/* A SCRIPT FLUSH on all nodes: new connections load the scripts, all at the same time, so that it costs one round trip and not one
+ * for each node. After a watched put it is seen later (clear_the_way()). */
+static void repeat_without_scripts(struct writing *writing, uint64_t asked)
+{
+	uint64_t repeated = 0;
+
+	for (unsigned i = 0; i < writing->client->settings.node_count; i++) {
+		const struct mms_fanout_slot *slot = &writing->fanout.slots[i];
+
+		if ((asked >> i & 1) == 0 || (int)i == writing->watched_node || slot->state != MMS_FANOUT_ANSWERED
+				|| mms_reply_classify(slot->replies[slot->replies_wanted - 1]) != MMS_CLASS_NOSCRIPT) {
+			continue;
+		}
+		mms_client_count(writing->client, MMS_METRIC_noscripts);
+		mms_conn_close(writing->client->conns[i]);
+		writing->reloaded_mask |= UINT64_C(1) << i;
+		repeated |= ask_plainly(writing, i) ? UINT64_C(1) << i : 0;
+	}
+	if (repeated != 0) {
+		mms_fanout_wait(&writing->fanout, repeated);
+	}
+}
+
 static void settle_round(struct writing *writing, uint64_t asked)
 {
 	mms_fanout_wait(&writing->fanout, asked);
+	repeat_without_scripts(writing, asked);
 	for (unsigned i = 0; i < writing->client->settings.node_count; i++) {
 		if ((asked >> i & 1) != 0) {
 			judge(writing, i);
@@ -330,7 +355,8 @@ static bool clear_the_way(struct writing *writing, unsigned node, struct mms_put
 	unsigned char damaged[MMS_RECORD_HEADER_SIZE];
 	struct mms_record_header newer;
 
-	if (outcome->outcome == MMS_PUT_NOSCRIPT && !repeat_without_script(writing, node, outcome)) {
+	if (outcome->outcome == MMS_PUT_NOSCRIPT && (writing->reloaded_mask >> node & 1) == 0
+			&& !repeat_without_script(writing, node, outcome)) {
 		return false;
 	}
 	if (outcome->outcome == MMS_PUT_LACKING) {

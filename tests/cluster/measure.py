@@ -3,7 +3,7 @@ import re
 import statistics
 
 from rig import loglines, stalls
-from rig.load import Load
+from rig.load import SLOW_US, Load
 from rig.process import until
 from rig.results import add, bar, timing
 
@@ -85,10 +85,48 @@ class Phases:
         """Slowest session_start, session_write_close or session_destroy by itself."""
         return max((sample.call_us for sample in self.load.between(*self.span(name))), default=0)
 
-    def in_flight_at(self, name):
-        """Requests that were under way when the phase began."""
+    def run_from(self, name, fault, length):
+        """As run(), from the moment just before the fault is made."""
+        begin = self.load.now()
+        fault()
+        self.run(name, length)
+        self._spans[name] = begin, self._spans[name][1]
+
+    def in_flight_at(self, name, host=None):
+        """Requests that were under way when the phase began; on all hosts or one."""
         moment = self._spans[name][0]
-        return sum(1 for sample in self.load.samples if sample.at < moment < sample.at + sample.seconds)
+        return [sample for sample in self.load.samples if sample.at < moment < sample.at + sample.seconds
+                and host in (None, sample.host)]
+
+
+SOFT_LIMIT, WAIT_S = 3, 0.1   # soft faults in a row that open a breaker; read_timeout_ms
+TO_PHP_S = 0.01  # from a visitor's request to PHP's first question to a node
+
+
+def first_requests(phases, name, wait_s=WAIT_S):
+    """[(slow, limit, how that is made up)] of each host after a node went silent when the phase `name` began. Whoever comes before
+    three waits on his host are over can't know of it, as all of them wait at the same time. So the limit is three, and those under
+    way at the fault, and those who came after the third to wait and before his wait was over: all as the visitors noted it."""
+    begin, end = phases.span(name)
+    found = []
+    for host in range(len(phases.load.hosts)):
+        flight = phases.in_flight_at(name, host)
+        samples = flight + [sample for sample in phases.load.between(begin, end) if sample.host == host]
+        slow = sorted((sample for sample in samples if sample.session_us > SLOW_US), key=lambda sample: sample.at)
+        between = []
+        if len(slow) >= SOFT_LIMIT:
+            third = slow[SOFT_LIMIT - 1].at
+            known = max(third, begin) + TO_PHP_S + wait_s
+            between = [sample for sample in samples if third < sample.at < known and sample.at >= begin]
+        found.append((len(slow), SOFT_LIMIT + len(flight) + len(between), f"{len(slow)} of {SOFT_LIMIT} + {len(flight)} + {len(between)}"))
+    return found
+
+
+def only_first_slow(row, phases, name, what="", wait_s=WAIT_S):
+    """The bar of F04, F05 and F22."""
+    hosts = first_requests(phases, name, wait_s)
+    timing(row, f"{what}slow on each host <= 3 + in flight at the fault + begun while the third of them waited",
+           ", ".join(text for _, _, text in hosts), all(slow <= limit for slow, limit, _ in hosts))
 
 
 def ms(microseconds):

@@ -279,6 +279,32 @@ static void flushed_scripts_are_loaded_again(void **state)
 	host_free(host);
 }
 
+static void scripts_flushed_on_all_nodes_are_loaded_again_on_each_once(void **state)
+{
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(3, "web1");
+	prepare_now("s", "first");
+	order.everywhere = true;
+	assert_int_equal(write_order(host), MMS_OK); /* connections to all, with scripts */
+	prepare_now("s", "second");
+	order.everywhere = true;
+	for (unsigned node = 0; node < 3; node++) {
+		node_do(node, "SCRIPT", "FLUSH");
+		node_forget_calls(node);
+	}
+	assert_int_equal(write_order(host), MMS_OK);
+	assert_int_equal(result.acked_mask, 7);
+	assert_int_equal(host_metric(host, MMS_METRIC_noscripts), 3);
+	for (unsigned node = 0; node < 3; node++) {
+		assert_int_equal(node_calls(node, "evalsha"), 2);
+		assert_true(node_holds(node, "s", &written));
+	}
+	host_free(host);
+}
+
 static void scripts_that_are_never_there_do_not_loop(void **state)
 {
 	struct fake *fake;
@@ -867,6 +893,7 @@ int main(void)
 		cmocka_unit_test(when_no_node_takes_it_the_error_names_one_and_the_mailbox_keeps_it),
 		cmocka_unit_test(the_budget_holds_with_silent_nodes),
 		cmocka_unit_test(flushed_scripts_are_loaded_again),
+		cmocka_unit_test(scripts_flushed_on_all_nodes_are_loaded_again_on_each_once),
 		cmocka_unit_test(scripts_that_are_never_there_do_not_loop),
 		cmocka_unit_test(a_damaged_record_in_the_way_is_replaced),
 		cmocka_unit_test(where_a_damaged_record_was_replaced_all_nodes_are_to_be_compared),

@@ -82,7 +82,8 @@ class Link:
         self._proxy.ask(self._name, "reset_all")
 
     def counts(self):
-        """connections, commands, command_bytes, reply_bytes, hit (rules and faults that struck) since start."""
+        """Since start: connections, commands, records (GETs of sessions), command_bytes, reply_bytes, hit (rules and faults that
+        struck)."""
         return self._proxy.ask(self._name, "counts")
 
 
@@ -93,7 +94,7 @@ class _Server:
 
     def __init__(self, target):
         self.target, self.faults, self.connections = target, {}, set()
-        self.counts = {"connections": 0, "commands": 0, "command_bytes": 0, "reply_bytes": 0, "hit": 0}
+        self.counts = {"connections": 0, "commands": 0, "records": 0, "command_bytes": 0, "reply_bytes": 0, "hit": 0}
         self._listener, self._fillers = None, []
         self._socket = self._bind(0)
         self.port = self._socket.getsockname()[1]
@@ -261,6 +262,8 @@ class _Front(asyncio.Protocol):
     def _take(self, frame, forward):
         """Queues one command; False when the connection died of it."""
         self.server.counts["commands"] += 1
+        # Of a session's id; mmsession's own keys have one colon more.
+        self.server.counts["records"] += frame.startswith(b"*2\r\n$3\r\nGET\r\n") and b"\r\nmms::" not in frame
         rule = self._rule(frame)
         if rule and rule["do"] == "reset":
             _abort(self.transport)

@@ -42,7 +42,7 @@ class Load:
 
     def __init__(self, hosts, rate=100, visitors=100, fill=8192, threads=16, hop=True, cart=40, leave=0.01, pin=None):
         """pin: function from a visitor's number to the index of the only host that this visitor uses."""
-        self._hosts, self._rate, self._fill, self._hop, self._cart = hosts, rate, fill, hop, cart
+        self.hosts, self._rate, self._fill, self._hop, self._cart = hosts, rate, fill, hop, cart
         self._leave, self._pin = leave, pin
         # Random from the first byte on: phpredis shards by the first four.
         self.visitors = [Visitor(f"{random.getrandbits(104):026x}") for _ in range(visitors)]
@@ -98,7 +98,7 @@ class Load:
     def _host_of(self, visitor, number, chance):
         if self._pin:
             return self._pin(self._numbers[id(visitor)])
-        return chance.randrange(len(self._hosts)) if self._hop else number % len(self._hosts)
+        return chance.randrange(len(self.hosts)) if self._hop else number % len(self.hosts)
 
     def _visit(self, visitor, number, chance):
         host = self._host_of(visitor, number, chance)
@@ -119,7 +119,7 @@ class Load:
 
     def _operate(self, host, session, kind, item=""):
         at = self.now()
-        operation, answer, error = self.history.visit(self._hosts[host], session, kind, item, self._fill)
+        operation, answer, error = self.history.visit(self.hosts[host], session, kind, item, self._fill)
         took = operation.end - operation.begin
         if answer and error:
             self.warnings.append((at, error))

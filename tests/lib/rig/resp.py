@@ -20,6 +20,10 @@ class Client:
             raise
         self._file = self._socket.makefile("rb")
 
+    def shutdown(self):
+        """Whoever waits for an answer in another thread gets none."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self):
         self._file.close()
         self._socket.close()
