@@ -62,7 +62,8 @@ def test_without_a_majority_it_fails_clearly_or_degrades_where_that_is_allowed(c
     unclear = [answer["warnings"] for _, answer in answers
                if not any("read = quorum: 1 of 3 nodes count, 2 are needed" in text and "web2" in text for text in answer["warnings"])]
     bar("quorum", "two of three nodes lost: every read and write fails, and says how many nodes count and why",
-        f"{len(answers)} pages, {len(shown)} shown, {len(stored)} stored, {len(unclear)} unclear {unclear[:1]}; {answers[0][1]['warnings'][:1]}",
+        f"{len(answers)} pages, {len(shown)} shown, {len(stored)} stored, {len(unclear)} unclear {unclear[:1]}; "
+        f"{answers[0][1]['warnings'][:1]}",
         not shown and not stored and not unclear)
     slowest = max(answer["session_us"] for _, answer in answers)
     bar("quorum", "each of them within budget_ms", ms(slowest), slowest <= 2000 * QUORUM["budget_ms"])

@@ -1,9 +1,11 @@
 """Clusters that are not all alike: places far from each other, other locales, other lists of nodes, wrong clocks."""
 import os
+import random
 import shutil
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,6 +16,9 @@ from rig.process import until
 from rig.results import add, bar, timing
 from rig.wrongclock import WrongClock
 from test_partitions import apart, newest_of
+from test_token import Visitor, know_all_nodes, nothing_stale
+
+PLAIN_WRITES, PLAIN_LOOKS = ("start;get:n;set:n:{n};close",), ("start;get:n;close", "read_and_close;get:n")
 
 LOCALES = ["en_US.UTF-8", "cs_CZ.UTF-8", "tr_TR.UTF-8"]
 
@@ -113,6 +118,35 @@ def test_a_far_site_costs_the_near_one_nothing_but_lag(cluster, new_id, full):
     newest = _two_sites(cluster)
     starts = _start_times(newest.hosts[0], new_id, 10)
     add("F55", "read = newest for contrast: session_start p50", ms(percentile(starts, 0.5)))
+
+
+@pytest.mark.row("F55")
+def test_with_session_tokens_a_far_site_costs_nothing_either_and_nothing_old_is_shown(cluster, new_id, full):
+    """Visitors of one site who hop between its hosts, clicking once in half a second: the mirror within the site is there by then."""
+    shop = _two_sites(cluster, read="session-token")
+    know_all_nodes(shop)
+    visitors = [Visitor(new_id(), random.Random(number)) for number in range(24)]
+    near, starts, clicks = shop.hosts[:2], [], (120 if full else 6)
+
+    def walk(visitor):
+        for _ in range(clicks):
+            answer = visitor.look_or_write(visitor.rng.choice(near), writes=PLAIN_WRITES, looks=PLAIN_LOOKS)
+            starts.append(answer["us"].get("start") or answer["us"]["read_and_close"])
+            time.sleep(0.5)
+    before = [host.status()["counters"] for host in near]
+    with Lag(near[0], ("web3", "web4")) as first, Lag(near[1], ("web3", "web4")) as second, ThreadPoolExecutor(24) as pool:
+        list(pool.map(walk, visitors))
+    after = [host.status()["counters"] for host in near]
+    local, whole = (sum(late[name] - early[name] for early, late in zip(before, after))
+                    for name in ("token_local_reads", "token_full_reads"))
+    lag = [each for each in first.samples + second.samples if each > 0]  # while something is on its way
+    add("F55", "read = session-token: reads by the local node, of all nodes", f"{local}, {whole} (the first click's, and the test's own)")
+    timing("F55", "read = session-token: session_start p50 < 1 ms", f"{ms(percentile(starts, 0.5))} of {len(starts)}",
+           percentile(starts, 0.5) < 1000)
+    timing("F55", "read = session-token: mirror lag to the far site, p99 < 200 ms", f"{percentile(lag, 0.99)} ms, "
+           f"median {percentile(lag, 0.5)} ms", percentile(lag, 0.99) < 200)
+    nothing_stale("F55", f"read = session-token: 0 stale in {len(starts)} clicks that hop within the site", visitors)
+    bar("F55", "all nodes equal within 10 s of the end", f"{shop.wait_equal(10):.1f} s", True)
 
 
 @pytest.mark.row("C1")

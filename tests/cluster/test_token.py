@@ -46,16 +46,17 @@ class Visitor:
         self.warnings += answer["warnings"]
         return answer
 
-    def look_or_write(self, host, share=0.5):
+    def look_or_write(self, host, share=0.5, writes=WRITES, looks=LOOKS):
         """One click; what is shown must be what he wrote last."""
-        writes = self.number == 0 or self.rng.random() < share
-        template = self.rng.choice(WRITES if writes else LOOKS)
+        changes = self.number == 0 or self.rng.random() < share
+        template = self.rng.choice(writes if changes else looks)
         answer = self.click(host, template.format(n=self.number + 1))
         seen = answer["values"].get("n")
         if self.number > 0 and seen != str(self.number):
             self.stale.append((host.name, template, self.number, seen))
-        if writes:
+        if changes:
             self.number += 1
+        return answer
 
     @property
     def tokens(self):
