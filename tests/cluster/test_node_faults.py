@@ -318,13 +318,13 @@ def test_scripts_that_vanish_from_a_node_are_loaded_again(cluster, full):
     with Phases(shop, full, fill=500, leave=0.2) as phases:
         phases.run("healthy", 2)
         reloads = Reloads(shop, shop.nodes[1])
-        before, loads = sum(map(_noscripts, shop.nodes)), _script_loads(shop)
+        before, loads = sum(map(_noscripts, shop.nodes)), _script_loads(shop, 0)
         for number in range(rounds):
             for node in shop.nodes:
                 node.call("SCRIPT", "FLUSH")
             phases.run(f"flushed {number}", 0.3)
             reloads.flushed()
-        told, loads = sum(map(_noscripts, shop.nodes)) - before, _script_loads(shop) - loads
+        told, loads = sum(map(_noscripts, shop.nodes)) - before, _script_loads(shop, rounds) - loads
     reloads.stop()
     bar("F21", "a worker or replicator loads the scripts at most once for each flush (MONITOR on one node)",
         f"at most {reloads.most}, {reloads.ended} in vain, {reloads.loads} reloads after {rounds} flushes",
@@ -339,8 +339,10 @@ def test_scripts_that_vanish_from_a_node_are_loaded_again(cluster, full):
 SCRIPTS = 4
 
 
-def _script_loads(shop):
-    return sum(node.command_calls().get("script|load", 0) + node.command_calls().get("eval", 0) for node in shop.nodes)
+def _script_loads(shop, flushes):
+    """flushes: how often the rig has flushed each node; servers before Redis 7 count all of SCRIPT's commands as one."""
+    calls = [node.command_calls() for node in shop.nodes]
+    return sum(each.get("script|load", each.get("script", flushes) - flushes) + each.get("eval", 0) for each in calls)
 
 
 @pytest.mark.row("F21")
