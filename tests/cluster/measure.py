@@ -5,7 +5,7 @@ import statistics
 from rig import loglines, stalls
 from rig.load import SLOW_US, Load
 from rig.process import until
-from rig.results import add, bar, timing
+from rig.results import add, bar, timing, within
 
 BUDGET_US = 250000
 STALL_US = 50000  # where no healthy run is measured beside it: what the machine may add
@@ -123,10 +123,15 @@ def first_requests(phases, name, wait_s=WAIT_S):
 
 
 def only_first_slow(row, phases, name, what="", wait_s=WAIT_S):
-    """The bar of F04, F05 and F22."""
-    hosts = first_requests(phases, name, wait_s)
-    timing(row, f"{what}slow on each host <= 3 + in flight at the fault + begun while the third of them waited",
-           ", ".join(text for _, _, text in hosts), all(slow <= limit for slow, limit, _ in hosts))
+    """The bar of F04, F05 and F22. Where some are slow on the healthy machine already, so many more may be, but not more than 3 and
+    a host's workers."""
+    hosts, usual = first_requests(phases, name, wait_s), len(phases.load.between(*phases.span("healthy")))
+    share = len(phases.slow("healthy")) / max(1, usual)
+    more = share * len(phases.load.between(*phases.span(name))) / len(hosts)
+    slow, limit, _ = max(hosts, key=lambda host: host[0] - host[1])
+    within(row, f"{what}slow on each host <= 3 + in flight at the fault + begun while the third of them waited",
+           f"{', '.join(text for _, _, text in hosts)}; healthy {share:.1%}", slow,
+           (limit, max(limit, min(limit + more, SOFT_LIMIT + WORKERS))))
 
 
 def ms(microseconds):
