@@ -158,6 +158,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_slow.c
     src/mms_socket.c
     src/mms_store.c
+    src/mms_strangers.c
     src/mms_survey.c
     src/mms_tally.c
     src/mms_tending.c
