@@ -521,6 +521,31 @@ static void a_life_that_ends_in_order_takes_its_entries_back(void **state)
 	end();
 }
 
+/* It was stopped for seconds, and told to end before it has looked around: others may have taken it for dead, and cleared its markers. Its
+ * entries stay, so that whoever looks finds a life that has ended in no order. */
+static void a_life_that_was_stopped_takes_nothing_back_before_it_has_looked(void **state)
+{
+	char name[MMS_LIFE_NAME_MAX];
+
+	(void) state;
+	begin(2);
+	mms_life_name("web1", mms_shm_life(desk->office.shm, desk->office.cluster), name);
+	turn_until(field_exists(0, HOSTS, name) && field_exists(1, HOSTS, name));
+	desk->office.now.us += 4 * SECOND;
+	assert_true(mms_hosts_leave(hosts));
+	desk_quiet(desk);
+	assert_true(field_exists(0, HOSTS, name) && field_exists(1, HOSTS, name));
+	assert_int_equal(atomic_load(&desk->host->cluster->published), 1);
+	ahead_us += 4 * SECOND;
+	turn_for(SECOND);
+	while (!mms_hosts_leave(hosts)) {
+		turn();
+	}
+	assert_false(field_exists(0, HOSTS, name) || field_exists(1, HOSTS, name));
+	assert_int_equal(atomic_load(&desk->host->cluster->published), 0);
+	end();
+}
+
 static void the_watermark_waits_for_the_mailbox_and_for_markers(void **state)
 {
 	struct mms_cluster_sh *cluster;
@@ -771,6 +796,7 @@ int main(void)
 		cmocka_unit_test(a_living_hosts_marker_is_its_own_business),
 		cmocka_unit_test(a_marker_that_changed_during_the_scan_stays_until_the_next),
 		cmocka_unit_test(a_life_that_ends_in_order_takes_its_entries_back),
+		cmocka_unit_test(a_life_that_was_stopped_takes_nothing_back_before_it_has_looked),
 		cmocka_unit_test(the_watermark_waits_for_the_mailbox_and_for_markers),
 		cmocka_unit_test(everything_is_compared_now_and_then),
 		cmocka_unit_test(a_sweep_is_noted_and_judged_by_the_nodes_clocks),
