@@ -3,9 +3,8 @@
 #ifndef REPAIRS_H
 #define REPAIRS_H
 
-#include "office.h"
+#include "greeted.h"
 
-#include "mms_greeting.h"
 #include "mms_hosts.h"
 #include "mms_reconcile.h"
 #include "mms_repair.h"
@@ -69,9 +68,7 @@ static inline void turn_for(int64_t us)
 static inline void greet(unsigned node)
 {
 	mms_link_drop(desk_link(desk, node));
-	mms_link_connect(desk_link(desk, node));
-	mms_greeting_ask(desk_link(desk, node));
-	desk_await(desk, mms_link_ready(desk_link(desk, node)));
+	desk_greet(desk, node);
 }
 
 static inline void take_office(void)

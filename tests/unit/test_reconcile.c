@@ -1,8 +1,7 @@
 /* One key brought to its newest version while others write it: what is on its way when a newer one is found. All else of it is in
  * test_delivery and test_scan. */
-#include "office.h"
+#include "greeted.h"
 
-#include "mms_greeting.h"
 #include "mms_reconcile.h"
 
 #define HEADER_READ "$2\r\n79\r\n" /* end of the range */
@@ -35,11 +34,7 @@ static void begin(void)
 	desk = desk_open(host_with(&settings, RIG_MAILBOX));
 	reconciler = mms_reconciler_new(&desk->office);
 	assert_non_null(reconciler);
-	for (unsigned node = 0; node < 3; node++) {
-		mms_link_connect(desk_link(desk, node));
-		mms_greeting_ask(desk_link(desk, node));
-		desk_await(desk, mms_link_ready(desk_link(desk, node)));
-	}
+	desk_greet_all(desk);
 	desk_quiet(desk);
 }
 
