@@ -136,6 +136,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_pairs.c
     src/mms_passes.c
     src/mms_process.c
+    src/mms_put.c
     src/mms_quorum.c
     src/mms_read.c
     src/mms_reconcile.c
