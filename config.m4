@@ -136,6 +136,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_pairs.c
     src/mms_passes.c
     src/mms_process.c
+    src/mms_put.c
     src/mms_quorum.c
     src/mms_read.c
     src/mms_reconcile.c
@@ -158,6 +159,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_slow.c
     src/mms_socket.c
     src/mms_store.c
+    src/mms_strangers.c
     src/mms_survey.c
     src/mms_tally.c
     src/mms_tending.c

@@ -16,7 +16,6 @@
 
 #include "mms_base.h"
 #include "mms_record.h"
-#include "mms_reply_class.h"
 #include "mms_script.h"
 
 #define MMS_COMMAND_SCRATCH 4096
@@ -79,7 +78,7 @@ void mms_command_read_up_to(struct mms_command *command, struct mms_slice key, u
  * with a watched put.
  * A tombstone that replaces a live record lives for its remaining life and MMS_TOMBSTONE_GRACE_MS at least. ttl_ms is held
  * within 1 ms and MMS_COMMAND_TTL_MAX_MS, and not sent when it is what the header says anyway. Replies: 2; judge the second with
- * mms_command_parse_put(). Copies header and expected, borrows the payload until sent. */
+ * mms_put_parse(). Copies header and expected, borrows the payload until sent. */
 #define MMS_COMMAND_TMP_TTL_S 10
 #define MMS_COMMAND_TTL_MAX_MS (UINT64_C(1) << 48)
 void mms_command_put(struct mms_command *command, struct mms_slice key, struct mms_slice tmp_key,
@@ -87,17 +86,17 @@ void mms_command_put(struct mms_command *command, struct mms_slice key, struct m
 
 /* The put of one who has read key behind a WATCH on this connection and knows that his record is newer than what he found
  * there: SET in a transaction, a third of the conditional put's work for the server. Bound; replies: 2 behind a leading
- * one, for mms_command_parse_watched(). Copies header, borrows the payload until sent. */
+ * one, for mms_put_parse_watched(). Copies header, borrows the payload until sent. */
 void mms_command_put_watched(struct mms_command *command, struct mms_slice key, const unsigned char *header,
 		struct mms_slice payload, uint64_t ttl_ms);
 
 /* Raises the TTL to at least ttl_ms if the node holds this very header, or a newer live record. Replies: 1; judge with
- * mms_command_parse_put(): STORED = raised or long enough, LACKING = absent, older, or of this version but damaged (a
+ * mms_put_parse(): STORED = raised or long enough, LACKING = absent, older, or of this version but damaged (a
  * put is due), NEWER = a newer one or a tombstone stands there, FOREIGN. */
 void mms_command_touch(struct mms_command *command, struct mms_slice key, const unsigned char *header, uint64_t ttl_ms);
 
 /* A record where nothing stands: one command, half the bytes of a conditional put. Replies: 1, a status when it was stored,
- * nil when something stands there. Copies header, borrows the payload until sent. */
+ * nil when something stands there: mms_put_parse_new(). Copies header, borrows the payload until sent. */
 void mms_command_put_new(struct mms_command *command, struct mms_slice key, const unsigned char *header,
 		struct mms_slice payload, uint64_t ttl_ms);
 
@@ -129,44 +128,6 @@ void mms_command_replace_if(struct mms_command *command, struct mms_slice key, s
 		struct mms_slice value, uint64_t ttl_ms);
 /* One step through the keys that match pattern. Replies: 1 array (next cursor, keys). */
 void mms_command_scan(struct mms_command *command, struct mms_slice cursor, struct mms_slice pattern, uint32_t count);
-
-/* What a node made of a put or touch. */
-enum mms_put_outcome {
-	MMS_PUT_STORED,   /* it is there now */
-	MMS_PUT_EQUAL,    /* it was there already */
-	MMS_PUT_NEWER,    /* something newer stands there, or says so: see header, pttl_ms and damaged */
-	MMS_PUT_LACKING,  /* touch: the node lacks this version */
-	MMS_PUT_FOREIGN,  /* not ours, or short or with a damaged magic (verify header): left alone */
-	MMS_PUT_CHANGED,  /* watched: somebody wrote since the WATCH; new: something stands there. Nothing was done: ask with a
-	                   * conditional put */
-	MMS_PUT_NOSCRIPT, /* load the scripts and repeat */
-	MMS_PUT_ERROR     /* a server error: classify the reply that says so */
-};
-
-struct mms_put_result {
-	enum mms_put_outcome outcome;
-	bool over_unread;                             /* STORED by a put: over a live record of its incarnation that is newer than
-	                                               * its base. In a mirror's answer: the writer's own node may
-	                                               * have told it already; one copy more is gone (`discards`) */
-	unsigned char header[MMS_RECORD_HEADER_SIZE]; /* of what stands there, for NEWER, and FOREIGN if it is a string */
-	uint32_t header_len;                          /* bytes of it: fewer than all for a short value, FOREIGN only */
-	bool has_header;                              /* header_len is MMS_RECORD_HEADER_SIZE */
-	bool damaged;                                 /* NEWER: its length is not what its header says, or it is of the
-	                                               * version put, with another header: verify, repeat with expected */
-	int64_t pttl_ms;                              /* remaining life of it, for NEWER; -1 = without end */
-	enum mms_reply_class error_class;             /* for ERROR */
-	char error_text[128];                         /* for ERROR: the server's words, without a remedy */
-};
-
-/* first: reply to SET (NULL for a touch), second: reply to the script. */
-void mms_command_parse_put(const struct mms_reply *first, const struct mms_reply *second, struct mms_put_result *out);
-
-/* The reply to mms_command_put_new(): STORED, CHANGED (something stands there) or ERROR. */
-void mms_command_parse_put_new(const struct mms_reply *reply, struct mms_put_result *out);
-
-/* first: reply to SET within the transaction, second: reply to EXEC. */
-void mms_command_parse_watched(const struct mms_reply *first, const struct mms_reply *second,
-		struct mms_put_result *out);
 
 /* Scripts: text and SHA-1 in hex. The test compares the SHA-1 with what SCRIPT LOAD answers. */
 const char *mms_command_script_text(enum mms_script script);

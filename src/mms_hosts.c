@@ -2,7 +2,6 @@
  * its beat alone: clocks of hosts are not compared. */
 #include "mms_hosts.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +15,6 @@
 
 #define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
-#define STRANGERS_TEXT_MAX 360
-#define SETTLED_BEATS 5              /* seconds that a life has had to meet all nodes: it beats once a second on each */
-#define UNKNOWN_US 10000000          /* a node that others don't list for so long is not just being met by them */
 
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
@@ -30,6 +26,7 @@ struct mms_hosts {
 	struct mms_mono *due;            /* per node: next exchange */
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct mms_sightings sightings;  /* other lives */
+	uint32_t heard_count;            /* answers about lives, so far */
 	struct mms_mono since;           /* when the replicators of this life began to look */
 	struct mms_mono began_at;        /* when this one did */
 	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
@@ -42,7 +39,6 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void move_watermark(struct mms_hosts *hosts);
-static void watch_strangers(struct mms_hosts *hosts);
 
 /* How long the replicators of this life have looked, if this one goes on without a pause. */
 static void take_up(struct mms_hosts *hosts)
@@ -260,7 +256,7 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 			sight(hosts, &list->pairs[i]);
 		}
 	}
-	watch_strangers(hosts);
+	hosts->heard_count++;
 }
 
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -285,6 +281,11 @@ struct mms_slice mms_hosts_own(const struct mms_hosts *hosts)
 uint32_t mms_hosts_sighted_count(const struct mms_hosts *hosts)
 {
 	return hosts->sightings.count;
+}
+
+uint32_t mms_hosts_heard_count(const struct mms_hosts *hosts)
+{
+	return hosts->heard_count;
 }
 
 const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uint64_t *beat)
@@ -460,14 +461,15 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 	return true;
 }
 
-/* The latest that is known of a life; false when no node has it. */
-static bool latest(const struct mms_hosts *hosts, const struct mms_sighting *sighting, struct mms_life *out)
+bool mms_hosts_latest(const struct mms_hosts *hosts, struct mms_slice name, struct mms_life *out)
 {
-	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+	const struct mms_sighting *sighting = sighting_of(hosts, name);
+
+	for (unsigned i = 0; sighting != NULL && i < hosts->office->node_count; i++) {
 		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
 
 		for (uint32_t k = 0; k < list->count; k++) {
-			if (!list->pairs[k].cleared && mms_pairs_same(list->pairs[k].field, mms_slice_of(sighting->name))
+			if (!list->pairs[k].cleared && mms_pairs_same(list->pairs[k].field, name)
 					&& mms_life_parse(list->pairs[k].value, out) && out->beat == sighting->beat) {
 				return true;
 			}
@@ -478,80 +480,9 @@ static bool latest(const struct mms_hosts *hosts, const struct mms_sighting *sig
 
 bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice name, uint64_t node_id)
 {
-	const struct mms_sighting *sighting = sighting_of(hosts, name);
 	struct mms_life life;
 
-	return sighting != NULL && latest(hosts, sighting, &life) && mms_life_lists(&life, node_id);
-}
-
-/* What to say of a node that this host reaches and another life, "" = none that is seen now, has never met. Lists are read one by one,
- * and lives come and go: it is over when none has been seen for a while. */
-static void say_unlisted(const struct mms_hosts *hosts, unsigned node, const char *by, char list[STRANGERS_TEXT_MAX], bool *stands)
-{
-	struct mms_node_sh *shared = &hosts->office->cluster->nodes[node];
-	const int64_t now_us = hosts->office->now.us, since_us = atomic_load(&shared->unlisted_us);
-
-	if (*by != '\0') {
-		atomic_store(&shared->unlisted_seen_us, now_us);
-	}
-	if (!mms_link_ready(&hosts->office->links[node]) || now_us - atomic_load(&shared->unlisted_seen_us) > UNKNOWN_US) {
-		atomic_store(&shared->unlisted_us, 0);
-	} else if (since_us == 0) {
-		atomic_store(&shared->unlisted_us, now_us);
-	} else if (now_us - since_us > UNKNOWN_US) {
-		*stands = true;
-		if (*by != '\0') {
-			(void)snprintf(list + strlen(list), STRANGERS_TEXT_MAX - strlen(list), "%s host %.*s has not met node %s",
-					list[0] != '\0' ? "," : "", (int)strcspn(by, " "), by, hosts->office->settings->nodes[node].name);
-		}
-	}
-}
-
-/* Since when does some living life not list a node of ours? And is there one before us that does? */
-static void watch_strangers(struct mms_hosts *hosts)
-{
-	struct mms_office *office = hosts->office;
-	char list[STRANGERS_TEXT_MAX] = "";
-	bool stands = false;
-	struct mms_error text;
-
-	for (unsigned node = 0; node < office->node_count; node++) {
-		uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
-		const char *unlisted_by = "";
-		bool unknown = false, first = true;
-
-		for (uint32_t i = 0; i < hosts->sightings.count && id != 0; i++) {
-			const struct mms_sighting *sighting = &hosts->sightings.list[i];
-			struct mms_life life;
-
-			if (mms_hosts_is_dead(hosts, mms_slice_of(sighting->name)) || !latest(hosts, sighting, &life)) {
-				continue;
-			}
-			if (!mms_life_lists(&life, id)) {
-				unknown = true;
-				unlisted_by = life.beat > SETTLED_BEATS * office->node_count ? sighting->name : unlisted_by;
-			} else if (strcmp(sighting->name, hosts->name) < 0) {
-				first = false;
-			}
-		}
-		if (!unknown || !first) {
-			atomic_store(&office->cluster->nodes[node].unknown_us, 0);
-		} else if (atomic_load(&office->cluster->nodes[node].unknown_us) == 0) {
-			atomic_store(&office->cluster->nodes[node].unknown_us, office->now.us);
-		}
-		say_unlisted(hosts, node, unlisted_by, list, &stands);
-	}
-	mms_error_set(&text, "lists of nodes differ:%s: give all hosts the same mmsession.nodes, or see why one is not reached there", list);
-	if (list[0] != '\0' || !stands) {
-		mms_note_state(&office->cluster->notices[MMS_NOTICE_NODES], list[0] != '\0' ? text.text : NULL, mms_clock_wall().ms);
-	}
-}
-
-bool mms_hosts_must_share(const struct mms_hosts *hosts, unsigned node)
-{
-	int64_t since_us = atomic_load(&hosts->office->cluster->nodes[node].unknown_us);
-
-	return since_us != 0 && hosts->office->now.us - since_us > UNKNOWN_US;
+	return mms_hosts_latest(hosts, name, &life) && mms_life_lists(&life, node_id);
 }
 
 static void on_left(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)

@@ -1,7 +1,7 @@
 /* What the lives of all hosts (mms_life) tell each other on the nodes, once a second: each writes that it lives into
  * `<prefix>:lives` on every node, and reads there who else does, and in `<prefix>:behind` who knows whom to miss writes.
- * From this follow: who lives and who is dead, whether a repaired node may be called complete (rule i), which nodes others
- * don't know; and, in mms_aftermath, what the dead left to be compared.
+ * From this follow: who lives and who is dead, whether a repaired node may be called complete (rule i); in mms_aftermath, what
+ * the dead left to be compared; in mms_strangers, which nodes others don't know.
  * Part of the replicator's thread. */
 #ifndef MMS_HOSTS_H
 #define MMS_HOSTS_H
@@ -26,7 +26,7 @@ int64_t mms_hosts_next_us(const struct mms_hosts *hosts);
 
 /* Is this the name of this very life? */
 bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice life);
-struct mms_slice mms_hosts_own(const struct mms_hosts *hosts);
+struct mms_slice mms_hosts_own(const struct mms_hosts *hosts); /* NUL-terminated */
 /* Other lives that have been seen, and the highest beat of each. The name is valid until the next run. */
 uint32_t mms_hosts_sighted_count(const struct mms_hosts *hosts);
 const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uint64_t *beat);
@@ -55,15 +55,15 @@ struct mms_office *mms_hosts_office(const struct mms_hosts *hosts);
 /* When the replicators of this life began to look, one after the other without a pause. */
 struct mms_mono mms_hosts_since(const struct mms_hosts *hosts);
 
+/* How often a node has answered about lives, or has not been able to: who has seen this number has seen all that is known. */
+uint32_t mms_hosts_heard_count(const struct mms_hosts *hosts);
+/* The latest that another life has said of itself; false when no node has it. */
+bool mms_hosts_latest(const struct mms_hosts *hosts, struct mms_slice life, struct mms_life *out);
 /* Does this life say that it has met the node with this id? */
 bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice life, uint64_t node_id);
 
 /* Rule i: every configured node was read since this one returned, and every life written there has settled it. */
 bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node);
-
-/* True for one of the lives that list this node, while others have not known it for some time: what they write comes to it
- * by scan only. */
-bool mms_hosts_must_share(const struct mms_hosts *hosts, unsigned node);
 
 /* The end of this life: takes its entries back, which is its clean mark, if nothing is left in the mailbox and markers tell
  * of all hints. True when no node can be told any more. Called until then. */

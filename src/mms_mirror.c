@@ -8,6 +8,7 @@
 #include "mms_greeting.h"
 #include "mms_hlc.h"
 #include "mms_marker.h"
+#include "mms_put.h"
 #include "mms_record.h"
 
 /* Entries looked at per node and round; the next round goes on. */
@@ -215,11 +216,11 @@ static bool is_damaged(const struct mms_office *office, const struct mms_mailbox
 static void parse(struct mms_reply *const *replies, bool touch, struct mms_put_result *result)
 {
 	if (touch) {
-		mms_command_parse_put(NULL, replies[0], result);
+		mms_put_parse(NULL, replies[0], result);
 	} else if (replies[1] == NULL) {
-		mms_command_parse_put_new(replies[0], result);
+		mms_put_parse_new(replies[0], result);
 	} else {
-		mms_command_parse_put(replies[0], replies[1], result);
+		mms_put_parse(replies[0], replies[1], result);
 	}
 }
 

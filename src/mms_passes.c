@@ -9,6 +9,7 @@
 
 #include "mms_aftermath.h"
 #include "mms_scanned.h"
+#include "mms_strangers.h"
 
 #define SHARE_US 60000000         /* between scans of a node that not all hosts know */
 #define SWEEP_AGE_S 86400         /* of a sweep that goes on, where no interval is set */
@@ -63,7 +64,7 @@ static bool is_needed(const struct mms_passes *passes, unsigned target)
 	return atomic_load(&shared->complete) == 0 || mms_hints_overflowed(&office->cluster->hints, target)
 			|| atomic_load(&shared->repair.wanted) != atomic_load(&shared->repair.served)
 			|| mms_aftermath_left_behind(passes->hosts, target)
-			|| (mms_hosts_must_share(passes->hosts, target)
+			|| (mms_strangers_must_share(office, target)
 				&& office->now.us - atomic_load(&shared->repair.ended_us) > SHARE_US);
 }
 

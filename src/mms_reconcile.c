@@ -9,6 +9,7 @@
 
 #include "mms_hlc.h"
 #include "mms_marker.h"
+#include "mms_put.h"
 
 #define TURN_SHIFT 40          /* in the token of a put: above the payload's length */
 #define FETCHES_MAX 8          /* per job: copies may be struck out, or replaced meanwhile */
@@ -522,7 +523,7 @@ static void on_put(struct mms_link *link, void *context, uint64_t token, struct 
 	struct mms_put_result put = { .outcome = MMS_PUT_ERROR, .error_class = MMS_CLASS_NONE };
 
 	if (replies != NULL) {
-		mms_command_parse_put(replies[0], replies[1], &put);
+		mms_put_parse(replies[0], replies[1], &put);
 	}
 	if (put.outcome == MMS_PUT_STORED || put.outcome == MMS_PUT_EQUAL) {
 		note_held(job, link->index, put.outcome == MMS_PUT_STORED, token);

@@ -10,6 +10,7 @@
 #include "mms_marker.h"
 #include "mms_reconcile.h"
 #include "mms_repair.h"
+#include "mms_strangers.h"
 #include "mms_survey.h"
 
 struct mms_upkeep {
@@ -17,6 +18,7 @@ struct mms_upkeep {
 	struct mms_reconciler *reconciler;
 	struct mms_delivery *delivery;
 	struct mms_hosts *hosts;
+	struct mms_strangers strangers;
 	struct mms_avoided *avoided; /* NULL: none, for want of memory */
 	struct mms_repair *repair;
 	struct mms_closing *closing;
@@ -36,6 +38,7 @@ struct mms_upkeep *mms_upkeep_new(struct mms_office *office)
 	upkeep->closing = mms_closing_new(office);
 	upkeep->survey = mms_survey_new(office);
 	if (upkeep->reconciler != NULL && upkeep->hosts != NULL) {
+		mms_strangers_init(&upkeep->strangers, upkeep->hosts);
 		upkeep->avoided = mms_avoided_new(office, upkeep->hosts);
 		upkeep->delivery = mms_delivery_new(office, upkeep->reconciler);
 		upkeep->repair = mms_repair_new(office, upkeep->reconciler, upkeep->hosts);
@@ -65,6 +68,7 @@ void mms_upkeep_run(struct mms_upkeep *upkeep)
 {
 	mms_survey_run(upkeep->survey);
 	mms_hosts_run(upkeep->hosts);
+	mms_strangers_run(&upkeep->strangers);
 	mms_avoided_run(upkeep->avoided);
 	mms_marker_run(upkeep->office);
 	mms_delivery_run(upkeep->delivery);

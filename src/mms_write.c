@@ -11,6 +11,7 @@
 #include "mms_command.h"
 #include "mms_explain.h"
 #include "mms_fanout.h"
+#include "mms_put.h"
 #include "mms_slow.h"
 #include "mms_watch.h"
 
@@ -332,9 +333,9 @@ static bool repeat(struct writing *writing, unsigned node, struct mms_put_result
 		return false;
 	}
 	if (slot->replies_wanted == 1) {
-		mms_command_parse_put(NULL, slot->replies[0], outcome);
+		mms_put_parse(NULL, slot->replies[0], outcome);
 	} else {
-		mms_command_parse_put(slot->replies[0], slot->replies[1], outcome);
+		mms_put_parse(slot->replies[0], slot->replies[1], outcome);
 	}
 	return true;
 }
@@ -385,7 +386,7 @@ static bool judge_watched(struct writing *writing, unsigned node, struct mms_put
 	const struct mms_fanout_slot *slot = &writing->fanout.slots[node];
 
 	if (slot->state == MMS_FANOUT_ANSWERED) {
-		mms_command_parse_watched(slot->replies[0], slot->replies[1], outcome);
+		mms_put_parse_watched(slot->replies[0], slot->replies[1], outcome);
 		/* The SET was queued and the EXEC refused, or there was no transaction at all: a matter of permissions. */
 		writing->client->watches[node].refused = !slot->led || (outcome->outcome == MMS_PUT_ERROR
 				&& (outcome->error_class == MMS_CLASS_PERMISSION || mms_reply_type(slot->replies[0]) == MMS_REPLY_STATUS));
@@ -424,9 +425,9 @@ static void judge(struct writing *writing, unsigned node)
 	} else if (slot->state != MMS_FANOUT_ANSWERED) {
 		return;
 	} else if (writing->order->kind == MMS_PARCEL_TOUCH) {
-		mms_command_parse_put(NULL, slot->replies[0], &outcome);
+		mms_put_parse(NULL, slot->replies[0], &outcome);
 	} else {
-		mms_command_parse_put(slot->replies[0], slot->replies[1], &outcome);
+		mms_put_parse(slot->replies[0], slot->replies[1], &outcome);
 	}
 	if (!clear_the_way(writing, node, &outcome)) {
 		return;

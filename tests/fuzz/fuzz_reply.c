@@ -4,13 +4,14 @@
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc $(pkg-config --cflags hiredis) tests/fuzz/fuzz_reply.c \
  *     src/mms_{reply,command,handshake,base}.c -lhiredis -lisal
  *
- * TEST LINK: mms_command mms_handshake    TEST OPTIONS: -max_len=1024    TEST BLIND: cmp */
+ * TEST LINK: mms_command mms_put mms_handshake    TEST OPTIONS: -max_len=1024    TEST BLIND: cmp */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mms_handshake.h"
+#include "mms_put.h"
 #include "mms_reply.h"
 
 #define MAX_BYTES 4096
@@ -52,8 +53,8 @@ static void use(const struct mms_reply *reply, struct summary *summary)
 	summary->elements += elements;
 	summary->bytes += bytes;
 	(void) mms_reply_classify(reply);
-	mms_command_parse_put(NULL, reply, &result);
-	mms_command_parse_put(reply, reply, &result);
+	mms_put_parse(NULL, reply, &result);
+	mms_put_parse(reply, reply, &result);
 	for (uint32_t index = 0; index < 6; index++) {
 		if (mms_handshake_judge(&login, index, reply, &error) != MMS_OK && strstr(error.text, "secret") != NULL) {
 			abort();

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "mms_command.h"
+#include "mms_reply.h"
 
 #define S(literal) ((struct mms_slice) {literal, sizeof(literal) - 1})
 #define EMPTY ((struct mms_slice) {"", 0})

@@ -3,12 +3,12 @@
 #ifndef REPAIRS_H
 #define REPAIRS_H
 
-#include "office.h"
+#include "greeted.h"
 
-#include "mms_greeting.h"
 #include "mms_hosts.h"
 #include "mms_reconcile.h"
 #include "mms_repair.h"
+#include "mms_strangers.h"
 
 #define MARKER RIG_PREFIX ":node"
 #define LEASE RIG_PREFIX ":lease"
@@ -17,6 +17,7 @@
 static struct desk *desk;
 static struct mms_reconciler *reconciler;
 static struct mms_hosts *hosts;
+static struct mms_strangers strangers;
 static struct mms_repair *repair;
 static int64_t ahead_us;
 static bool look_at_markers; /* once a second, as the replicator does; false: only when the repairer wants it */
@@ -26,6 +27,7 @@ static inline void turn(void)
 {
 	desk->office.now.us = now_us() + ahead_us;
 	mms_hosts_run(hosts);
+	mms_strangers_run(&strangers);
 	mms_repair_run(repair);
 	for (unsigned node = 0; node < desk->office.node_count; node++) {
 		if (desk_link(desk, node)->marker_checked.us == 0 || look_at_markers) {
@@ -66,9 +68,7 @@ static inline void turn_for(int64_t us)
 static inline void greet(unsigned node)
 {
 	mms_link_drop(desk_link(desk, node));
-	mms_link_connect(desk_link(desk, node));
-	mms_greeting_ask(desk_link(desk, node));
-	desk_await(desk, mms_link_ready(desk_link(desk, node)));
+	desk_greet(desk, node);
 }
 
 static inline void take_office(void)
@@ -76,6 +76,7 @@ static inline void take_office(void)
 	desk->office.now.us = now_us() + ahead_us;
 	reconciler = mms_reconciler_new(&desk->office);
 	hosts = mms_hosts_new(&desk->office);
+	mms_strangers_init(&strangers, hosts);
 	repair = mms_repair_new(&desk->office, reconciler, hosts);
 	assert_non_null(repair);
 	for (unsigned node = 0; node < desk->office.node_count; node++) {

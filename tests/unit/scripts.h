@@ -3,6 +3,7 @@
 #define MMS_TEST_SCRIPTS_H
 
 #include "mms_command.h"
+#include "mms_put.h"
 #include "server.h"
 
 #define KEY "prefix:session"
@@ -105,7 +106,7 @@ static inline struct mms_put_result put_bytes(const unsigned char *header, struc
 	struct mms_reply *first = client_take(&client), *second = client_take(&client);
 
 	assert_non_null(second);
-	mms_command_parse_put(first, second, &result);
+	mms_put_parse(first, second, &result);
 	mms_reply_free(first);
 	mms_reply_free(second);
 	if (result.outcome == MMS_PUT_ERROR) {
@@ -144,7 +145,7 @@ static inline struct mms_put_result touch(const struct mms_version *version, con
 	struct mms_reply *reply = client_take(&client);
 
 	assert_non_null(reply);
-	mms_command_parse_put(NULL, reply, &result);
+	mms_put_parse(NULL, reply, &result);
 	mms_reply_free(reply);
 	return result;
 }

@@ -1,19 +1,14 @@
 /* Which nodes other hosts do not use, as their markers say. */
-#include "office.h"
+#include "greeted.h"
 
 #include "mms_avoided.h"
-#include "mms_greeting.h"
 #include "mms_marker.h"
 
 static struct desk *desk_of(const char *host_id)
 {
 	struct desk *desk = desk_open(host_new(3, host_id));
 
-	for (unsigned node = 0; node < RIG_NODES; node++) {
-		mms_link_connect(desk_link(desk, node));
-		mms_greeting_ask(desk_link(desk, node));
-		desk_await(desk, mms_link_ready(desk_link(desk, node)));
-	}
+	desk_greet_all(desk);
 	return desk;
 }
 

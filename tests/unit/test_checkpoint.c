@@ -1,11 +1,22 @@
 /* How far a scan has come: kept for a successor, and believed only whole.
- * TEST LINK: mms_repair */
+ * TEST LINK: mms_repair
+ * TEST WRAP: malloc */
 #include "repairs.h"
 
 #include "mms_checkpoint.h"
 #include "mms_passes.h"
 
 #define COUNT 4000
+
+static bool no_memory;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return no_memory ? NULL : __real_malloc(size);
+}
 
 static struct mms_checkpoint_sh *checkpoint_new(void)
 {
@@ -186,6 +197,95 @@ static void a_pass_is_taken_up_as_it_was(void **state)
 	assert_true(is_none(mms_shm_checkpoint(desk->host->cluster)));
 	passes_free(first);
 	passes_free(second);
+	end();
+}
+
+/* A pass over node 1 that has compared one source, and the checkpoint of another pass that was begun after it. */
+static struct mms_passes *passes_of_two(void)
+{
+	struct mms_passes *passes = passes_new();
+
+	atomic_store(&desk->host->cluster->nodes[1].complete, 0);
+	atomic_store(&desk->host->cluster->nodes[2].complete, 0);
+	assert_true(mms_passes_begin(passes, 1));
+	assert_int_equal(mms_passes_walk(passes, 1, 0), 0);
+	mms_passes_walked(passes, 1);
+	assert_true(mms_passes_begin(passes, 2));
+	assert_int_equal(passes->kept, 2);
+	return passes;
+}
+
+/* The scan goes on without being kept: of it, and of the one that was kept before, a successor knows nothing. */
+static void assert_goes_on_unkept(struct mms_passes *passes)
+{
+	struct mms_passes *successor;
+
+	assert_int_equal(passes->kept, 4);
+	assert_int_equal(mms_passes_done(passes, 1), 1);
+	assert_int_equal(mms_passes_walk(passes, 1, 2), 0);
+	mms_passes_advance(passes, 1, 77);
+	mms_passes_leased(passes, 1, "token");
+	assert_int_equal(mms_passes_walk(passes, 1, 2), 77);
+	assert_true(is_none(mms_shm_checkpoint(desk->host->cluster)));
+	successor = passes_new();
+	assert_int_equal(successor->kept, 4);
+	assert_int_equal(mms_passes_done(successor, 1) | mms_passes_done(successor, 2), 0);
+	passes_free(successor);
+	passes_free(passes);
+}
+
+static void a_scan_with_more_to_note_than_fits_is_not_kept(void **state)
+{
+	char value[MMS_PAIRS_TEXT_MAX - 5] = { 0 };
+	struct mms_passes *passes;
+
+	(void) state;
+	begin(3);
+	passes = passes_of_two();
+	for (size_t len = 0; len < MMS_CHECKPOINT_TEXT_MAX; len += sizeof(value)) {
+		assert_true(mms_notes_add(&passes->each[1].notes, 0, 0, slice("field"), (struct mms_slice){ value, sizeof(value) }));
+	}
+	assert_false(mms_passes_begin(passes, 1));
+	assert_goes_on_unkept(passes);
+	end();
+}
+
+static void without_memory_a_scan_is_not_kept(void **state)
+{
+	struct mms_passes *passes;
+
+	(void) state;
+	begin(3);
+	passes = passes_of_two();
+	no_memory = true;
+	assert_false(mms_passes_begin(passes, 1));
+	no_memory = false;
+	assert_goes_on_unkept(passes);
+	end();
+}
+
+/* A successor that has no memory for what is kept begins anew, and leaves it to whoever has. */
+static void without_memory_nothing_is_taken_up(void **state)
+{
+	struct mms_passes *passes, *successor;
+
+	(void) state;
+	begin(3);
+	passes = passes_of_two();
+	assert_int_equal(mms_passes_walk(passes, 2, 0), 0);
+	mms_passes_walked(passes, 2);
+	passes_free(passes);
+	successor = malloc(sizeof(*successor));
+	no_memory = true;
+	mms_passes_init(successor, &desk->office, hosts);
+	no_memory = false;
+	assert_int_equal(successor->kept, 4);
+	assert_int_equal(mms_passes_done(successor, 2), 0);
+	passes_free(successor);
+	successor = passes_new();
+	assert_int_equal(successor->kept, 2);
+	assert_int_equal(mms_passes_done(successor, 2), 1);
+	passes_free(successor);
 	end();
 }
 
@@ -410,6 +510,9 @@ int main(void)
 		cmocka_unit_test(a_text_that_is_too_long_is_no_checkpoint),
 		cmocka_unit_test(notes_are_written_and_read),
 		cmocka_unit_test(a_pass_is_taken_up_as_it_was),
+		cmocka_unit_test(a_scan_with_more_to_note_than_fits_is_not_kept),
+		cmocka_unit_test(without_memory_a_scan_is_not_kept),
+		cmocka_unit_test(without_memory_nothing_is_taken_up),
 		cmocka_unit_test(numbers_that_can_not_be_are_no_pass),
 		cmocka_unit_test(successors_go_on_where_the_one_before_was),
 		cmocka_unit_test(what_was_not_compared_is_not_passed_over),

@@ -1,23 +1,15 @@
 /* What the replicator says on nodes about this host's reservations, and when it must not.
  * TEST LINK: mms_greeting */
-#include "office.h"
+#include "greeted.h"
 
 #include "mms_closed.h"
 #include "mms_closing.h"
-#include "mms_greeting.h"
 
 struct bench {
 	struct desk *desk;
 	struct mms_closing *closing;
 	struct mms_reservation_sh *places[3];
 };
-
-static void greet(struct desk *desk, unsigned node)
-{
-	mms_link_connect(desk_link(desk, node));
-	mms_greeting_ask(desk_link(desk, node));
-	desk_await(desk, mms_link_ready(desk_link(desk, node)));
-}
 
 static struct bench bench_open(unsigned nodes)
 {
@@ -26,7 +18,7 @@ static struct bench bench_open(unsigned nodes)
 	rig_fresh();
 	bench.desk = desk_open(host_new(nodes, "web1"));
 	for (unsigned node = 0; node < nodes; node++) {
-		greet(bench.desk, node);
+		desk_greet(bench.desk, node);
 	}
 	bench.closing = mms_closing_new(&bench.desk->office);
 	assert_non_null(bench.closing);

@@ -1,4 +1,5 @@
 /* Commands as bytes and answers as outcomes, without a server: test_command_server.c has the scripts. */
+/* TEST LINK: mms_put */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <cmocka.h>
 
 #include "commands.h"
+
+#include "mms_put.h"
 
 static void simple_commands_say_what_they_mean(void **state)
 {
@@ -249,7 +252,7 @@ static struct mms_put_result judged(const char *first, const char *second)
 	struct mms_put_result result;
 
 	memset(&result, 0xff, sizeof(result));
-	mms_command_parse_put(one, two, &result);
+	mms_put_parse(one, two, &result);
 	mms_reply_free(one);
 	mms_reply_free(two);
 	return result;
@@ -261,7 +264,7 @@ static struct mms_put_result judged_as_new(const char *answer)
 	struct mms_put_result result;
 
 	memset(&result, 0xff, sizeof(result));
-	mms_command_parse_put_new(reply, &result);
+	mms_put_parse_new(reply, &result);
 	mms_reply_free(reply);
 	return result;
 }

@@ -1,5 +1,6 @@
 /* The put and touch scripts against what should not be there: foreign values, damaged records, forgotten scripts, full
  * memory, missing permissions. Runs once for every server found (see server.h). */
+/* TEST LINK: mms_put */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memmem */
 #endif
@@ -225,7 +226,7 @@ static void a_tmp_key_that_is_gone_loses_the_put_but_not_the_record(void **state
 	send_parts(&script);
 	struct mms_reply *reply = client_take(&client);
 
-	mms_command_parse_put(NULL, reply, &result);
+	mms_put_parse(NULL, reply, &result);
 	mms_reply_free(reply);
 	assert_int_equal(result.outcome, MMS_PUT_ERROR);
 	assert_int_equal(result.error_class, MMS_CLASS_OTHER);

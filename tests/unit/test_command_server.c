@@ -1,5 +1,6 @@
 /* The scripts on real servers: the same merge order as mms_version_compare(), the rules of TTLs, what they cost. Runs once
  * for every server found (see server.h). */
+/* TEST LINK: mms_put */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memmem, nftw */
 #endif

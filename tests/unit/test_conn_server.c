@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "mms_conn.h"
+#include "mms_put.h"
 #include "server.h"
 
 #define S(literal) ((struct mms_slice) {literal, sizeof(literal) - 1})
@@ -137,7 +138,7 @@ static void the_handshake_loads_the_scripts_and_selects_the_database(void **stat
 	assert_int_equal(mms_conn_send(conn, &command, &error), MMS_OK);
 	assert_int_equal(await(conn, &first), MMS_OK);
 	assert_int_equal(await(conn, &second), MMS_OK);
-	mms_command_parse_put(first, second, &result);
+	mms_put_parse(first, second, &result);
 	mms_reply_free(first);
 	mms_reply_free(second);
 	assert_int_equal(result.outcome, MMS_PUT_STORED);
@@ -183,7 +184,7 @@ static void big_records_pass_in_both_directions(void **state)
 		assert_int_equal(mms_conn_send(conn, &command, &error), MMS_OK);
 		assert_int_equal(await(conn, &first), MMS_OK);
 		assert_int_equal(await(conn, &second), MMS_OK);
-		mms_command_parse_put(first, second, &result);
+		mms_put_parse(first, second, &result);
 		mms_reply_free(first);
 		mms_reply_free(second);
 		assert_int_equal(result.outcome, tcp == 0 ? MMS_PUT_STORED : MMS_PUT_EQUAL);

@@ -10,6 +10,7 @@
 
 #include "certs.h"
 #include "mms_conn.h"
+#include "mms_put.h"
 #include "mms_tls.h"
 #include "server.h"
 
@@ -496,7 +497,7 @@ static void big_records_pass_in_both_directions_through_small_buffers(void **sta
 		assert_true(mms_conn_wants_write(conn)); /* it did not fit */
 		assert_int_equal(await(&first), MMS_OK);
 		assert_int_equal(await(&second), MMS_OK);
-		mms_command_parse_put(first, second, &result);
+		mms_put_parse(first, second, &result);
 		assert_int_equal(result.outcome, round == 0 ? MMS_PUT_STORED : MMS_PUT_EQUAL);
 		mms_reply_free(first);
 		mms_reply_free(second);

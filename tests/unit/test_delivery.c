@@ -1,9 +1,8 @@
 /* Hints on their way: from whichever node has the newest copy, or from the hint itself, to the node that missed it. */
-#include "office.h"
+#include "greeted.h"
 #include "large.h"
 
 #include "mms_delivery.h"
-#include "mms_greeting.h"
 #include "mms_reconcile.h"
 
 static struct desk *desk;
@@ -12,9 +11,7 @@ static struct mms_delivery *delivery;
 
 static void greet(unsigned node)
 {
-	mms_link_connect(desk_link(desk, node));
-	mms_greeting_ask(desk_link(desk, node));
-	desk_await(desk, mms_link_ready(desk_link(desk, node)));
+	desk_greet(desk, node);
 	desk_quiet(desk);
 }
 

@@ -1,55 +1,11 @@
 /* Behind markers on peers of a node that misses writes. */
-#include "office.h"
-
-#include "mms_greeting.h"
-#include "mms_marker.h"
+#include "markers.h"
 
 static const char hint_key[] = RIG_PREFIX "missed";
-
-static void greet(struct desk *desk, unsigned node)
-{
-	mms_link_connect(desk_link(desk, node));
-	mms_greeting_ask(desk_link(desk, node));
-	desk_await(desk, mms_link_ready(desk_link(desk, node)));
-}
-
-static struct desk *desk_of(unsigned nodes, unsigned greeted)
-{
-	struct desk *desk = desk_open(host_new(nodes, "web1"));
-
-	for (unsigned node = 0; node < greeted; node++) {
-		greet(desk, node);
-	}
-	return desk;
-}
-
-static size_t markers(unsigned node)
-{
-	struct mms_reply *reply = node_ask(node, "HKEYS", RIG_PREFIX ":behind");
-	const size_t count = mms_reply_count(reply);
-
-	mms_reply_free(reply);
-	return count;
-}
 
 static bool is_behind(const struct desk *desk, unsigned node)
 {
 	return atomic_load(&desk->host->cluster->nodes[node].behind) != 0;
-}
-
-/* Runs the markers until nothing is under way. */
-static void settle(struct desk *desk)
-{
-	desk_await(desk, (mms_marker_run(&desk->office), true));
-	for (unsigned node = 0; node < desk->office.node_count; node++) {
-		desk_await(desk, (mms_marker_run(&desk->office), desk_link(desk, node)->request_count == 0));
-	}
-	mms_marker_run(&desk->office);
-}
-
-static void heal(struct desk *desk, unsigned node)
-{
-	memset(desk_breaker(desk, node), 0, sizeof(*desk_breaker(desk, node)));
 }
 
 static void all_peers_of_a_missing_node_hold_one_and_give_it_back(void **state)
@@ -71,7 +27,6 @@ static void all_peers_of_a_missing_node_hold_one_and_give_it_back(void **state)
 	assert_int_equal(markers(1), 0);
 	assert_int_equal(markers(2), 1);
 	heal(desk, 1);
-	settle(desk);
 	settle(desk);
 	assert_int_equal(markers(0) + markers(2), 0);
 	assert_false(is_behind(desk, 1));
@@ -102,7 +57,6 @@ static void a_node_with_hints_or_more_than_fit_is_behind(void **state)
 	assert_int_equal(markers(0), 1);
 	atomic_store(&hints->overflow_mask, 0);
 	settle(desk);
-	settle(desk);
 	assert_int_equal(markers(0), 0);
 	desk_close(desk);
 }
@@ -118,7 +72,7 @@ static void a_peer_that_comes_later_is_given_it_then(void **state)
 	settle(desk);
 	assert_true(mms_marker_stands(desk_link(desk, 1)));
 	assert_int_equal(markers(2), 0);
-	greet(desk, 2);
+	desk_greet(desk, 2);
 	assert_false(mms_marker_stands(desk_link(desk, 1)));
 	settle(desk);
 	assert_true(mms_marker_stands(desk_link(desk, 1)));
@@ -141,18 +95,6 @@ static void a_node_whose_own_write_side_is_out_holds_up_nobody(void **state)
 	desk_close(desk);
 }
 
-/* As the replicator does once a second. */
-static void see(struct desk *desk, unsigned node)
-{
-	struct mms_reply *reply = node_ask(node, "HGETALL", RIG_PREFIX ":behind");
-	struct mms_pairs there = { NULL, 0, false, { 0 } };
-
-	mms_pairs_keep(&there, reply, desk->office.now);
-	mms_marker_see(desk_link(desk, node), &there);
-	mms_pairs_free(&there);
-	mms_reply_free(reply);
-}
-
 /* This life was silent for so long that another host took it for dead, and cleared what it had left there. */
 static void one_that_another_host_has_cleared_is_set_again(void **state)
 {
@@ -166,7 +108,7 @@ static void one_that_another_host_has_cleared_is_set_again(void **state)
 	see(desk, 0);
 	see(desk, 2);
 	assert_true(mms_marker_stands(desk_link(desk, 1)));
-	node_do(2, "DEL", RIG_PREFIX ":behind");
+	node_do(2, "DEL", BEHIND);
 	assert_true(mms_marker_stands(desk_link(desk, 1))); /* nobody has looked */
 	see(desk, 2);
 	assert_false(mms_marker_stands(desk_link(desk, 1)));
@@ -175,8 +117,8 @@ static void one_that_another_host_has_cleared_is_set_again(void **state)
 	see(desk, 2);
 	assert_true(mms_marker_stands(desk_link(desk, 1)));
 	/* One that was cleared everywhere and is not wanted any more is forgotten. */
-	node_do(0, "DEL", RIG_PREFIX ":behind");
-	node_do(2, "DEL", RIG_PREFIX ":behind");
+	node_do(0, "DEL", BEHIND);
+	node_do(2, "DEL", BEHIND);
 	heal(desk, 1);
 	see(desk, 0);
 	see(desk, 2);
@@ -197,7 +139,7 @@ static void one_that_a_dump_brings_back_is_deleted(void **state)
 	desk = desk_of(3, 3);
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
-	saved = node_ask(0, "HGETALL", RIG_PREFIX ":behind");
+	saved = node_ask(0, "HGETALL", BEHIND);
 	assert_int_equal(mms_reply_count(saved), 2);
 	heal(desk, 1);
 	settle(desk);
@@ -205,8 +147,8 @@ static void one_that_a_dump_brings_back_is_deleted(void **state)
 	see(desk, 0);
 	settle(desk);
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].behind), 0);
-	node_do(0, "HSET", RIG_PREFIX ":behind", mms_reply_text(mms_reply_element(saved, 0)).ptr, mms_reply_text(mms_reply_element(saved, 1)).ptr);
-	node_do(0, "HSET", RIG_PREFIX ":behind", "another host's", "token");
+	node_do(0, "HSET", BEHIND, mms_reply_text(mms_reply_element(saved, 0)).ptr, mms_reply_text(mms_reply_element(saved, 1)).ptr);
+	node_do(0, "HSET", BEHIND, "another host's", "token");
 	see(desk, 0);
 	settle(desk);
 	assert_int_equal(markers(0), 1);
@@ -226,13 +168,12 @@ static void somebody_elses_marker_is_left(void **state)
 	desk = desk_of(2, 2);
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
-	reply = node_ask(0, "HKEYS", RIG_PREFIX ":behind");
+	reply = node_ask(0, "HKEYS", BEHIND);
 	mms_text_copy(key, sizeof(key), mms_reply_text(mms_reply_element(reply, 0)));
 	mms_reply_free(reply);
 	assert_non_null(strstr(key, "web1"));
-	node_do(0, "HSET", RIG_PREFIX ":behind", key, "the token of a successor");
+	node_do(0, "HSET", BEHIND, key, "the token of a successor");
 	heal(desk, 1);
-	settle(desk);
 	settle(desk);
 	assert_int_equal(markers(0), 1);
 	assert_false(is_behind(desk, 1));
@@ -250,8 +191,7 @@ static void it_is_deleted_under_the_name_that_it_was_set_with(void **state)
 	settle(desk);
 	assert_int_equal(markers(0), 1);
 	heal(desk, 1);
-	greet(desk, 1);
-	settle(desk);
+	desk_greet(desk, 1);
 	settle(desk);
 	assert_int_equal(markers(0), 0);
 	desk_close(desk);
@@ -259,7 +199,7 @@ static void it_is_deleted_under_the_name_that_it_was_set_with(void **state)
 
 static bool names(unsigned peer, const char *node)
 {
-	struct mms_reply *reply = node_ask(peer, "HKEYS", RIG_PREFIX ":behind");
+	struct mms_reply *reply = node_ask(peer, "HKEYS", BEHIND);
 	bool found = false;
 
 	for (size_t i = 0; i < mms_reply_count(reply); i++) {
@@ -278,7 +218,7 @@ static void a_node_that_comes_back_with_another_id_is_named_by_that(void **state
 	(void) state;
 	rig_fresh();
 	desk = desk_of(3, 1);
-	greet(desk, 2);
+	desk_greet(desk, 2);
 	id = &desk->host->cluster->nodes[1].node_id;
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
@@ -291,7 +231,6 @@ static void a_node_that_comes_back_with_another_id_is_named_by_that(void **state
 		assert_false(mms_marker_stands(desk_link(desk, 1)));
 		assert_false(mms_marker_covers(&desk->office));
 		settle(desk);
-		settle(desk);
 		assert_true(mms_marker_stands(desk_link(desk, 1)));
 		(void) snprintf(name, sizeof(name), "%016llx ", (unsigned long long) number);
 		assert_true(names(0, name) && names(2, name));
@@ -299,7 +238,6 @@ static void a_node_that_comes_back_with_another_id_is_named_by_that(void **state
 		assert_int_equal(markers(2), 1);
 	}
 	heal(desk, 1);
-	settle(desk);
 	settle(desk);
 	assert_int_equal(markers(0) + markers(2), 0);
 	assert_false(is_behind(desk, 1));
@@ -313,7 +251,7 @@ static void a_peer_that_was_away_meanwhile_is_relieved_of_the_former_name(void *
 	(void) state;
 	rig_fresh();
 	desk = desk_of(3, 1);
-	greet(desk, 2);
+	desk_greet(desk, 2);
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
 	mms_link_drop(desk_link(desk, 2));
@@ -321,12 +259,10 @@ static void a_peer_that_was_away_meanwhile_is_relieved_of_the_former_name(void *
 	settle(desk);
 	heal(desk, 1);
 	settle(desk);
-	settle(desk);
 	assert_int_equal(markers(0), 0);
 	assert_int_equal(markers(2), 1);
 	assert_true(is_behind(desk, 1));
-	greet(desk, 2);
-	settle(desk);
+	desk_greet(desk, 2);
 	settle(desk);
 	assert_int_equal(markers(2), 0);
 	assert_false(is_behind(desk, 1));
@@ -341,7 +277,7 @@ static void the_address_is_not_forgotten_over_an_id(void **state)
 	(void) state;
 	rig_fresh();
 	desk = desk_of(3, 1);
-	greet(desk, 2);
+	desk_greet(desk, 2);
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
 	mms_link_drop(desk_link(desk, 2));
@@ -349,8 +285,7 @@ static void the_address_is_not_forgotten_over_an_id(void **state)
 		atomic_store(&desk->host->cluster->nodes[1].node_id, number);
 		settle(desk);
 	}
-	greet(desk, 2);
-	settle(desk);
+	desk_greet(desk, 2);
 	settle(desk);
 	assert_int_equal(markers(2), 1);
 	assert_true(names(2, "0000000000000072 "));
@@ -373,9 +308,8 @@ static void one_whose_answer_was_lost_is_deleted_all_the_same(void **state)
 	heal(desk, 1);
 	mms_marker_run(&desk->office);
 	assert_true(is_behind(desk, 1));
-	greet(desk, 0);
+	desk_greet(desk, 0);
 	assert_false(mms_marker_stands(desk_link(desk, 1)));
-	settle(desk);
 	settle(desk);
 	assert_int_equal(markers(0), 0);
 	assert_false(is_behind(desk, 1));
@@ -414,7 +348,7 @@ static void a_peer_that_is_lost_is_asked_again(void **state)
 	mms_link_drop(desk_link(desk, 0));
 	assert_true(desk_link(desk, 1)->marker_asked_mask == 0);
 	node_continue(0);
-	greet(desk, 0);
+	desk_greet(desk, 0);
 	assert_false(mms_marker_stands(desk_link(desk, 1)));
 	settle(desk);
 	assert_true(mms_marker_stands(desk_link(desk, 1)));
@@ -496,7 +430,7 @@ static void succeed(struct desk *desk, unsigned greeted)
 		assert_int_equal(mms_link_init(desk_link(desk, node), &desk->office, node, &error), MMS_OK);
 	}
 	for (unsigned node = 0; node < greeted; node++) {
-		greet(desk, node);
+		desk_greet(desk, node);
 	}
 }
 
@@ -514,12 +448,10 @@ static void a_successor_deletes_what_its_predecessor_left(void **state)
 	heal(desk, 1);
 	succeed(desk, 2);
 	settle(desk);
-	settle(desk);
 	assert_int_equal(markers(0), 0);
 	assert_int_equal(markers(2), 1);
 	assert_true(is_behind(desk, 1)); /* as long as one stands somewhere */
-	greet(desk, 2);
-	settle(desk);
+	desk_greet(desk, 2);
 	settle(desk);
 	assert_int_equal(markers(2), 0);
 	assert_false(is_behind(desk, 1));
@@ -540,18 +472,18 @@ static void a_successor_sets_everywhere_what_is_still_wanted(void **state)
 	settle(desk);
 	assert_int_equal(markers(0), 1);
 	assert_int_equal(markers(2), 0);
-	reply = node_ask(0, "HVALS", RIG_PREFIX ":behind");
+	reply = node_ask(0, "HVALS", BEHIND);
 	mms_text_copy(token, sizeof(token), mms_reply_text(mms_reply_element(reply, 0)));
 	mms_reply_free(reply);
 	succeed(desk, 1);
-	greet(desk, 2);
+	desk_greet(desk, 2);
 	mms_marker_run(&desk->office);
 	assert_false(mms_marker_stands(desk_link(desk, 1)));
 	settle(desk);
 	assert_true(mms_marker_stands(desk_link(desk, 1)));
 	assert_int_equal(markers(0), 1); /* the same one */
 	assert_int_equal(markers(2), 1);
-	reply = node_ask(2, "HVALS", RIG_PREFIX ":behind");
+	reply = node_ask(2, "HVALS", BEHIND);
 	assert_memory_equal(mms_reply_text(mms_reply_element(reply, 0)).ptr, token, strlen(token));
 	mms_reply_free(reply);
 	desk_close(desk);

@@ -1,57 +1,9 @@
 /* Peers that don't take markers or give them back; lines of this life's that no marker has; markers after a silence. */
 /* TEST LINK: mms_refusal */
-#include "office.h"
+#include "markers.h"
 
-#include "mms_greeting.h"
 #include "mms_life.h"
-#include "mms_marker.h"
 #include "mms_refusal.h"
-
-#define BEHIND RIG_PREFIX ":behind"
-
-static struct desk *desk_of(unsigned nodes)
-{
-	struct desk *desk = desk_open(host_new(nodes, "web1"));
-
-	for (unsigned node = 0; node < nodes; node++) {
-		mms_link_connect(desk_link(desk, node));
-		mms_greeting_ask(desk_link(desk, node));
-		desk_await(desk, mms_link_ready(desk_link(desk, node)));
-	}
-	return desk;
-}
-
-static void settle(struct desk *desk)
-{
-	for (unsigned turn = 0; turn < 2; turn++) {
-		for (unsigned node = 0; node < desk->office.node_count; node++) {
-			desk_await(desk, (mms_marker_run(&desk->office), desk_link(desk, node)->request_count == 0));
-		}
-	}
-	mms_marker_run(&desk->office);
-}
-
-static void see(struct desk *desk, unsigned node)
-{
-	struct mms_reply *reply = node_ask(node, "HGETALL", BEHIND);
-	struct mms_pairs there = { NULL, 0, false, { 0 } };
-
-	mms_pairs_keep(&there, reply, desk->office.now);
-	mms_marker_see(desk_link(desk, node), &there);
-	mms_pairs_free(&there);
-	mms_reply_free(reply);
-	settle(desk);
-}
-
-static int64_t markers(unsigned node)
-{
-	return node_number(node, "HLEN", BEHIND);
-}
-
-static void heal(struct desk *desk, unsigned node)
-{
-	memset(desk_breaker(desk, node), 0, sizeof(*desk_breaker(desk, node)));
-}
 
 /* The warning about this node; "" = none that goes on. */
 static const char *warning(struct desk *desk, unsigned node)
@@ -82,7 +34,7 @@ static void a_peer_without_the_permission_holds_none_and_is_not_blamed(void **st
 
 	(void) state;
 	rig_fresh();
-	desk = desk_of(3);
+	desk = desk_of(3, 3);
 	permit(0, "-hset");
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
@@ -113,7 +65,7 @@ static void where_no_peer_takes_one_nothing_is_covered(void **state)
 
 	(void) state;
 	rig_fresh();
-	desk = desk_of(2);
+	desk = desk_of(2, 2);
 	assert_true(mms_marker_covers(&desk->office));
 	permit(0, "-hset");
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
@@ -137,7 +89,7 @@ static void one_that_may_not_be_deleted_stays_and_is_told_of(void **state)
 		char rule[8];
 
 		rig_fresh();
-		desk = desk_of(2);
+		desk = desk_of(2, 2);
 		host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 		settle(desk);
 		assert_int_equal(markers(0), 1);
@@ -168,7 +120,7 @@ static void a_key_that_somebody_has_taken_is_told_of(void **state)
 
 	(void) state;
 	rig_fresh();
-	desk = desk_of(3);
+	desk = desk_of(3, 3);
 	node_do(0, "SET", BEHIND, "theirs");
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
@@ -194,7 +146,7 @@ static void the_warning_ends_with_the_last_refusal(void **state)
 
 	(void) state;
 	rig_fresh();
-	desk = desk_of(2);
+	desk = desk_of(2, 2);
 	permit(0, "-hset");
 	permit(0, "-hgetall");
 	refused = node_ask(0, "HGETALL", BEHIND);
@@ -228,7 +180,7 @@ static void a_line_of_this_life_that_no_marker_has_is_deleted(void **state)
 
 	(void) state;
 	rig_fresh();
-	desk = desk_of(3);
+	desk = desk_of(3, 3);
 	(void) mms_life_name("web1", mms_shm_life(desk->host->shm, desk->host->cluster), life);
 	host_open_breaker(desk->host, 1, MMS_FAULT_HARD);
 	settle(desk);
@@ -241,6 +193,7 @@ static void a_line_of_this_life_that_no_marker_has_is_deleted(void **state)
 	node_do(0, "HSET", BEHIND, other, "00000000000000cc");
 	assert_int_equal(markers(0), 4);
 	see(desk, 0);
+	settle(desk);
 	assert_int_equal(markers(0), 2); /* the one that is wanted, and another life's */
 	assert_true(mms_marker_stands(desk_link(desk, 1)));
 	heal(desk, 1);
@@ -266,7 +219,7 @@ static void after_a_silence_markers_have_other_tokens(void **state)
 
 	(void) state;
 	rig_fresh();
-	desk = desk_of(3);
+	desk = desk_of(3, 3);
 	mms_marker_renew(&desk->office); /* there is none */
 	settle(desk);
 	assert_int_equal(markers(0) + markers(2), 0);
@@ -286,6 +239,7 @@ static void after_a_silence_markers_have_other_tokens(void **state)
 	settle(desk);
 	see(desk, 0);
 	see(desk, 2);
+	settle(desk);
 	assert_int_equal(markers(0) + markers(2), 0);
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].behind), 0);
 	desk_close(desk);

@@ -1,7 +1,6 @@
 /* From the mailbox to the nodes, turn by turn: who is sent what, what becomes a hint, when the tail moves. */
-#include "office.h"
+#include "greeted.h"
 
-#include "mms_greeting.h"
 #include "mms_marker.h"
 #include "mms_mirror.h"
 #include "mms_tending.h"
@@ -12,11 +11,7 @@ static void begin(unsigned nodes)
 {
 	rig_fresh();
 	desk = desk_open(host_new(nodes, "web1"));
-	for (unsigned node = 0; node < nodes; node++) {
-		mms_link_connect(desk_link(desk, node));
-		mms_greeting_ask(desk_link(desk, node));
-		desk_await(desk, mms_link_ready(desk_link(desk, node)));
-	}
+	desk_greet_all(desk);
 	desk_quiet(desk);
 }
 
@@ -134,11 +129,7 @@ static void one_that_ends_connections_does_not_hold_up_the_others(void **state)
 	rig_fresh();
 	fake = fake_start(1);
 	desk = desk_open(host_with_fake(2, 1, fake));
-	for (unsigned node = 0; node < 2; node++) {
-		mms_link_connect(desk_link(desk, node));
-		mms_greeting_ask(desk_link(desk, node));
-		desk_await(desk, mms_link_ready(desk_link(desk, node)));
-	}
+	desk_greet_all(desk);
 	closed = fake_rule(fake, (struct fake_rule){ .verb = "*", .holds = "poison", .act = FAKE_CLOSE, .times = -1 });
 	for (unsigned number = 0; number < count; number++) {
 		(void) snprintf(id, sizeof(id), "s%u", number);

@@ -1,9 +1,8 @@
 /* What one process of a host may write, its replicator carries, whatever its own settings say; and what it can't carry holds up
  * nothing else. */
-#include "office.h"
+#include "greeted.h"
 #include "large.h"
 
-#include "mms_greeting.h"
 #include "mms_marker.h"
 #include "mms_mirror.h"
 
@@ -19,11 +18,7 @@ static void begin(void)
 	rig_fresh();
 	settings_default(&settings, 2, "web1");
 	desk = desk_open(host_with(&settings, MAILBOX));
-	for (unsigned node = 0; node < 2; node++) {
-		mms_link_connect(desk_link(desk, node));
-		mms_greeting_ask(desk_link(desk, node));
-		desk_await(desk, mms_link_ready(desk_link(desk, node)));
-	}
+	desk_greet_all(desk);
 	desk_quiet(desk);
 }
 

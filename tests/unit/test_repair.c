@@ -29,9 +29,7 @@ static void another_host_sees_that_it_is_complete_again(void **state)
 	other = desk_open(host_new(2, "web2"));
 	put_numbered(0, 0, 10);
 	empty(1);
-	mms_link_connect(desk_link(other, 1));
-	mms_greeting_ask(desk_link(other, 1));
-	desk_await(other, mms_link_ready(desk_link(other, 1)));
+	desk_greet(other, 1);
 	assert_int_equal(atomic_load(&other->host->cluster->nodes[1].complete), 0);
 	turn_until(is_complete(1));
 	desk_link(other, 1)->marker_checked.us = 0;

@@ -1,7 +1,6 @@
 /* What the replicator notices about hosts and servers. */
-#include "office.h"
+#include "greeted.h"
 
-#include "mms_greeting.h"
 #include "mms_survey.h"
 
 #define HOSTS "unit::hosts"
@@ -347,9 +346,7 @@ static void a_server_that_forbids_it_is_left_in_peace(void **state)
 	fake = fake_start(0);
 	desk = desk_open(host_with_fake(1, 0, fake));
 	survey = mms_survey_new(&desk->office);
-	mms_link_connect(desk_link(desk, 0));
-	mms_greeting_ask(desk_link(desk, 0));
-	desk_await(desk, mms_link_ready(desk_link(desk, 0)));
+	desk_greet(desk, 0);
 	rule = fake_says(fake, "TIME", "-NOPERM this user has no permissions to run the 'time' command\r\n", -1);
 	for (int round = 0; round < 3; round++) {
 		mms_survey_run(survey);

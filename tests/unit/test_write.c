@@ -707,6 +707,28 @@ static void a_writer_that_comes_very_late_leaves_hints(void **state)
 	host_free(host);
 }
 
+/* The only node that can be reached has lost its scripts: so the record is sent to it once more, and no answer to that comes. It may be
+ * stored there, and nowhere else; the replicator may have given up the entry by then. */
+static void a_late_writer_whose_second_try_is_not_answered_leaves_hints(void **state)
+{
+	struct fake *fake;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	fake = fake_start(0);
+	host = host_with_fake(2, 0, fake);
+	node_kill(1);
+	host->client->settings.budget_ms = 1; /* so that a write is late whatever happens */
+	fake_says(fake, "EVALSHA", "-NOSCRIPT No matching script. Please use EVAL.\r\n", 1);
+	fake_holds(fake, "EVALSHA");
+	prepare_now("s", "data");
+	assert_int_equal(mms_write_record(host->client, &order, (struct mms_mono){ now_us() + 200000 }, &result), MMS_ERR_NO_NODE);
+	assert_true(hinted(host, 0) && hinted(host, 1));
+	host_free(host);
+	fake_free(fake);
+}
+
 static void a_node_that_another_host_avoids_is_not_enough(void **state)
 {
 	struct host *host;
@@ -913,6 +935,7 @@ int main(void)
 		cmocka_unit_test(a_write_that_was_sent_to_nobody_leaves_no_hint_but_a_tombstone_does),
 		cmocka_unit_test(while_nobody_mirrors_one_node_is_not_enough),
 		cmocka_unit_test(a_writer_that_comes_very_late_leaves_hints),
+		cmocka_unit_test(a_late_writer_whose_second_try_is_not_answered_leaves_hints),
 		cmocka_unit_test(a_node_that_another_host_avoids_is_not_enough),
 		cmocka_unit_test(a_write_that_was_about_to_be_sent_leaves_a_hint_for_whoever_looks),
 		cmocka_unit_test(a_single_node_needs_no_second),
