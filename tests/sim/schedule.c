@@ -105,10 +105,7 @@ static void add_request(struct schedule *schedule, struct random *random, unsign
 	action->d = random_below(random, schedule->session_count);
 	action->e = random_one_in(random, 24) ? REQUEST_BLUNT : kinds[random_below(random, sizeof kinds / sizeof kinds[0])];
 	action->f = random_one_in(random, 2) ? 0 : random_between(random, 0, random_one_in(random, 4) ? 400000 : 5000);
-	/* What the mailbox does not take is noted as a hint after it was sent: a worker killed in between leaves it on the
-	 * nodes that took it until somebody reads it. Until there is a periodic scan, no schedule has both. */
-	action->g = random_one_in(random, 40) ? random_between(random, 4000, (faults & FAULT_WORKER) != 0 ? 12000 : 30000)
-			: random_between(random, 0, 300);
+	action->g = random_one_in(random, 40) ? random_between(random, 4000, 30000) : random_between(random, 0, 300);
 	action->h = (faults & FAULT_LIFE) != 0 && random_one_in(random, 2) ? 40000 : 1440;
 }
 
