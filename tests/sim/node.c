@@ -79,6 +79,7 @@ void node_flush(struct node *node)
 	node->content.count = 0;
 	transaction_touched(node, NULL, 0);
 	node->emptied_count++;
+	tokens_emptied(node->index);
 	promises_lost((int)node->index);
 }
 
@@ -137,7 +138,7 @@ void node_damage(struct node *node)
 		chosen->value[at] = (char)(chosen->value[at] ^ 1 << random_below(&sched_random, 8));
 		chosen->damaged = true;
 		node->emptied_count++; /* what was seen there before says nothing now */
-		promises_lost((int)node->index);
+		promises_damaged(node->index);
 	}
 }
 
@@ -152,6 +153,7 @@ void node_restore_dump(struct node *node)
 	if (node->has_dump) {
 		copy_content(&node->content, &node->dump);
 		node->emptied_count++;
+		tokens_emptied(node->index);
 		promises_lost((int)node->index);
 	}
 }
