@@ -128,17 +128,15 @@ void node_damage(struct node *node)
 			chosen = entry;
 		}
 	}
-	if (chosen != NULL) {
-		if (check_session_of(chosen->key, chosen->key_len, &session)
-				&& reference_decode(chosen->value, chosen->value_len, &version)) {
-			tokens_damaged(node->index, session, &version);
-		}
+	if (chosen != NULL && check_session_of(chosen->key, chosen->key_len, &session)
+			&& reference_decode(chosen->value, chosen->value_len, &version)) {
+		tokens_damaged(node->index, session, &version);
 		/* Of a node that is nobody's local one only headers are read, and its payloads' damage is found later. */
 		at = random_below(&sched_random, node->index < world.host_count ? chosen->value_len : REFERENCE_HEADER);
 		chosen->value[at] = (char)(chosen->value[at] ^ 1 << random_below(&sched_random, 8));
 		chosen->damaged = true;
 		node->emptied_count++; /* what was seen there before says nothing now */
-		promises_damaged(node->index);
+		promises_damaged(node->index, session, &version);
 	}
 }
 

@@ -293,14 +293,15 @@ static void note_risk(struct acknowledged *one, unsigned node)
 
 /* A host takes for stored what a node has acknowledged and lost by damage alone: its marker still stands. Where nobody else could take
  * it meanwhile, the mailbox gives it up for a hint that there is nothing to deliver from: a known limit. */
-void promises_damaged(unsigned node)
+void promises_damaged(unsigned node, unsigned session, const struct reference_version *version)
 {
 	promises_lost(-1);
 	founded_at[node] = NEVER;
 	for (unsigned i = 0; i < acknowledged_count; i++) {
 		struct acknowledged *one = &acknowledged[i];
 
-		if (!one->gone && one->expires_at > sched_now() && !is_on_a_node(one)) {
+		if (one->session == session && reference_compare(version, &one->version) >= 0 && !one->gone
+				&& one->expires_at > sched_now() && !is_on_a_node(one)) {
 			one->may_go = true;
 			one->emptied = NODES_MAX; /* no word tells */
 		}

@@ -27,8 +27,8 @@ uint32_t promises_new_root(void);
 void promises_stored(unsigned node, unsigned session, const struct reference_version *version);
 /* Copies were lost: whoever had the last one of something is excused. node: the one that was emptied, -1 = none was. */
 void promises_lost(int node);
-/* A copy on this node was damaged, which tells no host anything. */
-void promises_damaged(unsigned node);
+/* This copy on a node was damaged, which tells no host anything. */
+void promises_damaged(unsigned node, unsigned session, const struct reference_version *version);
 /* A host's replicator looks at this node's marker. */
 void promises_marker_asked(struct node *node, unsigned host);
 /* A node's marker was made or changed; flag: its last character ('2': by a host that never knew the node). */
