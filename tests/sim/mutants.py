@@ -207,6 +207,8 @@ MUTANTS = [
            ("mms_enough.c", "\treturn is_known(enough, fanout, node);", "\treturn true || is_known(enough, fanout, node);")),
     Mutant("blind-copy-is-enough", "token", "empty-cut,tokens",
            ("mms_token.c", "if (token->uncertain || local->tombstone || local->blind) {", "if (token->uncertain || local->tombstone) {")),
+    Mutant("less-than-was-seen-is-not-confirmed", "token", ",tokens",
+           ("mms_tally.c", "newest->blind || misses))) {", "newest->blind || (misses && false)))) {")),
     # Two clusters in one mapping (profile pools), and what is sent in one go and read in two (apart).
     Mutant("one-writer-for-all-clusters", "token", "pools,tokens",
            ("mms_shm.c", "shm->mapping_random ^ (uint32_t)(fingerprint ^ fingerprint >> 32);", "shm->mapping_random ^ (uint32_t)(fingerprint & 0);")),
