@@ -97,9 +97,9 @@ static bool needs_doubtful(const struct mms_tally *tally, const struct mms_setti
 }
 
 /* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was
- * found: what is written then may win over everything, or be refused; less than the visitor has seen: his next token would ask for
- * no more than that; or a majority is asked for), the nodes are asked once more. A majority that agrees is asked on each new connection: those of an old dump agree too. Not for an id that was made
- * here; and a node alone is complete again at once. */
+ * found: what is written then may win over everything, or be refused; less than the visitor has seen: his next token would ask
+ * for no more than that; or a majority is asked for), the nodes are asked once more. A majority that agrees is asked on each new
+ * connection: those of an old dump agree too. Not for an id that was made here; and a node alone is complete again at once. */
 void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const struct mms_version *newest,
 		bool misses, struct mms_answer *answer)
 {

@@ -422,12 +422,12 @@ void tokens_read(struct request *request, const struct mms_answer *answer)
 	}
 	/* The nodes agree that they don't have it: he was shown what they all refused, from a mailbox, and PHP was not told that it is
 	 * stored. (That a full read shows the newest that there is, is looked at elsewhere.) */
-	if (!answer->enough && answer->authoritative && now->known && is_older(request, &now->version)) {
-		if (told->known && is_older(request, &told->version)
-				&& promises_owed(request->session, &told->version, request->read_began_at)) {
+	if (!answer->enough && answer->authoritative && told->known && is_older(request, &told->version)) {
+		if (promises_owed(request->session, &told->version, request->read_began_at)) {
 			fail_told(request, "all nodes");
 		}
-		now->known = false;
+		/* Not what another page has told him meanwhile. */
+		now->known = now->known && reference_compare(&now->version, &told->version) != 0;
 		tokens_counts.unanimous++;
 		trace("what visitor %u was told of s%u is on no node", request->visitor, request->session);
 	}
