@@ -83,6 +83,11 @@ static bool is_known(const struct mms_enough *enough, struct mms_fanout *fanout,
 			: mms_meeting_judge(client, node, mms_reply_element(enough->closed, enough->plan->count));
 }
 
+bool mms_enough_misses(const struct mms_enough *enough, const struct mms_version *newest)
+{
+	return enough->plan != NULL && newest != NULL && mms_token_plan_misses(enough->plan, newest);
+}
+
 void mms_enough_end(struct mms_enough *enough)
 {
 	mms_reply_free(enough->closed);

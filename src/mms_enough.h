@@ -32,6 +32,9 @@ void mms_enough_take(struct mms_enough *enough, struct mms_fanout *fanout, unsig
 bool mms_enough_judge(const struct mms_enough *enough, struct mms_fanout *fanout, unsigned node,
 		const struct mms_copy *copy);
 
+/* Does what all nodes have fall short of what the visitor has been shown, or may it? */
+bool mms_enough_misses(const struct mms_enough *enough, const struct mms_version *newest);
+
 void mms_enough_end(struct mms_enough *enough);
 
 #endif

@@ -107,7 +107,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	}
 	version = header == NULL ? NULL : &header->version;
 	mms_tally_count(&reading->tally, &reading->fanout, reading->copies, version, answer);
-	mms_tally_confirm(&reading->tally, &reading->fanout, version, answer);
+	mms_tally_confirm(&reading->tally, &reading->fanout, version, mms_enough_misses(&reading->enough, version), answer);
 	if (!mms_tally_misses_quorum(&reading->tally, &reading->fanout, answer)
 			&& !mms_tally_misses_newest(&reading->tally, &reading->fanout, answer)) {
 		answer->authoritative = mms_tally_is_authoritative(&reading->tally, &client->settings);

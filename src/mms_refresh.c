@@ -8,20 +8,28 @@ static bool is_good(const struct mms_copy *copy)
 	return copy->verdict == MMS_VERDICT_HAS || copy->verdict == MMS_VERDICT_ABSENT;
 }
 
-/* Good answers that are too old to be relied on beside one that did not come; 0 when all came. */
+/* Answers that are too old to be relied on beside one that did not come; 0 when all came. In a damaged copy's place, too, may stand what
+ * somebody has written meanwhile; where nothing else came, the read looks at damage itself. */
 static uint64_t grown_old(const struct mms_fanout *fanout, const struct mms_copy *copies)
 {
 	const struct mms_mono now = mms_clock_mono();
 	uint64_t old = 0;
-	bool failed = false;
+	bool failed = false, any_good = false;
 
 	for (unsigned i = 0; i < fanout->client->settings.node_count; i++) {
 		failed = failed || copies[i].verdict == MMS_VERDICT_FAILED;
-		if (is_good(&copies[i]) && now.us - fanout->slots[i].asked_at.us > MMS_REFRESH_AGE_US) {
+		any_good = any_good || is_good(&copies[i]);
+		if ((is_good(&copies[i]) || copies[i].verdict == MMS_VERDICT_DAMAGED) && now.us - fanout->slots[i].asked_at.us > MMS_REFRESH_AGE_US) {
 			old |= UINT64_C(1) << i;
 		}
 	}
-	return failed ? old : 0;
+	return failed && any_good ? old : 0;
+}
+
+/* Only the header was asked for: that of a record with a damaged payload is good. */
+static bool is_replaced(const struct mms_copy *damaged, const struct mms_copy *now)
+{
+	return now->verdict == MMS_VERDICT_HAS && mms_version_compare(&now->header.version, &damaged->header.version) != 0;
 }
 
 static void ask_again(struct mms_fanout *fanout, const struct mms_question *question, const struct mms_command *header_only,
@@ -42,7 +50,7 @@ static void ask_again(struct mms_fanout *fanout, const struct mms_question *ques
 			continue;
 		}
 		mms_judge_answer(fanout, i, question, false, &copies[i]);
-		if (!is_good(&copies[i])) {
+		if (before.verdict == MMS_VERDICT_DAMAGED ? !is_replaced(&before, &copies[i]) : !is_good(&copies[i])) {
 			copies[i] = before;
 		} else if (copies[i].verdict == MMS_VERDICT_HAS && before.whole
 				&& mms_version_compare(&copies[i].header.version, &before.header.version) == 0) {

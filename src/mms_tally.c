@@ -97,11 +97,11 @@ static bool needs_doubtful(const struct mms_tally *tally, const struct mms_setti
 }
 
 /* Rule e: what this host knows of a node may be a second old. Where much hangs on it (nothing, a logout or a blind record was
- * found: what is written then may win over everything, or be refused; or a majority is asked for), the nodes are asked once
- * more. A majority that agrees is asked on each new connection: those of an old dump agree too. Not for an id that was made
- * here; and a node alone is complete again at once. */
+ * found: what is written then may win over everything, or be refused; less than the visitor has seen: his next token would ask
+ * for no more than that; or a majority is asked for), the nodes are asked once more. A majority that agrees is asked on each new
+ * connection: those of an old dump agree too. Not for an id that was made here; and a node alone is complete again at once. */
 void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const struct mms_version *newest,
-		struct mms_answer *answer)
+		bool misses, struct mms_answer *answer)
 {
 	const struct mms_client *client = fanout->client;
 	uint64_t mask = tally->complete_mask;
@@ -110,7 +110,7 @@ void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const
 		return;
 	}
 	if (newest != NULL && !needs_doubtful(tally, &client->settings, answer)
-			&& !(mms_tally_is_authoritative(tally, &client->settings) && (newest->tombstone || newest->blind))) {
+			&& !(mms_tally_is_authoritative(tally, &client->settings) && (newest->tombstone || newest->blind || misses))) {
 		mask &= client->settings.read_mode == MMS_READ_QUORUM ? mms_meeting_unknown_mask(client) : 0;
 	}
 	if (mask != 0) {

@@ -31,9 +31,10 @@ bool mms_tally_is_elsewhere(const struct mms_copy *copies, unsigned node_count, 
 void mms_tally_count(struct mms_tally *tally, const struct mms_fanout *fanout, const struct mms_copy *copies,
 		const struct mms_version *newest, struct mms_answer *answer);
 
-/* Where much hangs on it, asks the complete nodes whether they still are (one round trip), and takes out those that are not. */
+/* Where much hangs on it, asks the complete nodes whether they still are (one round trip), and takes out those that are not. misses: the
+ * visitor has seen more than that. */
 void mms_tally_confirm(struct mms_tally *tally, struct mms_fanout *fanout, const struct mms_version *newest,
-		struct mms_answer *answer);
+		bool misses, struct mms_answer *answer);
 
 /* read = quorum: true when there is no majority of good answers from complete nodes; answer then says so. Else, and with other
  * settings of read, false. */

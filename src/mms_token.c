@@ -117,6 +117,7 @@ void mms_token_set_add(struct mms_token_set *set, struct mms_slice text, const s
 void mms_token_plan_make(const struct mms_token_set *set, uint64_t session, struct mms_token_plan *plan)
 {
 	plan->count = 0;
+	plan->unclear = true;
 	for (unsigned i = 0; i < set->count; i++) {
 		const struct mms_token *token = &set->tokens[i];
 
@@ -131,7 +132,9 @@ void mms_token_plan_make(const struct mms_token_set *set, uint64_t session, stru
 	}
 	if (set->too_many) {
 		plan->count = 0;
+		return;
 	}
+	plan->unclear = false;
 }
 
 bool mms_token_satisfied(const struct mms_token *token, const struct mms_version *local, bool closed)
@@ -144,6 +147,16 @@ bool mms_token_satisfied(const struct mms_token *token, const struct mms_version
 		return mms_version_compare(local, &token->read) >= 0;
 	}
 	return (closed || !token->pending) && mms_version_compare(local, &token->read) >= 0;
+}
+
+bool mms_token_plan_misses(const struct mms_token_plan *plan, const struct mms_version *shown)
+{
+	bool misses = plan->unclear;
+
+	for (unsigned i = 0; i < plan->count; i++) {
+		misses = misses || mms_version_compare(shown, &plan->tokens[i]->read) < 0;
+	}
+	return misses;
 }
 
 bool mms_token_bound(const struct mms_token_set *set, uint64_t session, struct mms_version *bound,

@@ -62,6 +62,7 @@ struct mms_token_set {
 struct mms_token_plan {
 	const struct mms_token *tokens[MMS_TOKEN_SLOTS];
 	unsigned count;
+	bool unclear;                /* empty though tokens came: nobody can say by them what the visitor has seen */
 };
 
 /* 64 bits that stand for a whole key (prefix and session id); never 0. */
@@ -86,6 +87,10 @@ void mms_token_plan_make(const struct mms_token_set *set, uint64_t session, stru
 /* Is a node's live record of this version enough for the token? closed: the node is known to hold whatever the token's
  * reservation wrote. A blind record never is: an authoritative read may clear it. */
 bool mms_token_satisfied(const struct mms_token *token, const struct mms_version *local, bool closed);
+
+/* Has the visitor, or may he have, been shown more than this? What pages have reserved is left alone: it is asked for as long as it may
+ * be written. */
+bool mms_token_plan_misses(const struct mms_token_plan *plan, const struct mms_version *shown);
 
 /* The least that the visitor must be shown by what came for this session: the highest of its versions read and, where they
  * are pending, reserved. False when there is no token of this session. authentic_hlc: highest stamp of those that are

@@ -301,6 +301,7 @@ void mms_visit_end(struct mms_visit *visit)
 	visit->session = 0;
 	visit->place = NULL;
 	visit->plan.count = 0;
+	visit->plan.unclear = false;
 	visit->told = visit->reserved = visit->announced = false;
 }
 

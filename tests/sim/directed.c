@@ -26,6 +26,7 @@ struct directed {
 	struct step steps[STEPS_MAX];
 	const char *headers; /* played with session tokens; a letter for each request, see tokens.c */
 	bool sound;          /* links that are slow, and no more */
+	unsigned apart_mask; /* hosts; what they send in one go may be read in two */
 };
 
 /* ACTION_REQUEST here: host, kind of request, special: lifetime in seconds, or length of the payload when negative; a pause between
@@ -82,18 +83,21 @@ static const struct directed all[] = {
 		{ ACTION_REQUEST, 0, REQUEST_WRITE, 0, 12, 0, 1000 }, { ACTION_DELIVERED, 0, 0, 0, 0 } } },
 	{ "D15", "a page's mirror fails, what is said behind it on the same connection does not", 2, 2,
 		{ WRITE(0, 1), READ(1, 1500), WRITE(0, 1500), NODE(FORGET, 1, 10), { ACTION_SLOW, 0, 1, 40000, 0 }, WRITE(0, 3),
-		READ(1, 160) }, "CCCEC", false },
+		READ(1, 160) }, "CCCEC", false, 0 },
 	{ "D16", "a page is closed, not answered, and looks into another session; one beside it writes and is answered first", 2, 2,
 		{ WRITE(0, 1), { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 30, 1 }, READ(1, 1500), { ACTION_SLOW, 0, 1, 45000, 300 },
-		READ(0, 3), WRITE(0, 67), READ(1, 35) }, "CNCLCC", true },
+		READ(0, 3), WRITE(0, 67), READ(1, 35) }, "CNCLCC", true, 0 },
 	{ "D17", "all nodes have a session that began on a host cut off; what follows is on one of them, and no token tells of it", 2, 2,
 		{ { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 1, 1 }, READ(1, 1), CUT(1, 0, 1500), WRITE(1, 20), MEND(1, 0, 300),
-		READ(1, 3000), WRITE(0, 300), CUT(0, 1, 2), READ(1, 300) }, "NNNCNC", false },
+		READ(1, 3000), WRITE(0, 300), CUT(0, 1, 2), READ(1, 300) }, "NNNCNC", false, 0 },
 	{ "D18", "a host stands still while the nodes that alone have its page are emptied, and brings it to its own one only", 3, 2,
 		{ WRITE(0, 1), READ(1, 1500), { ACTION_SLOW, 0, 0, 30000, 300 }, READ(1, 300), WRITE(0, 100), READ(1, 500),
 		WRITE(0, 300), { ACTION_STOP_WORKER, 0, 0, 3000000, 75 }, { ACTION_RESET, 0, 0, 0, 0 }, { ACTION_RESET, 0, 0, 0, 0 },
 		NODE(EMPTY, 1, 1), NODE(EMPTY, 2, 0), { ACTION_SLOW, 0, 0, 0, 100 }, { ACTION_SLOW, 0, 1, 20000, 0 },
-		{ ACTION_SLOW, 0, 2, 20000, 0 }, READ(1, 14 * SECONDS) }, "CCCCCEC", false },
+		{ ACTION_SLOW, 0, 2, 20000, 0 }, READ(1, 14 * SECONDS) }, "CCCCCEC", false, 0 },
+	{ "D19", "a page's record and the word about it come between the two halves of a read", 2, 2,
+		{ WRITE(0, 1), READ(1, 1500), { ACTION_SLOW, 0, 1, 10000, 300 }, { ACTION_WAIT, 0, 0, 0, 100 }, WRITE(0, 300), READ(1, 6) },
+		"CCEC", true, 1 << 1 },
 };
 
 bool directed_name(unsigned index, const char **name, const char **about)
@@ -153,6 +157,7 @@ void directed_make(unsigned index, uint64_t seed, struct schedule *schedule)
 	schedule->profile = directed->name;
 	schedule->headers = directed->headers;
 	schedule->sound = directed->sound;
+	schedule->apart_mask = directed->apart_mask;
 	schedule->node_count = directed->nodes;
 	schedule->host_count = directed->hosts;
 	schedule->session_count = schedule->visitor_count = schedule->write_acks = 1;

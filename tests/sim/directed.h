@@ -1,4 +1,4 @@
-/* Schedules written by hand: the shortest ones that break a design without the rule that they are about (D1 to D18). */
+/* Schedules written by hand: the shortest ones that break a design without the rule that they are about (D1 to D19). */
 #ifndef DIRECTED_H
 #define DIRECTED_H
 

@@ -1,4 +1,6 @@
-/* Each host calls its own node by a Unix socket and the others by address, so no two hosts agree on a node's name. */
+/* Each host calls its own node by a Unix socket and the others by address, so no two hosts agree on a node's name. Two pools of one
+ * PHP with two values of session.save_path (the same nodes in another order, and the same prefix) are two hosts that have their mapping,
+ * id and clock in common: each worker has one of the clusters. */
 #include "hosts.h"
 
 #include <stdio.h>
@@ -17,7 +19,7 @@ struct known_settings {
 	uint64_t fingerprint;
 	struct mms_settings settings;
 };
-static struct known_settings known[NODES_MAX + 1][HOSTS_MAX];
+static struct known_settings known[2][NODES_MAX + 1][HOSTS_MAX]; /* [1]: of pools */
 
 static void make_settings(struct known_settings *made, unsigned node_count, unsigned host)
 {
@@ -45,7 +47,7 @@ static void make_settings(struct known_settings *made, unsigned node_count, unsi
 	made->settings.max_session_size = 1 << 20;
 	made->settings.shutdown_drain_ms = 1000;
 	made->settings.repair_interval_s = 86400;
-	sprintf(made->settings.host_id, "host%u", host);
+	sprintf(made->settings.host_id, "host%u", world.pools && host == 1 ? 0 : host);
 	made->settings.host_hash = mms_crc32c(0, made->settings.host_id, strlen(made->settings.host_id));
 	strcpy(made->settings.prefix, PREFIX);
 	made->fingerprint = mms_config_fingerprint(&made->settings);
@@ -55,7 +57,7 @@ static void make_settings(struct known_settings *made, unsigned node_count, unsi
 void hosts_configure(void)
 {
 	for (unsigned i = 0; i < world.host_count; i++) {
-		struct known_settings *mine = &known[world.node_count][i];
+		struct known_settings *mine = &known[world.pools][world.node_count][i];
 		struct host *host = &world.hosts[i];
 
 		if (!mine->made) {
@@ -75,11 +77,17 @@ void hosts_configure(void)
 	}
 }
 
+struct host *host_other_pool(const struct host *host)
+{
+	return world.pools && host->index < 2 ? &world.hosts[1 - host->index] : NULL;
+}
+
 void host_start(struct host *host)
 {
+	const struct host *other = host_other_pool(host);
 	struct mms_error error;
 
-	host->shm = mms_shm_map(1, MAILBOX_BYTES, &error);
+	host->shm = other != NULL && other->shm != NULL ? other->shm : mms_shm_map(world.pools ? 2 : 1, MAILBOX_BYTES, &error);
 	if (host->shm == NULL) {
 		fprintf(stderr, "sim: %s\n", error.text);
 		abort();
@@ -99,13 +107,23 @@ void host_kill_worker(struct host *host, unsigned index)
 	}
 }
 
-void host_kill_php(struct host *host)
+static void kill_pool(struct host *host)
 {
 	for (unsigned i = 0; i < WORKERS_MAX; i++) {
 		host_kill_worker(host, i);
 	}
 	host->shm = NULL;
 	host->cluster = NULL;
+}
+
+void host_kill_php(struct host *host)
+{
+	struct host *other = host_other_pool(host);
+
+	kill_pool(host);
+	if (other != NULL) {
+		kill_pool(other);
+	}
 	promises_lost(-1);
 }
 

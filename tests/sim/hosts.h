@@ -4,9 +4,11 @@
 
 #include "world.h"
 
-/* A mapping as MINIT makes it; no worker yet. */
+/* The other cluster in its mapping; NULL = there is none. */
+struct host *host_other_pool(const struct host *host);
+/* A mapping as MINIT makes it, or the one that its other pool has; no worker yet. */
 void host_start(struct host *host);
-/* kill -9 of everything: the mapping is gone. */
+/* kill -9 of everything, of its other pool too: the mapping is gone. */
 void host_kill_php(struct host *host);
 /* A worker that lives, started if need be. */
 struct worker *host_worker(struct host *host, unsigned index);

@@ -9,6 +9,7 @@
 #include "directed.h"
 #include "reach.h"
 #include "schedule.h"
+#include "tokens.h"
 
 struct options {
 	uint64_t schedules, seed;
@@ -60,6 +61,16 @@ static int parse(int count, char **arguments, struct options *options)
 	return 0;
 }
 
+static bool has_faults(const struct schedule *schedule)
+{
+	for (unsigned i = 0; i < schedule->action_count; i++) {
+		if (schedule->actions[i].kind != ACTION_REQUEST) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Each scenario with all its seeds, or with one when it is traced. */
 static int play_directed(const struct options *options)
 {
@@ -96,6 +107,7 @@ int main(int count, char **arguments)
 	struct options options = { .schedules = 1, .seed = 1 };
 	uint64_t failures = 0, steps = 0, played = 0;
 	double started = seconds(), simulated = 0;
+	uint64_t hopping = 0, faulty = 0, both = 0, hops = 0;
 	struct outcome outcome;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -113,6 +125,10 @@ int main(int count, char **arguments)
 		played++;
 		steps += outcome.steps;
 		simulated += (double)outcome.simulated_us / 1e6;
+		hopping += tokens_counts.hops > hops;
+		faulty += has_faults(&schedule);
+		both += tokens_counts.hops > hops && has_faults(&schedule);
+		hops = tokens_counts.hops;
 		if (outcome.failed) {
 			failures++;
 			printf("FAIL seed %" PRIu64 " profile %s: %s\n", options.seed + i, schedule.profile, outcome.failure);
@@ -128,5 +144,12 @@ int main(int count, char **arguments)
 			" reads missed something out of reach; %" PRIu64 " bases, %" PRIu64 " acknowledged writes outbid unread\n",
 			reach_counts.reads, reach_counts.in_reach, reach_counts.held, reach_counts.silent, reach_counts.out_of_reach,
 			reach_counts.bases, reach_counts.unread);
+	if (tokens_counts.reads > 0) {
+		printf("tokens: %" PRIu64 " schedules with a change of host, %" PRIu64 " with faults, %" PRIu64 " with both; %" PRIu64 " reads, %" PRIu64
+				" of them on another host than the last; one node was enough for %" PRIu64 ", %" PRIu64 " of these compared; let pass: %" PRIu64
+				" unanimous, %" PRIu64 " damaged, %" PRIu64 " displaced, %" PRIu64 " writes untold\n", hopping, faulty, both,
+				tokens_counts.reads, tokens_counts.hops, tokens_counts.enough, tokens_counts.compared, tokens_counts.unanimous,
+				tokens_counts.damaged, tokens_counts.displaced, tokens_counts.untold);
+	}
 	return failures > 0;
 }

@@ -1,6 +1,6 @@
 """Planted bugs: exact replacements in a copy of src/. The simulator must find each within 40000 schedules of the profile named
 (None: the mix of the normal run; ",tokens" behind it: with session tokens, ",header": in a header, ",locks": with the session lock), on a
-seed that is good without it, by a kept seed, or by one of D1 to D18. A text that
+seed that is good without it, by a kept seed, or by one of D1 to D19. A text that
 does not stand there exactly once fails loudly: that mutant needs a new one."""
 
 
@@ -126,7 +126,7 @@ MUTANTS = [
     # The mailbox as one more copy, answers that grew old (mms_backlog, mms_refresh).
     Mutant("mailbox-is-no-copy", "mailbox", None,
            ("mms_read.c", "\treturn reading->backlog.found && (newest < 0", "\treturn false && reading->backlog.found && (newest < 0")),
-    Mutant("old-answers-count", "read", "network", ("mms_refresh.c", "\treturn failed ? old : 0;", "\treturn failed ? 0 & old : 0;")),
+    Mutant("old-answers-count", "read", "network", ("mms_refresh.c", "\treturn failed && any_good ? old : 0;", "\treturn failed && any_good ? 0 & old : 0;")),
     Mutant("old-answers-are-not-looked-at", "read", "network",
            ("mms_read.c", "\tmms_refresh_answers(", "\tif (false) mms_refresh_answers(")),
 
@@ -207,7 +207,23 @@ MUTANTS = [
            ("mms_enough.c", "\treturn is_known(enough, fanout, node);", "\treturn true || is_known(enough, fanout, node);")),
     Mutant("blind-copy-is-enough", "token", "empty-cut,tokens",
            ("mms_token.c", "if (token->uncertain || local->tombstone || local->blind) {", "if (token->uncertain || local->tombstone) {")),
-    # By D15, the next two by D16, the last by D18: they take more at one moment than chance brings together.
+    Mutant("less-than-was-seen-is-not-confirmed", "token", ",tokens",
+           ("mms_tally.c", "newest->blind || misses))) {", "newest->blind || (misses && false)))) {")),
+    # Two clusters in one mapping (profile pools), and what is sent in one go and read in two (apart).
+    Mutant("one-writer-for-all-clusters", "token", "pools,tokens",
+           ("mms_shm.c", "shm->mapping_random ^ (uint32_t)(fingerprint ^ fingerprint >> 32);", "shm->mapping_random ^ (uint32_t)(fingerprint & 0);")),
+    Mutant("one-life-for-all-clusters", "j", "pools",
+           ("mms_shm.c", "(atomic_load(&cluster->fingerprint) & UINT32_MAX);", "(atomic_load(&cluster->fingerprint) & 0);"),
+           ("mms_hosts.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 ")),
+    Mutant("record-read-before-closed-sequences", "token", "apart,tokens",
+           ("mms_command.c", "\tbegin(command, \"MGET\", 1 + key_count);\n\tfor (unsigned i = 0; i < key_count; i++) {\n"
+            "\t\targument(command, keys[i]);\n\t}\n\tmms_command_read_whole(command, key);\n",
+            "\tmms_command_read_whole(command, key);\n\tbegin(command, \"MGET\", 1 + key_count);\n"
+            "\tfor (unsigned i = 0; i < key_count; i++) {\n\t\targument(command, keys[i]);\n\t}\n"),
+           ("mms_enough.c", "mms_fanout_take_reply(fanout, node, 0);", "mms_fanout_take_reply(fanout, node, 2);"),
+           ("mms_enough.c", "slot->replies[i] = slot->replies[i + 1];", ";")),
+    # By D15, the next two by D16, the last by D18 (and record-read-before-closed-sequences by D19): they take more at one moment than
+    # chance brings together.
     Mutant("closed-though-not-delivered", "token", ",tokens",
            ("mms_closing.c", "place->run_hash != 0 && mms_mailbox_distance(link->ack_position, place->head) <= 0\n", "place->run_hash != 0\n")),
     Mutant("unanswered-is-over", "token", "far,tokens",
@@ -255,6 +271,6 @@ UNSEEN = {
     "b": "a write of what could not be read: PHP makes none, and what SessionHandler makes would be blind and lose (test_store_rules,"
          " phpt)",
     "e": "complete flag and marker, each alone, before one node's copy is enough: each does it (together: node-need-not-be-whole)",
-    "token": "the order of closed sequence and record in one round trip, and the bound before a reservation's number: nodes answer a"
-             " round trip at one moment here (test_command, test_reservation)",
+    "token": "the bound before a reservation's number: no thread is held up between two words of shared memory here"
+             " (test_reservation)",
 }

@@ -16,6 +16,7 @@
 
 #define BACKLOG_MAX 64
 #define WINDOW_BYTES (128 * 1024)
+#define APART_US 60000
 
 static struct link links[HOSTS_MAX][NODES_MAX];
 static struct connection *connections;
@@ -51,13 +52,13 @@ static int64_t latency_us(const struct connection *connection)
 			+ (random_one_in(&sched_random, 64) ? random_between(&sched_random, 0, 5000) : 0);
 }
 
-static void put(struct connection *connection, enum direction direction, enum chunk_kind kind, const void *bytes,
-		size_t len)
+static void put_later(struct connection *connection, enum direction direction, enum chunk_kind kind, const void *bytes,
+		size_t len, int64_t later_us)
 {
 	struct queue *queue = &connection->under_way[direction];
 	struct chunk *chunk = malloc(sizeof *chunk + len);
 
-	*chunk = (struct chunk){ .kind = kind, .len = (uint32_t)len, .at = sched_now() + latency_us(connection) };
+	*chunk = (struct chunk){ .kind = kind, .len = (uint32_t)len, .at = sched_now() + latency_us(connection) + later_us };
 	if (len > 0) {
 		memcpy(chunk->bytes, bytes, len);
 	}
@@ -73,6 +74,38 @@ static void put(struct connection *connection, enum direction direction, enum ch
 	}
 	queue->last = chunk;
 	sched_at(chunk->at, pump, connection, direction);
+}
+
+static void put(struct connection *connection, enum direction direction, enum chunk_kind kind, const void *bytes,
+		size_t len)
+{
+	put_later(connection, direction, kind, bytes, len, 0);
+}
+
+/* Where a command begins, behind the first: one of them, chosen at random; len = there is none. (What looks like one within a record
+ * does no harm.) */
+static size_t find_command(const char *bytes, size_t len)
+{
+	size_t chosen = len;
+	uint32_t seen = 0;
+
+	for (size_t i = 2; i < len; i++) {
+		if (bytes[i] == '*' && bytes[i - 1] == '\n' && random_one_in(&sched_random, ++seen)) {
+			chosen = i;
+		}
+	}
+	return chosen;
+}
+
+/* Segments of one write: the second may be lost at first, and what others send is read in between. */
+static void put_apart(struct connection *connection, const char *bytes, size_t len)
+{
+	size_t first = random_one_in(&sched_random, 2) ? find_command(bytes, len) : len;
+
+	put(connection, DIRECTION_UP, CHUNK_DATA, bytes, first);
+	if (first < len) {
+		put_later(connection, DIRECTION_UP, CHUNK_DATA, bytes + first, len - first, random_between(&sched_random, 0, APART_US));
+	}
 }
 
 static struct chunk *take_first(struct queue *queue)
@@ -366,7 +399,11 @@ ssize_t net_send(struct connection *connection, const struct iovec *parts, size_
 		memcpy(bytes + taken, parts[i].iov_base, len);
 		taken += len;
 	}
-	put(connection, DIRECTION_UP, CHUNK_DATA, bytes, total);
+	if ((world.apart_mask >> connection->host & 1) != 0) {
+		put_apart(connection, bytes, total);
+	} else {
+		put(connection, DIRECTION_UP, CHUNK_DATA, bytes, total);
+	}
 	free(bytes);
 	return (ssize_t)total;
 }

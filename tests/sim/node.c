@@ -79,6 +79,7 @@ void node_flush(struct node *node)
 	node->content.count = 0;
 	transaction_touched(node, NULL, 0);
 	node->emptied_count++;
+	tokens_emptied(node->index);
 	promises_lost((int)node->index);
 }
 
@@ -127,17 +128,15 @@ void node_damage(struct node *node)
 			chosen = entry;
 		}
 	}
-	if (chosen != NULL) {
-		if (check_session_of(chosen->key, chosen->key_len, &session)
-				&& reference_decode(chosen->value, chosen->value_len, &version)) {
-			tokens_damaged(node->index, session, &version);
-		}
+	if (chosen != NULL && check_session_of(chosen->key, chosen->key_len, &session)
+			&& reference_decode(chosen->value, chosen->value_len, &version)) {
+		tokens_damaged(node->index, session, &version);
 		/* Of a node that is nobody's local one only headers are read, and its payloads' damage is found later. */
 		at = random_below(&sched_random, node->index < world.host_count ? chosen->value_len : REFERENCE_HEADER);
 		chosen->value[at] = (char)(chosen->value[at] ^ 1 << random_below(&sched_random, 8));
 		chosen->damaged = true;
 		node->emptied_count++; /* what was seen there before says nothing now */
-		promises_lost((int)node->index);
+		promises_damaged(node->index, session, &version);
 	}
 }
 
@@ -152,6 +151,7 @@ void node_restore_dump(struct node *node)
 	if (node->has_dump) {
 		copy_content(&node->content, &node->dump);
 		node->emptied_count++;
+		tokens_emptied(node->index);
 		promises_lost((int)node->index);
 	}
 }

@@ -136,6 +136,16 @@ static void disturb(const struct action *action)
 	}
 }
 
+static void set_clock(struct host *host, int64_t ahead_us)
+{
+	struct host *other = host_other_pool(host);
+
+	host->wall_offset_us += ahead_us;
+	if (other != NULL) {
+		other->wall_offset_us += ahead_us;
+	}
+}
+
 static void act(const struct action *action)
 {
 	if (action->kind == ACTION_REQUEST) {
@@ -156,7 +166,7 @@ static void act(const struct action *action)
 	case ACTION_STOP_WORKER: on_worker(action); break;
 	case ACTION_KILL_PHP: host_kill_php(&world.hosts[action->a]); break;
 	case ACTION_DELIVERED: check_delivered((unsigned)action->a); break;
-	case ACTION_CLOCK: world.hosts[action->a].wall_offset_us += action->b * 1000; break;
+	case ACTION_CLOCK: set_clock(&world.hosts[action->a], action->b * 1000); break;
 	default: on_node(action); break;
 	}
 }
@@ -193,6 +203,8 @@ static void begin(const struct schedule *schedule, bool tracing)
 	}
 	world.lock = play_with_locks;
 	world.signing = world.read_mode == MMS_READ_TOKEN && !play_unsigned && schedule->seed % 2 == 1;
+	world.pools = schedule->pools;
+	world.apart_mask = schedule->apart_mask;
 	world.calm = strcmp(schedule->profile, "calm") == 0;
 	world.sound = schedule->sound || world.calm || strcmp(schedule->profile, "far") == 0;
 	memory_begin();

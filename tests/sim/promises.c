@@ -248,6 +248,19 @@ bool promises_newer(unsigned session, int64_t before_us, const struct reference_
 	return false;
 }
 
+bool promises_owed(unsigned session, const struct reference_version *version, int64_t before_us)
+{
+	for (unsigned i = 0; i < acknowledged_count; i++) {
+		const struct acknowledged *one = &acknowledged[i];
+
+		if (one->session == session && one->at < before_us && !one->gone && !one->may_go && !one->refounded
+				&& one->expires_at > sched_now() && reference_compare(&one->version, version) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool is_on_a_node(const struct acknowledged *one)
 {
 	struct reference_version found;
@@ -276,6 +289,23 @@ static void note_risk(struct acknowledged *one, unsigned node)
 	one->emptied = node;
 	trace("only mailboxes that may be about to give it up have s%u's write %u", one->session,
 			(unsigned)(one - acknowledged));
+}
+
+/* A host takes for stored what a node has acknowledged and lost by damage alone: its marker still stands. Where nobody else could take
+ * it meanwhile, the mailbox gives it up for a hint that there is nothing to deliver from: a known limit. */
+void promises_damaged(unsigned node, unsigned session, const struct reference_version *version)
+{
+	promises_lost(-1);
+	founded_at[node] = NEVER;
+	for (unsigned i = 0; i < acknowledged_count; i++) {
+		struct acknowledged *one = &acknowledged[i];
+
+		if (one->session == session && reference_compare(version, &one->version) >= 0 && !one->gone
+				&& one->expires_at > sched_now() && !is_on_a_node(one)) {
+			one->may_go = true;
+			one->emptied = NODES_MAX; /* no word tells */
+		}
+	}
 }
 
 void promises_marker_asked(struct node *node, unsigned host)

@@ -27,6 +27,8 @@ uint32_t promises_new_root(void);
 void promises_stored(unsigned node, unsigned session, const struct reference_version *version);
 /* Copies were lost: whoever had the last one of something is excused. node: the one that was emptied, -1 = none was. */
 void promises_lost(int node);
+/* This copy on a node was damaged, which tells no host anything. */
+void promises_damaged(unsigned node, unsigned session, const struct reference_version *version);
 /* A host's replicator looks at this node's marker. */
 void promises_marker_asked(struct node *node, unsigned host);
 /* A node's marker was made or changed; flag: its last character ('2': by a host that never knew the node). */
@@ -35,6 +37,9 @@ void promises_marked(const struct node *node, char flag);
 /* Was something newer than what a read has shown (NULL: nothing) acknowledged before the read began, and is there still?
  * Then that is *out. */
 bool promises_newer(unsigned session, int64_t before_us, const struct reference_version *shown, struct reference_version *out);
+
+/* Was PHP told before that moment that this very version is stored, and is nothing lost since that it could have gone with? */
+bool promises_owed(unsigned session, const struct reference_version *version, int64_t before_us);
 
 /* Is it, or something newer that must stay, on any node, or still to be delivered by a host? */
 bool promises_kept(unsigned session, const struct reference_version *version);

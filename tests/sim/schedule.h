@@ -50,6 +50,8 @@ struct schedule {
 	int64_t late_max_us;
 	bool last_reads; /* everything is read once more when all is mended */
 	const char *headers; /* a letter for each request, by its number: when its headers go out (tokens.c), with tokens; NULL = in turn */
+	bool pools;      /* the first two hosts are one PHP with two clusters */
+	unsigned apart_mask; /* hosts; what they send in one go may arrive in two, cut between two commands */
 	bool sound;      /* no faults but delays: tokens keep all their promises */
 	struct action actions[ACTIONS_MAX];
 	unsigned action_count;

@@ -27,8 +27,10 @@ struct jar {
 	char header[16 * REQUEST_TOKENS_MAX];
 	size_t header_len;
 	unsigned headers; /* that he has got */
+	unsigned answers, host; /* that he has got; whose the last one was */
 };
 
+struct tokens_counts tokens_counts;
 static struct jar jars[VISITORS_MAX];
 /* What nodes had when it was damaged, until they have it, or something newer, again. */
 static struct { bool known; struct reference_version version; } damaged[NODES_MAX][SESSIONS_MAX];
@@ -84,6 +86,11 @@ void tokens_lost(void)
 			}
 		}
 	}
+}
+
+void tokens_emptied(unsigned node)
+{
+	memset(damaged[node], 0, sizeof damaged[node]);
 }
 
 void tokens_damaged(unsigned node, unsigned session, const struct reference_version *version)
@@ -207,6 +214,7 @@ static void forget_displaced(const struct request *request, struct jar *jar)
 			|| jar->made_at[request->token_slot] <= request->token_made_at) {
 		return;
 	}
+	tokens_counts.displaced += jar->told[session].known;
 	jar->told[session].known = false;
 	for (unsigned i = 0; i < world.host_count * WORKERS_MAX; i++) {
 		for (struct request *other = request_of(i / WORKERS_MAX, i % WORKERS_MAX); other != NULL; other = other->outer) {
@@ -383,16 +391,44 @@ static bool was_damaged(const struct request *request, const struct mms_answer *
 	return false;
 }
 
+static bool is_older(const struct request *request, const struct reference_version *version)
+{
+	return !request->found || reference_compare(&request->read, version) < 0;
+}
+
+static void fail_told(const struct request *request, const char *by)
+{
+	char shown[2][100] = { "nothing", "" };
+
+	if (request->found) {
+		reference_format(&request->read, shown[0]);
+	}
+	reference_format(&request->told_before.version, shown[1]);
+	world_fail("token: request %u: visitor %u was shown {%s} of s%u by %s, and has been told of {%s}", request->number,
+			request->visitor, shown[0], request->session, by, shown[1]);
+}
+
 void tokens_read(struct request *request, const struct mms_answer *answer)
 {
-	struct told *now = &jars[request->visitor].told[request->session];
+	struct jar *jar = &jars[request->visitor];
+	struct told *now = &jar->told[request->session];
 	const struct told *told = &request->told_before;
-	char shown[2][100];
 
-	/* The nodes agree that they don't have it: he was shown what they all refused, from a mailbox. (That a full read shows the newest
-	 * that there is, is looked at elsewhere.) */
-	if (!answer->enough && answer->authoritative && now->known && reference_compare(&request->read, &now->version) < 0) {
-		now->known = false;
+	if (visit_of(request) != NULL) {
+		tokens_counts.reads++;
+		tokens_counts.hops += jar->answers > 0 && jar->host != request->worker->process->host;
+		tokens_counts.enough += answer->enough;
+		tokens_counts.compared += answer->enough && told->known && now->known;
+	}
+	/* The nodes agree that they don't have it: he was shown what they all refused, from a mailbox, and PHP was not told that it is
+	 * stored. (That a full read shows the newest that there is, is looked at elsewhere.) */
+	if (!answer->enough && answer->authoritative && told->known && is_older(request, &told->version)) {
+		if (promises_owed(request->session, &told->version, request->read_began_at)) {
+			fail_told(request, "all nodes");
+		}
+		/* Not what another page has told him meanwhile. */
+		now->known = now->known && reference_compare(&now->version, &told->version) != 0;
+		tokens_counts.unanimous++;
 		trace("what visitor %u was told of s%u is on no node", request->visitor, request->session);
 	}
 
@@ -401,12 +437,12 @@ void tokens_read(struct request *request, const struct mms_answer *answer)
 				request->visitor, request->session);
 	}
 	/* Now, too: every copy of it may be gone since. */
-	if (answer->enough && told->known && now->known
-			&& reference_compare(&request->read, &told->version) < 0 && !was_damaged(request, answer)) {
-		reference_format(&request->read, shown[0]);
-		reference_format(&told->version, shown[1]);
-		world_fail("token: request %u: visitor %u was shown {%s} of s%u by one node, and has been told of {%s}", request->number,
-				request->visitor, shown[0], request->session, shown[1]);
+	if (answer->enough && told->known && now->known && is_older(request, &told->version)) {
+		if (was_damaged(request, answer)) {
+			tokens_counts.damaged++;
+		} else {
+			fail_told(request, "one node");
+		}
 	}
 }
 
@@ -437,6 +473,8 @@ void tokens_acknowledged(struct request *request, const struct mms_write_result 
 			|| result->acked_mask == (UINT64_C(1) << world.node_count) - 1) {
 		request->told = request->stamped;
 		request->has_told = true;
+	} else {
+		tokens_counts.untold++;
 	}
 }
 
@@ -453,6 +491,8 @@ void tokens_answer(struct request *request)
 		give_token(request);
 	}
 	mms_visit_answered(request->worker->client);
+	jar->answers++;
+	jar->host = request->worker->process->host;
 	/* What a page without headers shows, nobody can carry on, nor what one shows whose token is replaced; what they write is
 	 * everywhere. */
 	if ((request->has_told || (request->was_shown && !request->beside && (request->token_sent || is_last_word(request))))

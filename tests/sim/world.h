@@ -52,6 +52,8 @@ struct world {
 	const char *headers; /* of its schedule */
 	bool one_place;   /* visitors send tokens back in a header, not in cookies */
 	bool sound;       /* no faults in this schedule: tokens keep all their promises */
+	bool pools;       /* the first two hosts are pools of one PHP: one mapping, host id and clock, and a cluster each */
+	unsigned apart_mask; /* hosts; commands that they send in one go need not be read in one go */
 	bool calm;        /* nor any delays: no lock runs out while its last write is on its way */
 	struct node nodes[NODES_MAX];
 	struct host hosts[HOSTS_MAX];

@@ -726,6 +726,62 @@ static void a_mirror_that_comes_while_a_silent_node_is_waited_for_is_seen(void *
 	}
 }
 
+static void a_mirror_that_comes_in_the_place_of_damage_meanwhile_is_seen(void **state)
+{
+	const size_t flipped[] = { 17, MMS_RECORD_HEADER_SIZE + 1 }; /* of its stamp; of its payload */
+	struct sample older, damaged, newer;
+	struct late_mirror late = { &newer, 1 };
+
+	(void) state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct host *host;
+		pthread_t thread;
+
+		rig_fresh();
+		sample_aged(&older, "s", 2 * OLD_MS, "older");
+		sample_aged(&newer, "s", OLD_MS, "newer");
+		node_put(0, "s", &older);
+		host = host_new(3, "web1");
+		host->client->settings.read_timeout_ms = 200;
+		read_id(host, "s"); /* connections stand */
+		damaged = older;
+		damaged.bytes[flipped[i]] ^= 1;
+		node_put(i == 0 ? 1 : 0, "s", &damaged);
+		node_put(i == 0 ? 0 : 1, "s", &older);
+		late.node = i == 0 ? 1 : 0;
+		node_stop(2);
+		assert_int_equal(pthread_create(&thread, NULL, mirror_after_a_while, &late), 0);
+		read_id(host, "s");
+		pthread_join(thread, NULL);
+		assert_true(payload_is("newer"));
+		assert_int_equal(answer.answered_mask, 3);
+		assert_true(node_holds(late.node, "s", &newer));
+		done(host);
+	}
+}
+
+/* Its header alone is asked for the second time, and is good. */
+static void a_damaged_payload_is_damaged_also_when_a_silent_node_was_waited_for(void **state)
+{
+	struct sample older, damaged;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&older, "s", OLD_MS, "older");
+	damaged = older;
+	damaged.bytes[MMS_RECORD_HEADER_SIZE + 1] ^= 1;
+	host = host_new(3, "web1");
+	read_id(host, "t"); /* connections stand */
+	node_put(0, "s", &damaged);
+	node_put(1, "s", &older);
+	node_stop(2);
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	assert_true(node_holds(0, "s", &older));
+	done(host);
+}
+
 static void an_answer_may_be_cleared_any_number_of_times(void **state)
 {
 	struct mms_answer empty = { 0 };
@@ -769,6 +825,8 @@ int main(void)
 		cmocka_unit_test(read_local_does_not_stop_at_a_silent_local_node),
 		cmocka_unit_test(read_local_finds_a_session_whose_local_copy_is_damaged),
 		cmocka_unit_test(a_mirror_that_comes_while_a_silent_node_is_waited_for_is_seen),
+		cmocka_unit_test(a_mirror_that_comes_in_the_place_of_damage_meanwhile_is_seen),
+		cmocka_unit_test(a_damaged_payload_is_damaged_also_when_a_silent_node_was_waited_for),
 		cmocka_unit_test(an_answer_may_be_cleared_any_number_of_times),
 	};
 

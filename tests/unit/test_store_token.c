@@ -326,6 +326,37 @@ static void what_could_not_be_seen_stays_the_least(void **state)
 	host_free(host);
 }
 
+/* The replicator has not looked yet: all nodes seem to be complete, and none has what he was shown. */
+static void what_a_server_flushed_a_moment_ago_had_stays_the_least(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one"), shown = token, later;
+
+	(void)state;
+	shown.read.hlc += 1 << 16;
+	node_do(2, "FLUSHALL");
+	later = page(host, &shown, NULL);
+	assert_int_equal(mms_version_compare(&later.read, &shown.read), 0);
+	shown.uncertain = true;
+	later = page(host, &shown, NULL);
+	assert_true(later.uncertain);
+	host_free(host);
+}
+
+static void what_all_nodes_have_is_the_least_also_when_more_was_shown(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one"), shown = token, later;
+
+	(void)state;
+	shown.read.hlc += 1 << 16;
+	later = page(host, &shown, NULL);
+	assert_int_equal(mms_version_compare(&later.read, &token.read), 0);
+	(void)page(host, &later, NULL);
+	assert_int_equal(local_reads(host), 1);
+	host_free(host);
+}
+
 static void a_write_beside_another_request_goes_everywhere(void **state)
 {
 	struct host *host = fresh_host();
@@ -554,6 +585,8 @@ int main(void)
 		cmocka_unit_test(a_server_flushed_under_its_connection_is_not_enough),
 		cmocka_unit_test(a_new_connection_asks_once_who_the_server_is),
 		cmocka_unit_test(what_could_not_be_seen_stays_the_least),
+		cmocka_unit_test(what_a_server_flushed_a_moment_ago_had_stays_the_least),
+		cmocka_unit_test(what_all_nodes_have_is_the_least_also_when_more_was_shown),
 		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
 		cmocka_unit_test(a_page_that_is_closed_and_not_answered_counts_as_open),
 		cmocka_unit_test(a_full_read_covers_no_version_that_may_be_written_yet),

@@ -221,6 +221,8 @@ static void covers_what_came_with_its_request(void **state)
 	mms_token_set_add(&set, text_of(&foreign, &unsigned_ones), &unsigned_ones);
 	mms_token_set_add(&set, mms_slice_of("rubbish"), &unsigned_ones);
 	plan_for(&set, 0);
+	mms_token_plan_make(&set, SESSION, &plan);
+	assert_true(mms_token_plan_misses(&plan, &(struct mms_version){ .hlc = 99 }));
 	later = token_of(SESSION, 8, HOST_B, 2, 9);
 	for (unsigned i = 0; i < set.count; i++) {
 		later.digests[later.digest_count++] = set.tokens[i].digest;
@@ -229,6 +231,8 @@ static void covers_what_came_with_its_request(void **state)
 	mms_token_plan_make(&set, SESSION, &plan);
 	assert_int_equal(plan.count, 1);
 	assert_int_equal(plan.tokens[0]->read.hlc, 8);
+	assert_true(mms_token_plan_misses(&plan, &(struct mms_version){ .hlc = 7 }));
+	assert_false(mms_token_plan_misses(&plan, &(struct mms_version){ .hlc = 9 }));
 	/* The other session's token covers nothing of this one. */
 	mms_token_plan_make(&set, OTHER, &plan);
 	assert_int_equal(plan.count, 0);
