@@ -286,10 +286,10 @@ static void scripts_flushed_on_all_nodes_are_loaded_again_on_each_once(void **st
 	(void) state;
 	rig_fresh();
 	host = host_new(3, "web1");
-	prepare_now("s", "first");
+	prepare_now("other", "data");
 	order.everywhere = true;
 	assert_int_equal(write_order(host), MMS_OK); /* connections to all, with scripts */
-	prepare_now("s", "second");
+	prepare_now("s", "data");
 	order.everywhere = true;
 	for (unsigned node = 0; node < 3; node++) {
 		node_do(node, "SCRIPT", "FLUSH");
