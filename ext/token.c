@@ -25,7 +25,8 @@
 
 _Static_assert(MMS_TOKEN_SLOTS <= 10, "a slot is one digit of a cookie's name");
 
-/* As PHP's session module has them now. Later versions may keep them in other types: there PHP's own table of settings is asked. */
+/* As PHP's session module has them now. Later versions may keep texts in another type, and know more flags: there PHP's own table of
+ * settings is asked for these. */
 #if PHP_VERSION_ID < 80500
 #define COOKIE_TEXT(name) (PS(name) == NULL ? "" : PS(name))
 #define IS_PARTITIONED false

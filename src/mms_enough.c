@@ -12,15 +12,16 @@
 static bool is_closed(const struct mms_enough *enough, unsigned index);
 static bool is_known(const struct mms_enough *enough, struct mms_fanout *fanout, unsigned node);
 
-void mms_enough_begin(struct mms_enough *enough, const struct mms_token_plan *plan)
+void mms_enough_begin(struct mms_enough *enough, const struct mms_token_plan *plan, bool all_wanted)
 {
 	enough->plan = plan;
+	enough->all_wanted = all_wanted;
 	enough->closed = NULL;
 }
 
 bool mms_enough_possible(const struct mms_enough *enough)
 {
-	return enough->plan != NULL && enough->plan->count > 0;
+	return enough->plan != NULL && enough->plan->count > 0 && !enough->all_wanted;
 }
 
 void mms_enough_ask(const struct mms_enough *enough, const struct mms_settings *settings, struct mms_slice key,

@@ -11,11 +11,12 @@
 
 struct mms_enough {
 	const struct mms_token_plan *plan; /* NULL or empty: no node's answer alone is enough */
+	bool all_wanted;                   /* nor with tokens: they only say what a read of all nodes may lack */
 	struct mms_reply *closed;          /* values of the closed sequences, in the plan's order, then the marker; NULL = not known */
 };
 
-/* Borrows plan, which may be NULL. */
-void mms_enough_begin(struct mms_enough *enough, const struct mms_token_plan *plan);
+/* Borrows plan, which may be NULL. all_wanted: all nodes are to be read whatever one of them answers. */
+void mms_enough_begin(struct mms_enough *enough, const struct mms_token_plan *plan, bool all_wanted);
 
 /* May one node's answer be enough at all? */
 bool mms_enough_possible(const struct mms_enough *enough);

@@ -27,7 +27,7 @@ void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, stru
 {
 	fanout->client = client;
 	fanout->deadline = deadline;
-	fanout->patient = false;
+	fanout->patient = fanout->wake = false;
 	fanout->waiting_mask = 0;
 	fanout->asked_mask = 0;
 	fanout->answered_mask = 0;
@@ -69,6 +69,10 @@ void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask)
 {
 	if ((fanout->waiting_mask & mask) == 0 || spin(fanout, mask)) {
 		return;
+	}
+	if (fanout->wake) {
+		fanout->wake = false;
+		mms_shm_wake(fanout->client->cluster);
 	}
 	while ((fanout->waiting_mask & mask) != 0) {
 		struct mms_mono now = mms_clock_mono();

@@ -50,6 +50,7 @@ struct mms_fanout {
 	struct mms_mono deadline;
 	bool patient;                                    /* nothing else is worth waiting for: an answer that has begun has read_timeout_ms
 	                                                  * for each 16 KiB of it, not 20 ms */
+	bool wake;                                       /* the asker owes the replicator a wake-up: given before this thread sleeps */
 	uint64_t waiting_mask;
 	uint64_t asked_mask;
 	uint64_t answered_mask;
@@ -67,7 +68,8 @@ void mms_fanout_begin(struct mms_fanout *fanout, struct mms_client *client, stru
  * when that is gone, status is MMS_ERR_CLOSED, and the breaker hears nothing of it. A slot that answered before is reused. */
 bool mms_fanout_ask(struct mms_fanout *fanout, unsigned node, const struct mms_command *command, int64_t wait_us);
 
-/* Waits until no node of mask is waiting any more; other nodes make progress meanwhile. */
+/* Waits until no node of mask is waiting any more; other nodes make progress meanwhile. With fanout->wake the replicator is
+ * woken (and wake is false) before this thread sleeps; when the answers came while it span, that is left to the asker. */
 void mms_fanout_wait(struct mms_fanout *fanout, uint64_t mask);
 
 /* Frees the replies; connections with outstanding replies are closed. */

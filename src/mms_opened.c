@@ -71,7 +71,7 @@ void mms_opened_fill(struct mms_client *client, struct mms_opened *opened, struc
 	deadline = mms_client_deadline(client);
 	if (visit != NULL) {
 		mms_visit_begin(visit, key);
-		mms_read_for_visitor(client, key, deadline, settings->lock == 0 ? mms_visit_plan(visit) : NULL, &opened->answer);
+		mms_read_for_visitor(client, key, deadline, mms_visit_plan(visit), &opened->answer);
 	} else {
 		mms_read_record(client, key, deadline, &opened->answer);
 		if (settings->read_mode == MMS_READ_QUORUM) {

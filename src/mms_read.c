@@ -81,7 +81,7 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 
 	mms_answer_clear(answer);
 	reading->watching.node = -1;
-	mms_enough_begin(&reading->enough, plan);
+	mms_enough_begin(&reading->enough, plan, client->settings.lock != 0); /* behind a lock all nodes are read */
 	reading->client = client;
 	reading->header_only.part_count = 0;
 	reading->question.key = key;

@@ -12,7 +12,7 @@ void mms_read_record(struct mms_client *client, struct mms_slice key, struct mms
 		struct mms_answer *answer);
 
 /* The same for a visitor who came with tokens: one node is asked first, and the others only if its copy does not satisfy
- * the plan. An empty plan, or NULL, makes no difference. */
+ * the plan. An empty plan, or NULL, makes no difference. With mmsession.lock all are asked, and the plan says what they may lack. */
 void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struct mms_mono deadline,
 		const struct mms_token_plan *plan, struct mms_answer *answer);
 

@@ -13,6 +13,14 @@
 #include "mms_visit.h"
 #include "mms_write.h"
 
+/* A store that is freed is kept for the next one: the sanitizer is told, so that it sees who uses it meanwhile. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
 #define DESTROY_ROUNDS_MAX 3      /* newer incarnations that one logout follows */
 #define LIFETIME_MAX_S 0x7fffffff /* 68 years */
 
@@ -51,6 +59,7 @@ struct mms_store *mms_store_new(struct mms_client *client)
 	if (store == NULL) {
 		return NULL;
 	}
+	ASAN_UNPOISON_MEMORY_REGION(store, sizeof *store + mms_visit_size());
 	store->client = client;
 	store->visit = with_tokens ? (struct mms_visit *)(store + 1) : NULL;
 	store->displaced.key_len = 0;
@@ -66,9 +75,12 @@ struct mms_store *mms_store_new(struct mms_client *client)
 void mms_store_free(struct mms_store *store)
 {
 	if (store != NULL) {
+		struct mms_client *client = store->client;
+
 		mms_store_end(store);
-		free(store->client->spare_store);
-		store->client->spare_store = store;
+		free(client->spare_store);
+		client->spare_store = store;
+		ASAN_POISON_MEMORY_REGION(store, sizeof *store + mms_visit_size());
 	}
 }
 

@@ -1,6 +1,7 @@
 /* Write. The order of steps is what makes it safe against a kill between any two of them: mailbox, send to the local
- * node, wake the replicator, wait for the answer, tell the mailbox who has it. Nodes are then tried one after another
- * (or several at once when several must acknowledge) until enough have taken it or the budget is spent. */
+ * node, wait for the answer, tell the mailbox who has it, wake the replicator (before the wait, when this thread sleeps in
+ * it). Nodes are then tried one after another (or several at once when several must acknowledge) until enough have taken it
+ * or the budget is spent. */
 #include "mms_write.h"
 
 #include <stddef.h>
@@ -89,14 +90,13 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->command.part_count = 0;
 	writing->watched_node = order->watched.valid && order->watched.serial == client->watch_serial
 			? (int)order->watched.node : -1;
+	/* A core that the replicator takes now, and the nodes that it mirrors to, would be missed by the node that is waited for. */
+	writing->fanout.wake = pushed;
 	for (bool first = true;; first = false) {
 		uint32_t acked = mms_count_bits(result->acked_mask);
 		uint32_t wanted = order->everywhere ? MMS_NODES_MAX : acked < needed ? needed - acked : 0;
 		uint64_t asked = wanted == 0 ? 0 : ask_round(writing, wanted, first ? writing->pushed_at : mms_clock_mono());
 
-		if (first && pushed) {
-			mms_shm_wake(client->cluster);
-		}
 		if (asked == 0) {
 			break; /* enough, or nobody left to ask */
 		}
@@ -112,6 +112,9 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	mms_fanout_end(&writing->fanout);
 	if (pushed) {
 		mms_mailbox_settle(&client->cluster->mailbox, &ticket, result->acked_mask);
+	}
+	if (writing->fanout.wake) {
+		mms_shm_wake(client->cluster);
 	}
 	if (!pushed || is_given_up(writing)) {
 		hint_missing(writing);
@@ -296,7 +299,8 @@ static void repeat_without_scripts(struct writing *writing, uint64_t asked)
 		const struct mms_fanout_slot *slot = &writing->fanout.slots[i];
 
 		if ((asked >> i & 1) == 0 || (int)i == writing->watched_node || slot->state != MMS_FANOUT_ANSWERED
-				|| mms_reply_classify(slot->replies[slot->replies_wanted - 1]) != MMS_CLASS_NOSCRIPT) {
+				|| mms_reply_classify(slot->replies[slot->replies_wanted - 1]) != MMS_CLASS_NOSCRIPT
+				|| (slot->replies_wanted > 1 && mms_reply_type(slot->replies[0]) != MMS_REPLY_STATUS)) {
 			continue;
 		}
 		mms_client_count(writing->client, MMS_METRIC_noscripts);

@@ -326,7 +326,7 @@ def test_scripts_that_vanish_from_a_node_are_loaded_again(cluster, full):
             reloads.flushed()
         told, loads = sum(map(_noscripts, shop.nodes)) - before, _script_loads(shop, rounds) - loads
     reloads.stop()
-    bar("F21", "a worker or replicator loads the scripts at most once for each flush (MONITOR on one node)",
+    timing("F21", "a worker or replicator loads the scripts at most once for each flush (MONITOR on one node)",
         f"at most {reloads.most}, {reloads.ended} in vain, {reloads.loads} reloads after {rounds} flushes",
         reloads.most <= 1 and reloads.ended == 0 and reloads.loads > 0)
     # Of mirrors under way together each is told so, and the connection is made anew once.

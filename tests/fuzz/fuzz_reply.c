@@ -2,7 +2,7 @@
  * within the limits, and the same bytes in other slices must give the same replies.
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc $(pkg-config --cflags hiredis) tests/fuzz/fuzz_reply.c \
- *     src/mms_{reply,command,handshake,base}.c -lhiredis -lisal
+ *     src/mms_{reply,reply_class,command,script,put,record,handshake,base}.c -lhiredis -lisal
  *
  * TEST LINK: mms_command mms_put mms_handshake    TEST OPTIONS: -max_len=1024    TEST BLIND: cmp */
 #include <stddef.h>

@@ -10,6 +10,7 @@
 #endif
 #include "conn.h"
 
+#include <poll.h>
 #include <stddef.h>
 
 #include "mms_address.h"
@@ -58,6 +59,19 @@ static int64_t tick(void)
 struct mms_mono mms_clock_mono(void) { return (struct mms_mono){ tick() }; }
 struct mms_wall mms_clock_wall(void) { return (struct mms_wall){ INT64_C(1760000000000) + tick() / 1000 }; }
 struct mms_boot mms_clock_boot(void) { return (struct mms_boot){ tick() / 1000 }; }
+
+/* Naps too: a read that waits for what a mirror may bring takes its time by our clock alone. */
+int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	const struct timespec timeout = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
+
+	if (count == 0) {
+		clock_us += INT64_C(1000) * (timeout_ms > 0 ? timeout_ms : 0);
+		return 0;
+	}
+	return ppoll(fds, count, timeout_ms < 0 ? NULL : &timeout, NULL);
+}
+
 int64_t mms_clock_thread_cpu_us(void) { return clock_us; }
 
 /* By the C library's clock such a wait would end when the machine has been up for as long as ours says. */

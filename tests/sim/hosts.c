@@ -68,6 +68,7 @@ void hosts_configure(void)
 		mine->settings.write_acks = world.write_acks;
 		mine->settings.read_mode = world.read_mode;
 		mine->settings.lock = world.lock;
+		mine->settings.spin_us = world.spin_us;
 		mine->settings.lock_wait_ms = 700;
 		mine->settings.lock_ttl_ms = 300; /* some requests think for longer */
 		memset(host, 0, sizeof *host);

@@ -13,6 +13,7 @@
 
 struct options {
 	uint64_t schedules, seed;
+	double seconds_max; /* of CPU: no schedule is begun later; 0 = no end */
 	const char *profile;
 	const char *directed; /* "all", or a name */
 	bool tracing, going_on;
@@ -42,6 +43,8 @@ static int parse(int count, char **arguments, struct options *options)
 			play_with_locks = true;
 		} else if (strcmp(arguments[i], "--quorum") == 0) {
 			play_with_quorum = true;
+		} else if (strcmp(arguments[i], "--spin") == 0) {
+			play_with_spin = true;
 		} else if (strcmp(arguments[i], "--trace") == 0) {
 			options->tracing = true;
 		} else if (strcmp(arguments[i], "--keep-going") == 0) {
@@ -52,6 +55,8 @@ static int parse(int count, char **arguments, struct options *options)
 			options->schedules = strtoull(value, NULL, 0), i++;
 		} else if (strcmp(arguments[i], "--seed") == 0) {
 			options->seed = strtoull(value, NULL, 0), i++;
+		} else if (strcmp(arguments[i], "--seconds") == 0) {
+			options->seconds_max = strtod(value, NULL), i++;
 		} else if (strcmp(arguments[i], "--profile") == 0) {
 			options->profile = value, i++;
 		} else {
@@ -113,13 +118,13 @@ int main(int count, char **arguments)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (parse(count, arguments, &options) != 0) {
 		fprintf(stderr, "usage: sim [--schedules N] [--seed S] [--profile NAME] [--tokens] [--unsigned] [--header] [--locks] "
-				"[--quorum] [--trace] [--keep-going]\n");
+				"[--quorum] [--spin] [--seconds CPU] [--trace] [--keep-going]\n");
 		return 2;
 	}
 	if (options.directed != NULL) {
 		return play_directed(&options) > 0;
 	}
-	for (uint64_t i = 0; i < options.schedules; i++) {
+	for (uint64_t i = 0; i < options.schedules && (options.seconds_max <= 0 || seconds() - started < options.seconds_max); i++) {
 		schedule_make(&schedule, options.seed + i, options.profile);
 		schedule_play(&schedule, options.tracing, &outcome);
 		played++;
@@ -144,6 +149,10 @@ int main(int count, char **arguments)
 			" reads missed something out of reach; %" PRIu64 " bases, %" PRIu64 " acknowledged writes outbid unread\n",
 			reach_counts.reads, reach_counts.in_reach, reach_counts.held, reach_counts.silent, reach_counts.out_of_reach,
 			reach_counts.bases, reach_counts.unread);
+	if (played < options.schedules && failures == 0) {
+		printf("ended early: %" PRIu64 " schedules had no time left, %.0f s of CPU were all there was\n", options.schedules - played,
+				options.seconds_max);
+	}
 	if (tokens_counts.reads > 0) {
 		printf("tokens: %" PRIu64 " schedules with a change of host, %" PRIu64 " with faults, %" PRIu64 " with both; %" PRIu64 " reads, %" PRIu64
 				" of them on another host than the last; one node was enough for %" PRIu64 ", %" PRIu64 " of these compared; let pass: %" PRIu64

@@ -20,6 +20,7 @@
 #define QUIET_MAX_US 5000000      /* for requests under way when the last action is done */
 #define CONVERGE_MAX_US 60000000  /* bound of invariant 7 */
 #define CONVERGE_STEP_US 250000
+#define SPIN_US 100               /* with play_with_spin; a round trip to the local node takes 10 to 80 */
 #define WALL_START_US INT64_C(1750000000000000)
 
 struct world world;
@@ -53,7 +54,7 @@ const char *world_sha1(int script)
 	return mms_command_script_sha1((enum mms_script)script);
 }
 
-bool play_with_tokens, play_unsigned, play_with_header, play_with_locks, play_with_quorum;
+bool play_with_tokens, play_unsigned, play_with_header, play_with_locks, play_with_quorum, play_with_spin;
 
 static void run_until(int64_t until)
 {
@@ -202,6 +203,7 @@ static void begin(const struct schedule *schedule, bool tracing)
 		world.write_acks = schedule->node_count / 2 + 1;
 	}
 	world.lock = play_with_locks;
+	world.spin_us = play_with_spin ? SPIN_US : 0;
 	world.signing = world.read_mode == MMS_READ_TOKEN && !play_unsigned && schedule->seed % 2 == 1;
 	world.pools = schedule->pools;
 	world.apart_mask = schedule->apart_mask;

@@ -329,8 +329,7 @@ void promises_marker_asked(struct node *node, unsigned host)
 	}
 }
 
-/* Are all nodes, to a host that meets them now, a first installation? */
-static bool are_all_founded(void)
+bool promises_all_founded(void)
 {
 	bool emptied = false;
 
@@ -355,7 +354,7 @@ void promises_marked(const struct node *node, char flag)
 
 		/* It may have come to the first of them while the others were being founded, after somebody had read there. */
 		one->alone_at = is_on_a_node(one) ? one->alone_at : sched_now();
-		if (!one->gone && !one->refounded && one->alone_at >= sched_now() - FOUNDING_US && are_all_founded()) {
+		if (!one->gone && !one->refounded && one->alone_at >= sched_now() - FOUNDING_US && promises_all_founded()) {
 			one->refounded = true;
 			trace("the nodes are founded anew, and only mailboxes have s%u's write %u", one->session, i);
 		}

@@ -40,6 +40,8 @@ bool promises_newer(unsigned session, int64_t before_us, const struct reference_
 
 /* Was PHP told before that moment that this very version is stored, and is nothing lost since that it could have gone with? */
 bool promises_owed(unsigned session, const struct reference_version *version, int64_t before_us);
+/* Are all nodes, to a host that meets them now, a first installation, though some have been emptied? */
+bool promises_all_founded(void);
 
 /* Is it, or something newer that must stay, on any node, or still to be delivered by a host? */
 bool promises_kept(unsigned session, const struct reference_version *version);

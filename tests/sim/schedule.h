@@ -79,6 +79,8 @@ extern bool play_with_header;
 extern bool play_with_locks;
 /* With read = quorum and write_acks = quorum. */
 extern bool play_with_quorum;
+/* Requests look for answers for a while before they sleep: the local node's comes meanwhile. */
+extern bool play_with_spin;
 /* Plays it, heals everything, and looks at what is left. */
 void schedule_play(const struct schedule *schedule, bool tracing, struct outcome *outcome);
 

@@ -47,7 +47,7 @@ struct world {
 	bool failed, tracing;
 	char failure[512];
 	unsigned node_count, host_count, session_count, visitor_count;
-	uint32_t lifetime_s, touch_interval_s, write_acks, read_mode, lock;
+	uint32_t lifetime_s, touch_interval_s, write_acks, read_mode, lock, spin_us;
 	bool signing;     /* tokens bear a code */
 	const char *headers; /* of its schedule */
 	bool one_place;   /* visitors send tokens back in a header, not in cookies */

@@ -512,9 +512,7 @@ static void a_life_that_ends_in_order_takes_its_entries_back(void **state)
 	begin(2);
 	mms_life_name("web1", mms_shm_life(desk->office.shm, desk->office.cluster), name);
 	turn_until(field_exists(0, HOSTS, name) && field_exists(1, HOSTS, name));
-	while (!mms_hosts_leave(hosts)) {
-		turn();
-	}
+	turn_until(mms_hosts_leave(hosts));
 	turn_for(3 * SECOND);
 	assert_false(field_exists(0, HOSTS, name) || field_exists(1, HOSTS, name));
 	assert_int_equal(atomic_load(&desk->host->cluster->published), 0);
@@ -538,9 +536,7 @@ static void a_life_that_was_stopped_takes_nothing_back_before_it_has_looked(void
 	assert_int_equal(atomic_load(&desk->host->cluster->published), 1);
 	ahead_us += 4 * SECOND;
 	turn_for(SECOND);
-	while (!mms_hosts_leave(hosts)) {
-		turn();
-	}
+	turn_until(mms_hosts_leave(hosts));
 	assert_false(field_exists(0, HOSTS, name) || field_exists(1, HOSTS, name));
 	assert_int_equal(atomic_load(&desk->host->cluster->published), 0);
 	end();
