@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from conftest import FULL
 from measure import Phases, no_harm, seconds, wait_closed
 from rig.network import Namespaces, namespaces_allowed
 from rig.process import Late, until
@@ -232,7 +233,7 @@ def test_a_session_over_a_hosts_limit_fails_alone_there(cluster, new_id):
 
 
 @pytest.mark.row("sizes")
-@pytest.mark.parametrize("setting", ["client-query-buffer-limit", "proto-max-bulk-len"])
+@pytest.mark.parametrize("setting", ["client-query-buffer-limit", *(["proto-max-bulk-len"] if FULL else [])])
 def test_a_session_that_a_peer_never_takes_holds_up_no_other(cluster, new_id, setting):
     """The server ends the connection at the first, at the second it answers with an error and ends it."""
     shop = cluster(3, 1, workers=2, ini={"memory_limit": "1G"})

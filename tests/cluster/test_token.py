@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from conftest import FULL
 from rig.process import until
 from rig.results import bar, timing
 
@@ -337,7 +338,7 @@ def test_a_look_that_is_over_but_not_answered_hides_no_write(cluster, new_id, fu
 
 
 @pytest.mark.row("token-goes-on")
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", PLACES if FULL else ["cookies", "function"])
 def test_a_page_that_writes_after_its_answer_is_not_hidden_by_the_next_page(cluster, new_id, key_file, place):
     shop = cluster(3, 3, proxied=True, mmsession=settings(key_file, **PATIENT, **PLACES[place]))
     know_all_nodes(shop)
