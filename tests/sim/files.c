@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,16 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 	(void)mask;
 	/* A wait that is no whole microsecond is rounded up, or it would end before its time. */
 	return wait_for(fds, count, timeout == NULL ? -1 : timeout->tv_sec * 1000000 + (timeout->tv_nsec + 999) / 1000);
+}
+
+/* Whoever runs this: who spins does so where there are two cores. */
+int __wrap_sched_getaffinity(pid_t process, size_t size, cpu_set_t *cores)
+{
+	(void)process;
+	memset(cores, 0, size);
+	CPU_SET(0, cores);
+	CPU_SET(1, cores);
+	return 0;
 }
 
 /* Who spins must see time pass. */

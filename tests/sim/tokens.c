@@ -423,7 +423,7 @@ void tokens_read(struct request *request, const struct mms_answer *answer)
 	/* The nodes agree that they don't have it: he was shown what they all refused, from a mailbox, and PHP was not told that it is
 	 * stored. (That a full read shows the newest that there is, is looked at elsewhere.) */
 	if (!answer->enough && answer->authoritative && told->known && is_older(request, &told->version)) {
-		if (!promises_all_founded() && promises_owed(request->session, &told->version, request->read_began_at)) {
+		if (!(!request->found && promises_all_founded()) && promises_owed(request->session, &told->version, request->read_began_at)) {
 			fail_told(request, "all nodes");
 		}
 		/* Not what another page has told him meanwhile. */

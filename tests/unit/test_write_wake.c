@@ -65,8 +65,6 @@ static void it_is_woken_before_the_writer_sleeps(void **state)
 	rig_fresh();
 	late.host = host_new(1, "web1");
 	assert_int_equal(write_now(late.host, "connects"), MMS_OK);
-	late.host->client->settings.read_timeout_ms = 10000;
-	late.host->client->settings.budget_ms = 10000;
 	fall_asleep(late.host);
 	wake = wake_of(late.host);
 	node_stop(0);
@@ -79,7 +77,8 @@ static void it_is_woken_before_the_writer_sleeps(void **state)
 	host_free(late.host);
 }
 
-/* Who looks for the answer instead of sleeping wakes it afterwards, when the mailbox knows that the node has the entry. */
+/* Who looks for the answer instead of sleeping wakes it too. (That he does so afterwards, when the mailbox knows that the node has the
+ * entry, is not seen here.) */
 static void it_is_woken_after_an_answer_that_was_looked_for(void **state)
 {
 	unsigned without_sleep = 0;
