@@ -343,6 +343,22 @@ static void what_a_server_flushed_a_moment_ago_had_stays_the_least(void **state)
 	host_free(host);
 }
 
+/* Behind a lock all nodes are read in any case; what he was shown counts there too. */
+static void it_stays_so_behind_a_lock(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token shown = page(host, NULL, "one"), later;
+
+	(void)state;
+	host->client->settings.lock = 1;
+	shown.read.hlc += 1 << 16;
+	node_do(2, "FLUSHALL");
+	later = page(host, &shown, NULL);
+	assert_int_equal(mms_version_compare(&later.read, &shown.read), 0);
+	assert_int_equal(local_reads(host), 0);
+	host_free(host);
+}
+
 static void what_all_nodes_have_is_the_least_also_when_more_was_shown(void **state)
 {
 	struct host *host = fresh_host();
@@ -586,6 +602,7 @@ int main(void)
 		cmocka_unit_test(a_new_connection_asks_once_who_the_server_is),
 		cmocka_unit_test(what_could_not_be_seen_stays_the_least),
 		cmocka_unit_test(what_a_server_flushed_a_moment_ago_had_stays_the_least),
+		cmocka_unit_test(it_stays_so_behind_a_lock),
 		cmocka_unit_test(what_all_nodes_have_is_the_least_also_when_more_was_shown),
 		cmocka_unit_test(a_write_beside_another_request_goes_everywhere),
 		cmocka_unit_test(a_page_that_is_closed_and_not_answered_counts_as_open),
