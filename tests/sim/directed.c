@@ -86,7 +86,7 @@ static const struct directed all[] = {
 		READ(1, 160) }, "CCCEC", false, 0 },
 	{ "D16", "a page is closed, not answered, and looks into another session; one beside it writes and is answered first", 2, 2,
 		{ WRITE(0, 1), { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 30, 1 }, READ(1, 1500), { ACTION_SLOW, 0, 1, 45000, 300 },
-		READ(0, 3), WRITE(0, 67), READ(1, 35) }, "CNCLCC", true, 0 },
+		READ(0, 3), WRITE(0, 157), READ(1, 35) }, "CNCLCC", true, 0 },
 	{ "D17", "all nodes have a session that began on a host cut off; what follows is on one of them, and no token tells of it", 2, 2,
 		{ { ACTION_REQUEST, 0, REQUEST_WRITE, 0, 1, 1 }, READ(1, 1), CUT(1, 0, 1500), WRITE(1, 20), MEND(1, 0, 300),
 		READ(1, 3000), WRITE(0, 300), CUT(0, 1, 2), READ(1, 300) }, "NNNCNC", false, 0 },
