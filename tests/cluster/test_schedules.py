@@ -324,13 +324,13 @@ def test_an_acknowledgement_ends_with_the_node_that_gave_it(cluster, new_id):
     shop, old = cluster(3, 3), new_id()
     assert shop.hosts[0].put(old, "n", "old")
     everywhere(shop, old, value="old")
-    node, scanned = shop.nodes[2], lambda: sum(host.status()["counters"]["repair_scanned"] for host in shop.hosts[:2])
-    before = scanned()
+    node = shop.nodes[2]
     session, owner = _put_with_replicator_stopped(shop.hosts[2], new_id)
     try:
         held = [content(each, session) for each in shop.nodes]
         node.restart(empty=True)
-        until(lambda: scanned() > before and content(node, old) == "old", 10, "others have scanned the emptied node", every=0.05)
+        # Only a scan brings it: of another host, or of whoever has succeeded the stopped replicator.
+        until(lambda: content(node, old) == "old", 10, "the emptied node has been scanned", every=0.05)
     finally:
         os.kill(owner, signal.SIGCONT)
     assert held == ["nothing", "nothing", "first"]
