@@ -44,6 +44,19 @@ static void begin(struct request *request, struct host *host)
 	mms_visit_announced(mms_store_visit(request->store), true);
 }
 
+/* A page of three nodes' host that another one is about to come beside. */
+static struct mms_client *begin_page(struct host **host, struct request *request)
+{
+	struct mms_client *other;
+
+	rig_fresh();
+	*host = host_new(3, "web1");
+	other = client_on((*host)->shm, &(*host)->settings);
+	meet(*host, other);
+	begin(request, *host);
+	return other;
+}
+
 static void it_goes_to_all_nodes_after_all(void **state)
 {
 	struct mms_client *client;
@@ -51,11 +64,7 @@ static void it_goes_to_all_nodes_after_all(void **state)
 	struct host *host;
 
 	(void)state;
-	rig_fresh();
-	host = host_new(3, "web1");
-	client = client_on(host->shm, &host->settings);
-	meet(host, client);
-	begin(&request, host);
+	client = begin_page(&host, &request);
 	assert_int_equal(request_write(&request, ID, "data"), MMS_OK);
 	request_end(&request);
 	for (unsigned node = 0; node < 3; node++) {
@@ -74,11 +83,7 @@ static void it_takes_no_longer_than_a_write_may(void **state)
 	int64_t began_us;
 
 	(void)state;
-	rig_fresh();
-	host = host_new(3, "web1");
-	client = client_on(host->shm, &host->settings);
-	meet(host, client);
-	begin(&request, host);
+	client = begin_page(&host, &request);
 	host->client->settings.read_timeout_ms = 500;
 	host->client->settings.budget_ms = 800;
 	node_stop(0);
