@@ -23,6 +23,7 @@ LOCKED = "newest locked"  # with mmsession.lock
 ALONE = "newest alone"  # with a pause before each view, in which the replicator falls asleep
 COOKIES = "session-token cookies"  # tokens among the headers, as web servers send them; the other cases ask for them
 PAUSES_US = {ALONE: 12000}
+AWAKE_S = 0.0025  # so long after a write the replicator is certainly awake: it goes to sleep after 3 ms
 CASES = [(mode, kind, size) for mode, kind, size in (
     ("newest", "changed", 1024), ("newest", "unchanged", 1024), ("local", "changed", 1024), ("local", "unchanged", 1024),
     ("session-token", "changed", 1024), ("session-token", "unchanged", 1024), (COOKIES, "changed", 1024),
@@ -56,22 +57,25 @@ def system_calls(handlers, name, kind, size):
     """Per view, as medians: calls but for waits and wake-ups, waits, wake-ups, and calls that send.
 
     How often a view waits for three answers depends on how they come, so waits have a bound of their own. The replicator
-    stays awake for 3 ms after a write: it is woken by views after a pause, and by those that a busy machine kept waiting.
+    stays awake for 3 ms after a write: it is woken by views after a pause, and once by each that took longer than that,
+    which strace makes of many views on a slow machine and which is not counted.
     """
     log = os.path.join(handlers.folder, "calls")
-    run(handlers, name, f"calls{size}", size, CALLS_VIEWS, kind, wrapper=["strace", "-qq", "-s", "16", "-o", log])
-    views, paused = [], False
+    run(handlers, name, f"calls{size}", size, CALLS_VIEWS, kind, wrapper=["strace", "-qq", "-ttt", "-s", "16", "-o", log])
+    views, began, paused = [], [], False
     with open(log, errors="replace") as lines:
-        for line in lines:
+        for when, line in (line.split(" ", 1) for line in lines):
             paused = PAUSE in line or (paused and MARK[:12] not in line)
             if MARK[:12] in line:
                 views.append(collections.Counter())
+                began.append(float(when))
             elif views and "(" in line and not paused:
                 views[-1][line.split("(", 1)[0].strip()] += 1
     views = views[:-1]
     assert len(views) == CALLS_VIEWS, f"{name}: {len(views)} views in the list of system calls"
     waits = [sum(view[call] for call in WAITS) for view in views]
-    wakes = [sum(view[call] for call in WAKES) for view in views]
+    slept = [not name.startswith(ALONE) and end - begin > AWAKE_S for begin, end in zip(began, began[1:])]
+    wakes = [max(0, sum(view[call] for call in WAKES) - late) for view, late in zip(views, slept)]
     sends = [sum(count for call, count in view.items() if call.startswith("send")) for view in views]
     total = [sum(view.values()) for view in views]
     typical = statistics.median_low(total)
