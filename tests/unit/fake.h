@@ -46,7 +46,7 @@ struct fake {
 	pthread_cond_t changed;
 	struct fake_rule rules[FAKE_RULES];
 	unsigned rule_count;
-	bool released, ending;
+	atomic_bool released, ending; /* ended by fake_free(), read by the connections' threads */
 	struct fake_connection connections[FAKE_CONNECTIONS];
 };
 
