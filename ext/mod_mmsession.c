@@ -19,6 +19,7 @@ struct handler {
 	struct mms_client *client;
 	zend_string *read_id;   /* what read_data belongs to: the open session */
 	zend_string *read_data; /* as stored on the nodes now, NULL = unknown */
+	bool reading;           /* a read has begun and not come back; where memory ran out in it, it never will */
 };
 
 PS_FUNCS_UPDATE_TIMESTAMP(mmsession);
@@ -120,6 +121,11 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 	if (handler == NULL || !mms_store_id_valid(slice_of(id))) {
 		return FAILURE;
 	}
+	if (handler->reading) {
+		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: its read was broken off, for want of memory perhaps "
+				"(memory_limit); what is stored stays");
+		return FAILURE;
+	}
 	if (needs_no_key(handler, id, data)) {
 		return SUCCESS;
 	}
@@ -188,18 +194,13 @@ PS_CLOSE_FUNC(mmsession)
 }
 
 /* An unknown session is an empty string; on failure *val is left alone. */
-PS_READ_FUNC(mmsession)
+static zend_result read_data(struct handler *handler, zend_string *key, zend_string **val)
 {
-	struct handler *handler = current(mod_data);
 	struct mms_error error = { "" };
 	struct mms_slice payload;
 	enum mms_status status;
 	bool exists, open;
 
-	(void)maxlifetime;
-	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
-		return FAILURE;
-	}
 	status = mms_store_read(handler->store, slice_of(key), &payload, &exists, &error);
 	open = is_open(handler, key);
 	if (open) {
@@ -215,6 +216,22 @@ PS_READ_FUNC(mmsession)
 	}
 	php_mmsession_token_announce(handler->store, PHP_MMSESSION_TOKEN_READ);
 	return SUCCESS;
+}
+
+/* PHP writes what it has at the end of a request that ran out of memory here: nothing, in the place of what it did not get. */
+PS_READ_FUNC(mmsession)
+{
+	struct handler *handler = current(mod_data);
+	zend_result result;
+
+	(void)maxlifetime;
+	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
+		return FAILURE;
+	}
+	handler->reading = true;
+	result = read_data(handler, key, val);
+	handler->reading = false;
+	return result;
 }
 
 PS_WRITE_FUNC(mmsession)

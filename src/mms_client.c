@@ -154,16 +154,19 @@ struct mms_mono mms_client_deadline(const struct mms_client *client)
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
 		struct mms_error *error)
 {
+	const uint32_t address_sequence = mms_shm_address_sequence(&client->cluster->nodes[node]);
 	struct mms_conn *conn = client->conns[node];
 	struct sockaddr_storage address;
 	socklen_t len = 0;
 
 	*status = MMS_OK;
 	client->fresh[node] = false;
-	if (mms_conn_state(conn) != MMS_CONN_CLOSED && mms_conn_outstanding(conn) == 0) {
+	if (mms_conn_state(conn) != MMS_CONN_CLOSED && mms_conn_outstanding(conn) == 0
+			&& client->address_sequences[node] == address_sequence) {
 		return conn;
 	}
-	/* Outstanding replies belong to an operation that gave up: this connection must not answer another one. */
+	/* Outstanding replies belong to an operation that gave up: this connection must not answer another one. Nor one to an address
+	 * that its host name had before. */
 	mms_conn_close(conn);
 	if (!mms_address_current(&client->settings.nodes[node], &client->cluster->nodes[node], &address, &len)) {
 		*status = MMS_ERR_LOCAL;
@@ -172,6 +175,7 @@ struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, en
 		return NULL;
 	}
 	client->fresh[node] = true;
+	client->address_sequences[node] = address_sequence;
 	client->run_hashes[node] = 0;
 	client->markers[node].len = 0;
 	client->watches[node].rehearsed = false;

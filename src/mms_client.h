@@ -44,6 +44,7 @@ struct mms_client {
 	uint32_t watch_serial;               /* changes when a WATCH was sent, used up, or lost with its connection */
 	uint32_t forks;                      /* times that a child went on with it: what was held before is the parent's */
 	bool names_awaited;                  /* a request has waited for host names once; no other does */
+	uint32_t address_sequences[MMS_NODES_MAX]; /* mms_shm_address_sequence() when it was connected */
 	uint64_t run_hashes[MMS_NODES_MAX];  /* of the server's run_id, as asked on this connection; 0 = not yet */
 	struct mms_known_marker {
 		size_t len;                   /* 0 = none */

@@ -16,21 +16,17 @@ bool mms_election_win(struct mms_candidate *candidate, uint8_t *epoch)
 	struct mms_cluster_sh *cluster = candidate->cluster;
 	struct mms_election_sh *election = &cluster->election;
 	struct mms_mono now = mms_clock_mono();
-	uint32_t seat = atomic_load(&election->seat) % MMS_ELECTION_SEATS;
+	const uint32_t word = atomic_load(&election->seat), seat = word % MMS_ELECTION_SEATS; /* the same, but for a damaged mapping */
 	bool stale = mms_clock_apart(now.us, atomic_load(&election->beat_us)) > MMS_ELECTION_STALE_US;
 
 	for (uint32_t k = 0; k < (stale ? MMS_ELECTION_SEATS : 1); k++) {
-		uint32_t free_one = (seat + k) % MMS_ELECTION_SEATS, expected = seat;
+		uint32_t free_one = (seat + k) % MMS_ELECTION_SEATS, expected = word;
 
 		if (mms_lock_try(&election->seats[free_one]) == MMS_LOCK_BUSY) {
 			continue;
 		}
-		if (free_one != seat && !atomic_compare_exchange_strong(&election->seat, &expected, free_one)) {
+		if (!atomic_compare_exchange_strong(&election->seat, &expected, free_one)) {
 			mms_lock_release(&election->seats[free_one]); /* somebody else succeeded him */
-			return false;
-		}
-		if (free_one == seat && atomic_load(&election->seat) != seat) {
-			mms_lock_release(&election->seats[free_one]);
 			return false;
 		}
 		candidate->seat = free_one;

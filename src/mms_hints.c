@@ -9,6 +9,8 @@
 
 #define PROBES_MAX 256u  /* 16 cache lines of words; at three quarters full, one key in thousands needs more */
 #define WALK_MAX 4096u
+#define FILL 6u            /* eighths of the table */
+#define FILL_AFTER_LOSS 7u /* for a hint that another one has gone for: no more of them are valid than before */
 #define NOWHERE UINT32_MAX
 #define STATE_BITS 3u
 
@@ -30,8 +32,9 @@ static void free_deleted_ends_locked(struct mms_hints_sh *hints);
 static void recount_locked(struct mms_hints_sh *hints);
 static bool put_locked(struct mms_hints_sh *hints, const struct wish *wish, struct mms_mono now);
 static uint32_t find_locked(struct mms_hints_sh *hints, struct mms_slice key, uint32_t *vacant);
-static bool may_fill_locked(struct mms_hints_sh *hints, uint32_t index);
+static bool may_fill_locked(struct mms_hints_sh *hints, uint32_t index, uint32_t fill);
 static void purge_locked(struct mms_hints_sh *hints, struct mms_slice key, struct mms_mono now);
+static bool make_room_locked(struct mms_hints_sh *hints, const struct wish *wish, uint32_t vacant);
 static void fill_locked(struct mms_hints_sh *hints, uint32_t index, const struct wish *wish);
 static void merge_locked(struct mms_hints_sh *hints, uint32_t index, const struct wish *wish);
 static bool expire_locked(struct mms_hints_sh *hints, uint32_t index, struct mms_mono now);
@@ -308,17 +311,21 @@ static void recount_locked(struct mms_hints_sh *hints)
 
 static bool put_locked(struct mms_hints_sh *hints, const struct wish *wish, struct mms_mono now)
 {
-	uint32_t vacant;
+	uint32_t fill = FILL, vacant;
 	uint32_t index = find_locked(hints, wish->key, &vacant);
 
 	if (index != NOWHERE) {
 		merge_locked(hints, index, wish);
 		return true;
 	}
-	if (!may_fill_locked(hints, vacant)) {
+	if (!may_fill_locked(hints, vacant, fill)) {
 		purge_locked(hints, wish->key, now);
 		find_locked(hints, wish->key, &vacant);
-		if (!may_fill_locked(hints, vacant)) {
+		if (!may_fill_locked(hints, vacant, FILL) && make_room_locked(hints, wish, vacant)) {
+			find_locked(hints, wish->key, &vacant);
+			fill = FILL_AFTER_LOSS;
+		}
+		if (!may_fill_locked(hints, vacant, fill)) {
 			return false;
 		}
 	}
@@ -358,11 +365,11 @@ static uint32_t find_locked(struct mms_hints_sh *hints, struct mms_slice key, ui
 	return found;
 }
 
-/* A free place only while the table is less than three quarters full; a deleted one always. */
-static bool may_fill_locked(struct mms_hints_sh *hints, uint32_t index)
+/* A free place only while fewer eighths of the table are used than fill; a deleted one always. */
+static bool may_fill_locked(struct mms_hints_sh *hints, uint32_t index, uint32_t fill)
 {
 	return index != NOWHERE && (state_at(hints, index) == STATE_DELETED
-			|| atomic_load_explicit(&hints->used, memory_order_relaxed) < hints->capacity / 4 * 3);
+			|| atomic_load_explicit(&hints->used, memory_order_relaxed) < hints->capacity / 8 * fill);
 }
 
 /* Removes what has expired where this key would stand. */
@@ -378,6 +385,38 @@ static void purge_locked(struct mms_hints_sh *hints, struct mms_slice key, struc
 			expire_locked(hints, index, now);
 		}
 	}
+}
+
+/* A node that has missed more than fits will be compared whole, so what else it misses may go: were it to keep every place, all
+ * others would be compared whole as well, for one session that they have not got, or got a moment later. Where the way of this key
+ * ends at a free place, one goes rather whose removal frees a place too (remove_locked()). */
+static bool make_room_locked(struct mms_hints_sh *hints, const struct wish *wish, uint32_t vacant)
+{
+	const uint64_t overflow_mask = atomic_load(&hints->overflow_mask);
+	const uint32_t last = hints->capacity - 1, probes = hints->capacity < PROBES_MAX ? hints->capacity : PROBES_MAX;
+	const uint32_t start = hash_of(wish->key) >> 8, back = vacant == NOWHERE ? 0 : probes;
+	uint32_t chosen = NOWHERE;
+
+	if ((wish->missing_mask & ~overflow_mask) == 0) {
+		return false;
+	}
+	for (uint32_t step = 0; step < back + probes; step++) {
+		const uint32_t index = (start - back + step) & last;
+		const struct mms_hint_sh *entry = entry_at(hints, index);
+
+		if (state_at(hints, index) == STATE_VALID && (entry->missing_mask & ~overflow_mask) == 0 && entry->tombstone[0] == 0
+				&& !mms_record_is_tombstone(entry->header)) {
+			chosen = index;
+			if (vacant == NOWHERE || state_at(hints, (index + 1) & last) == STATE_FREE) {
+				break;
+			}
+		}
+	}
+	if (chosen != NOWHERE) {
+		mms_hints_overflow(hints, entry_at(hints, chosen)->missing_mask); /* first, and anew: a comparison under way may be past it */
+		remove_locked(hints, chosen);
+	}
+	return chosen != NOWHERE;
 }
 
 static void fill_locked(struct mms_hints_sh *hints, uint32_t index, const struct wish *wish)

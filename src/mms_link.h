@@ -97,6 +97,7 @@ struct mms_link {
 	struct mms_mono deadline;               /* of connecting, or of the oldest request without progress */
 	bool overdue;                           /* it has passed, and the socket is read once more */
 	uint64_t moved_bytes, received_bytes;   /* of the connection, when the deadline was set last */
+	uint32_t address_sequence;              /* mms_shm_address_sequence() at the last connect */
 	struct mms_mono retry_at;               /* DOWN: no connect before */
 	struct mms_mono ready_since;
 	char run_id[41];                        /* of the server that was greeted */

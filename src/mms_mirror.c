@@ -135,7 +135,9 @@ static void send_batch(struct mms_link *link)
 /* Has its producer said who took it, or is he late (killed, stopped)? */
 static bool is_settled(const struct mms_link *link, const struct mms_mailbox_item *item)
 {
-	return item->settled || link->office->now.us - item->pushed_at.us >= mms_config_patience_us(link->office->settings);
+	const int64_t age_us = link->office->now.us - item->pushed_at.us, patience_us = mms_config_patience_us(link->office->settings);
+
+	return item->settled || age_us >= patience_us || age_us < -patience_us; /* of a time to come: a damaged mapping */
 }
 
 /* The local node is the producer's own affair until then; with a tombstone all nodes are. */
@@ -359,7 +361,8 @@ static void hint_batch(struct mms_link *link)
 	struct mms_office *office = link->office;
 	struct mms_mailbox_item item;
 
-	if (link->request_count > 0 || !mms_marker_stands(link)) {
+	/* Its positions are those of mirrors under way; other questions may be: one is, in every round, where the node is far. */
+	if (link->mirrors_in_flight > 0 || !mms_marker_stands(link)) {
 		return;
 	}
 	for (unsigned n = 0; n < BATCH_MAX; n++) {

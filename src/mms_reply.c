@@ -223,19 +223,19 @@ void mms_reply_free(struct mms_reply *reply)
 
 enum mms_reply_type mms_reply_type(const struct mms_reply *reply)
 {
-	return reply->type;
+	return reply != NULL ? reply->type : MMS_REPLY_ERROR;
 }
 
 int64_t mms_reply_integer(const struct mms_reply *reply)
 {
-	return reply->type == MMS_REPLY_INTEGER ? reply->integer : 0;
+	return reply != NULL && reply->type == MMS_REPLY_INTEGER ? reply->integer : 0;
 }
 
 struct mms_slice mms_reply_text(const struct mms_reply *reply)
 {
 	struct mms_slice text = {"", 0};
 
-	if (reply->type == MMS_REPLY_STRING || reply->type == MMS_REPLY_STATUS || reply->type == MMS_REPLY_ERROR) {
+	if (reply != NULL && (reply->type == MMS_REPLY_STRING || reply->type == MMS_REPLY_STATUS || reply->type == MMS_REPLY_ERROR)) {
 		text.ptr = reply->text;
 		text.len = reply->count;
 	}
@@ -244,7 +244,7 @@ struct mms_slice mms_reply_text(const struct mms_reply *reply)
 
 size_t mms_reply_count(const struct mms_reply *reply)
 {
-	return reply->type == MMS_REPLY_ARRAY ? reply->count : 0;
+	return reply != NULL && reply->type == MMS_REPLY_ARRAY ? reply->count : 0;
 }
 
 const struct mms_reply *mms_reply_element(const struct mms_reply *reply, size_t index)

@@ -47,6 +47,7 @@ char *mms_reply_reader_room(struct mms_reply_reader *reader, size_t *len);
 enum mms_status mms_reply_reader_filled(struct mms_reply_reader *reader, size_t len, struct mms_error *error);
 
 void mms_reply_free(struct mms_reply *reply);
+/* NULL stands for an answer that is not there, here and below: an error without words, which is never taken for "there is nothing". */
 enum mms_reply_type mms_reply_type(const struct mms_reply *reply);
 int64_t mms_reply_integer(const struct mms_reply *reply);        /* 0 unless an integer */
 struct mms_slice mms_reply_text(const struct mms_reply *reply);  /* string, status, error; borrows until free */

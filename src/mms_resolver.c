@@ -125,18 +125,20 @@ int64_t mms_resolver_next_us(const struct mms_resolver *resolver)
 	return next;
 }
 
-/* Which of the addresses to use; see the top of this file. */
-static const struct evutil_addrinfo *choose(const struct evutil_addrinfo *answer, const struct mms_node_sh *node,
-		bool down)
+static bool is_current(const struct mms_node_sh *node, const struct evutil_addrinfo *address)
 {
 	struct sockaddr_storage current;
 	uint32_t len = 0;
 
-	if (!mms_shm_node_address(node, &current, &len)) {
-		return answer;
-	}
+	return mms_shm_node_address(node, &current, &len) && len == address->ai_addrlen && memcmp(&current, address->ai_addr, len) == 0;
+}
+
+/* Which of the addresses to use; see the top of this file. */
+static const struct evutil_addrinfo *choose(const struct evutil_addrinfo *answer, const struct mms_node_sh *node,
+		bool down)
+{
 	for (const struct evutil_addrinfo *one = answer; one != NULL; one = one->ai_next) {
-		if (one->ai_addrlen == len && memcmp(one->ai_addr, &current, len) == 0) {
+		if (is_current(node, one)) {
 			return !down ? one : one->ai_next != NULL ? one->ai_next : answer;
 		}
 	}
@@ -156,6 +158,19 @@ static void blame(struct mms_office *office, unsigned index, const struct mms_er
 		(void)mms_breaker_fault(&node->breaker, MMS_FAULT_HARD, error->text, office->now, mms_clock_wall(),
 				mms_link_random(office));
 		office->busy = true;
+	}
+}
+
+/* The server at the old address may go on answering (kept for a way back): what is mirrored to the node would go there, while new
+ * requests ask the new one. */
+static void leave_old_address(struct mms_link *link)
+{
+	const struct mms_node_config *config = &link->office->settings->nodes[link->index];
+	struct mms_error error;
+
+	if (link->state != MMS_LINK_DOWN && link->address_sequence != mms_shm_address_sequence(mms_link_node(link))) {
+		mms_error_set(&error, "node %s (%s): its host name stands for another address now", config->name, config->address);
+		mms_link_fail(link, MMS_ERR_CLOSED, &error);
 	}
 }
 
@@ -179,7 +194,10 @@ static void on_answer(int failed, struct evutil_addrinfo *answer, void *argument
 		return;
 	}
 	chosen = choose(answer, node, is_down(query));
-	mms_shm_publish_address(node, chosen->ai_addr, (uint32_t)chosen->ai_addrlen);
+	if (!is_current(node, chosen)) {
+		mms_shm_publish_address(node, chosen->ai_addr, (uint32_t)chosen->ai_addrlen);
+	}
+	leave_old_address(&office->links[query->node]);
 	query->due.us = office->now.us + AGAIN_US;
 	query->due_down.us = office->now.us + AGAIN_DOWN_US;
 	office->links[query->node].retry_at = office->now;

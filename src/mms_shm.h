@@ -74,6 +74,8 @@ struct mms_node_sh {
 	_Atomic int64_t unlisted_us;    /* monotonic; since when some living host has not met it, which this one reaches, 0 = all have; the
 	                                 * replicator */
 	_Atomic int64_t unlisted_seen_us; /* monotonic; when such a host was seen last; the replicator */
+	_Atomic int64_t unable_us;      /* monotonic; since when this host has had no descriptor or port for a connection to it, 0 = it had,
+	                                 * last time; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
 	_Atomic uint64_t acked_count;   /* mirrors acknowledged; the replicator */
 	_Atomic uint64_t closed_above;  /* of our closed sequence on it, with the server of closed_run; the replicator */
@@ -218,6 +220,11 @@ void mms_shm_kick(struct mms_cluster_sh *cluster);
 /* Address of a node as published by the replicator; false when it is not resolved yet, or being written by one that
  * was stopped or killed. A length of 0 takes it back. */
 bool mms_shm_node_address(const struct mms_node_sh *node, struct sockaddr_storage *out, uint32_t *len);
+/* Another number after each address that was published: a connection to an earlier one is not to be used on. */
+static inline uint32_t mms_shm_address_sequence(const struct mms_node_sh *node)
+{
+	return atomic_load_explicit(&node->address_sequence, memory_order_acquire);
+}
 void mms_shm_publish_address(struct mms_node_sh *node, const struct sockaddr *address, uint32_t len);
 
 #endif

@@ -263,6 +263,7 @@ void mms_visit_wrote(struct mms_visit *visit, const struct mms_version *version,
 		raise_to(&visit->token.read, newer);
 	}
 	visit->token.pending = false;
+	visit->reserved = false; /* the next write follows this one, a logout perhaps */
 }
 
 bool mms_visit_token(struct mms_visit *visit, bool last, struct mms_token *out)

@@ -52,6 +52,27 @@ static void ping(struct host *host, unsigned node)
 	mms_reply_free(reply);
 }
 
+/* Its server may go on answering at the old one. */
+static void a_name_with_another_address_is_connected_anew(void **state)
+{
+	const struct sockaddr_un elsewhere = address_of_path("/nowhere");
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	host = host_new(1, "web1");
+	ping(host, 0);
+	node_forget_calls(0);
+	ping(host, 0);
+	assert_int_equal(node_calls(0, "client"), 0);
+	mms_shm_publish_address(&host->cluster->nodes[0], (const struct sockaddr *) &elsewhere, sizeof(elsewhere));
+	ping(host, 0); /* this node has its address in its list, so that there is something to connect to */
+	assert_true(host->client->fresh[0]);
+	ping(host, 0);
+	assert_false(host->client->fresh[0]);
+	host_free(host);
+}
+
 static void a_password_file_that_is_missing_is_named(void **state)
 {
 	struct mms_shm *shm = mms_shm_map(1, RIG_MAILBOX, NULL);
@@ -334,6 +355,7 @@ static void nothing_is_freed_without_harm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_name_with_another_address_is_connected_anew),
 		cmocka_unit_test(a_password_file_that_is_missing_is_named),
 		cmocka_unit_test(nothing_is_sent_before_it_is_asked_for),
 		cmocka_unit_test(a_connection_is_kept_until_it_is_dropped),

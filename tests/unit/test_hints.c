@@ -254,6 +254,47 @@ static void a_full_table_marks_the_nodes_as_overflowed(void **state)
 	hints_unmap(hints);
 }
 
+/* A node that is away has filled the table and will be compared whole: another one that misses a session now and then, or a write that
+ * the mailbox did not take and that all acknowledge, finds a place all the same. */
+static void what_is_compared_anyway_makes_room_for_others(void **state)
+{
+	static const uint32_t capacities[] = { 1024, 4096 };
+
+	(void) state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct mms_hints_sh *hints = hints_of(capacities[i]);
+		const uint32_t full = capacities[i] / 4 * 3;
+		struct mms_hint hint;
+		uint32_t overflows;
+
+		for (uint64_t number = 0; number < full; number++) {
+			assert_true(add(hints, number, 10, 4));
+		}
+		assert_false(add(hints, full, 10, 4));
+		assert_false(add(hints, full, 10, 4)); /* it gains nothing by room */
+		assert_int_equal(mms_hints_count(hints, 2), full);
+		assert_int_equal(atomic_load(&hints->overflow_mask), 4);
+		for (uint64_t number = 100000; number < 100000 + full / 2; number++) {
+			overflows = mms_hints_overflow_count(hints, 2);
+			assert_true(add(hints, number, 10, 7));
+			assert_int_equal(mms_hints_overflow_count(hints, 2), overflows + 1); /* a comparison under way starts anew */
+			assert_true(find(hints, 1, number, &hint));
+			settle(hints, number, 10, 0);
+			settle(hints, number, 10, 1);
+			assert_true(atomic_load(&hints->used) <= capacities[i] / 8 * 7);
+		}
+		assert_int_equal(atomic_load(&hints->overflow_mask), 4);
+		assert_int_equal(mms_hints_count(hints, 0) + mms_hints_count(hints, 1), 0);
+		for (uint64_t number = 200000; number < 200000 + full / 4; number++) {
+			assert_true(add(hints, number, 10, 2)); /* these stay */
+		}
+		assert_int_equal(mms_hints_count(hints, 1), full / 4);
+		assert_int_equal(walk(hints, 1, NOW), full / 4);
+		assert_int_equal(atomic_load(&hints->overflow_mask), 4);
+		hints_unmap(hints);
+	}
+}
+
 static void a_table_takes_three_quarters_of_its_capacity(void **state)
 {
 	struct mms_hints_sh *hints = hints_of(32768);
@@ -493,6 +534,7 @@ int main(void)
 		cmocka_unit_test(dropping_needs_the_hint_that_was_read),
 		cmocka_unit_test(expired_hints_are_gone),
 		cmocka_unit_test(a_full_table_marks_the_nodes_as_overflowed),
+		cmocka_unit_test(what_is_compared_anyway_makes_room_for_others),
 		cmocka_unit_test(a_table_takes_three_quarters_of_its_capacity),
 		cmocka_unit_test(a_walk_is_made_in_bounded_steps),
 		cmocka_unit_test(random_changes_keep_table_and_counts_exact),

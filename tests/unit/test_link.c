@@ -509,6 +509,54 @@ static void what_this_process_lacks_is_named_and_not_tried_again_at_once(void **
 	desk_close(desk);
 }
 
+/* No port, or no address of its own that leads there: whoever is in office tries in vain, and nothing leaves the mailbox. */
+static void a_node_that_this_host_can_not_reach_for_long_is_down(void **state)
+{
+	const struct mms_error error = { "node n0: connect: Cannot assign requested address" };
+	struct desk *desk;
+	int64_t probe_us;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	for (unsigned second = 0; second < 20; second++) {
+		desk->office.now.us += 1000000;
+		mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+		assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	}
+	desk->office.now.us += 1000000;
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
+	desk->office.now.us += 10000000;
+	mms_breaker_probe_begin(desk_breaker(desk, 0));
+	desk_link(desk, 0)->probing = true;
+	probe_us = atomic_load(&desk_breaker(desk, 0)->probe_at_us);
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+	assert_true(atomic_load(&desk_breaker(desk, 0)->probe_at_us) > probe_us);
+	desk->office.now = mms_clock_mono();
+	mms_link_connect(desk_link(desk, 0)); /* it can */
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].unable_us), 0);
+	desk_close(desk);
+}
+
+/* A probe that this process had no means for is not made again in every round. */
+static void a_probe_for_want_of_means_has_failed(void **state)
+{
+	const struct mms_error error = { "node n0: socket: Too many open files" };
+	struct desk *desk;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	host_open_breaker(desk->host, 0, MMS_FAULT_HARD);
+	desk->office.now.us += 10000000;
+	mms_breaker_probe_begin(desk_breaker(desk, 0));
+	desk_link(desk, 0)->probing = true;
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+	assert_true(atomic_load(&desk_breaker(desk, 0)->probe_at_us) > desk->office.now.us);
+	desk_close(desk);
+}
+
 static void a_callback_may_fail_its_own_link(void **state)
 {
 	struct desk *desk;
@@ -603,6 +651,8 @@ int main(void)
 		cmocka_unit_test(a_tls_handshake_that_is_late_has_two_more_tries),
 		cmocka_unit_test(dropping_blames_nobody),
 		cmocka_unit_test(what_this_process_lacks_is_named_and_not_tried_again_at_once),
+		cmocka_unit_test(a_node_that_this_host_can_not_reach_for_long_is_down),
+		cmocka_unit_test(a_probe_for_want_of_means_has_failed),
 		cmocka_unit_test(a_callback_may_fail_its_own_link),
 		cmocka_unit_test(answers_that_nobody_asked_for_end_the_connection),
 		cmocka_unit_test(a_name_without_an_address_waits),

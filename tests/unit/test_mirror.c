@@ -186,6 +186,25 @@ static void a_producer_that_is_late_is_not_waited_for(void **state)
 	end();
 }
 
+/* In a damaged mapping, an entry may be of a time to come. */
+static void a_producer_of_a_time_to_come_is_not_waited_for(void **state)
+{
+	struct mms_mono tomorrow = mms_clock_mono();
+	struct mms_parcel parcel;
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	tomorrow.us += INT64_C(86400000000);
+	sample_aged(&sample, "s", 0, "data");
+	parcel = (struct mms_parcel){ .kind = MMS_PARCEL_PUT, .key = key_of("s"), .header = sample.bytes, .ttl_ms = RIG_TTL_MS,
+		.payload = { (const char *) sample.bytes + MMS_RECORD_HEADER_SIZE, sample.len - MMS_RECORD_HEADER_SIZE } };
+	assert_true(mms_mailbox_push(mailbox(), &parcel, tomorrow, NULL));
+	desk_await(desk, run() && is_empty());
+	assert_true(node_has(0, "s", "data", NULL) && node_has(1, "s", "data", NULL));
+	end();
+}
+
 static void a_tombstone_is_the_producers_affair_on_all_nodes(void **state)
 {
 	struct mms_ticket ticket;
@@ -243,6 +262,34 @@ static void what_an_open_node_misses_is_a_hint_once_its_marker_stands(void **sta
 	assert_true(hint_of(desk->host, 1, &hint));
 	assert_memory_equal(hint.header, sample.bytes, MMS_RECORD_HEADER_SIZE);
 	assert_int_equal(host_metric(desk->host, MMS_METRIC_hints_made), 1);
+	end();
+}
+
+static void note_nothing(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void)link, (void)context, (void)token, (void)replies;
+}
+
+/* Far away and full: something that is asked of it is always under way. */
+static void a_node_that_refuses_writes_misses_by_hints_also_while_it_is_asked_for_other_things(void **state)
+{
+	struct mms_command command;
+	struct sample sample;
+
+	(void) state;
+	begin(2);
+	host_open_breaker(desk->host, 1, MMS_FAULT_WRITE_ONLY);
+	desk_await(desk, run() && mms_marker_stands(desk_link(desk, 1)));
+	sample_aged(&sample, "s", 0, "data");
+	push(&sample, "s", bit(0));
+	node_stop(1);
+	mms_command_init(&command);
+	mms_command_ping(&command);
+	assert_true(mms_link_request(desk_link(desk, 1), &command, note_nothing, NULL, 0));
+	desk_await(desk, run() && hints(1) == 1);
+	assert_int_equal(desk_link(desk, 1)->state, MMS_LINK_READY);
+	assert_true(desk_link(desk, 1)->request_count > 0);
+	node_continue(1);
 	end();
 }
 
@@ -816,9 +863,11 @@ int main(void)
 		cmocka_unit_test(one_that_ends_connections_does_not_hold_up_the_others),
 		cmocka_unit_test(the_local_node_is_left_to_a_producer_that_is_alive),
 		cmocka_unit_test(a_producer_that_is_late_is_not_waited_for),
+		cmocka_unit_test(a_producer_of_a_time_to_come_is_not_waited_for),
 		cmocka_unit_test(a_tombstone_is_the_producers_affair_on_all_nodes),
 		cmocka_unit_test(a_touch_is_mirrored_and_where_the_record_is_lacking_a_hint),
 		cmocka_unit_test(what_an_open_node_misses_is_a_hint_once_its_marker_stands),
+		cmocka_unit_test(a_node_that_refuses_writes_misses_by_hints_also_while_it_is_asked_for_other_things),
 		cmocka_unit_test(what_became_a_hint_stays_until_its_holder_is_seen_to_be_the_same),
 		cmocka_unit_test(what_became_a_hint_stays_until_holders_are_seen_again_after_a_wait_in_vain),
 		cmocka_unit_test(what_became_a_hint_stays_while_no_holder_can_be_reached),

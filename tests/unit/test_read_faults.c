@@ -782,6 +782,40 @@ static void a_damaged_payload_is_damaged_also_when_a_silent_node_was_waited_for(
 	done(host);
 }
 
+static void *stop_node_1_after_a_while(void *context)
+{
+	nap_us(30000);
+	node_stop(1);
+	return context;
+}
+
+/* The second time it says nothing: what it said first can't be compared with, and nothing is written over it. */
+static void a_damaged_copy_whose_node_falls_silent_is_left_alone(void **state)
+{
+	struct sample older, damaged;
+	struct host *host;
+	pthread_t thread;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&older, "s", OLD_MS, "older");
+	damaged = older;
+	damaged.bytes[17] ^= 1;
+	host = host_new(3, "web1");
+	read_id(host, "t"); /* connections stand */
+	node_put(0, "s", &older);
+	node_put(1, "s", &damaged);
+	node_stop(2);
+	assert_int_equal(pthread_create(&thread, NULL, stop_node_1_after_a_while, NULL), 0);
+	read_id(host, "s");
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(payload_is("older"));
+	node_continue(1);
+	assert_true(node_holds(1, "s", &damaged));
+	assert_int_equal(host_metric(host, MMS_METRIC_read_repairs), 0);
+	done(host);
+}
+
 static void an_answer_may_be_cleared_any_number_of_times(void **state)
 {
 	struct mms_answer empty = { 0 };
@@ -827,6 +861,7 @@ int main(void)
 		cmocka_unit_test(a_mirror_that_comes_while_a_silent_node_is_waited_for_is_seen),
 		cmocka_unit_test(a_mirror_that_comes_in_the_place_of_damage_meanwhile_is_seen),
 		cmocka_unit_test(a_damaged_payload_is_damaged_also_when_a_silent_node_was_waited_for),
+		cmocka_unit_test(a_damaged_copy_whose_node_falls_silent_is_left_alone),
 		cmocka_unit_test(an_answer_may_be_cleared_any_number_of_times),
 	};
 

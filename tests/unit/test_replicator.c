@@ -455,6 +455,10 @@ static void who_is_replaced_by_nobody_takes_office_again(void **state)
 	put_session(crew.host, "s", "data");
 	await(node_has(1, "s", "data", NULL));
 	assert_true(mms_replicator_running(crew.replicator));
+	atomic_store(&crew.host->cluster->election.seat, 2 * MMS_ELECTION_SEATS - 1); /* a damaged mapping */
+	await(host_metric(crew.host, MMS_METRIC_takeovers) == 3);
+	put_session(crew.host, "s", "more");
+	await(node_has(1, "s", "more", NULL));
 	crew_free(&crew);
 }
 

@@ -278,6 +278,54 @@ static void a_changed_address_is_used_within_half_a_minute(void **state)
 	close_bureau(&bureau);
 }
 
+static void give_us(const char *label, uint32_t last)
+{
+	struct ifreq alias = { .ifr_flags = 0 };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000000 + last) };
+
+	(void) snprintf(alias.ifr_name, sizeof(alias.ifr_name), "%s", label);
+	memcpy(&alias.ifr_addr, &address, sizeof(address));
+	assert_int_equal(ioctl(dns.fd, SIOCSIFADDR, &alias), 0);
+}
+
+/* Both servers run, as where a node is moved and the old one kept for a way back. */
+static void the_connection_to_an_old_address_is_not_kept(void **state)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(7001) };
+	const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct bureau bureau;
+	struct mms_link *link;
+
+	(void) state;
+	open_bureau(&bureau);
+	link = desk_link(bureau.desk, 1);
+	give_us("lo:1", 1);
+	give_us("lo:2", 2);
+	assert_int_equal(bind(listener, (struct sockaddr *) &any, sizeof(any)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	turn_until(&bureau, address_of_web2(&bureau) == 1);
+	for (int last = 2; last > 0; last--) {
+		const int asked = atomic_load(&dns.asked);
+
+		mms_link_connect(link);
+		assert_int_equal(link->state, MMS_LINK_CONNECTING);
+		link->deadline.us += 3600000000; /* nobody answers here */
+		link->state = MMS_LINK_READY;
+		while (atomic_load(&dns.asked) < asked + 4) {
+			turn(&bureau, 16000000);
+		}
+		assert_int_equal(link->state, MMS_LINK_READY); /* it is the same still */
+		atomic_store(&dns.addresses[0], last);
+		while (link->state != MMS_LINK_DOWN) {
+			turn(&bureau, 16000000);
+		}
+		assert_int_equal(address_of_web2(&bureau), last);
+		assert_true(mms_breaker_allows_write(desk_breaker(bureau.desk, 1)));
+	}
+	close(listener);
+	close_bureau(&bureau);
+}
+
 static void a_node_that_goes_down_is_asked_for_at_once(void **state)
 {
 	struct bureau bureau;
@@ -357,6 +405,7 @@ int main(void)
 		cmocka_unit_test(a_failure_keeps_the_address_that_was),
 		cmocka_unit_test(a_server_that_takes_seconds_holds_nothing_up),
 		cmocka_unit_test(a_changed_address_is_used_within_half_a_minute),
+		cmocka_unit_test(the_connection_to_an_old_address_is_not_kept),
 		cmocka_unit_test(a_node_that_goes_down_is_asked_for_at_once),
 		cmocka_unit_test(the_address_in_use_stays_while_the_name_has_it),
 		cmocka_unit_test(the_next_address_is_tried_when_the_first_is_dead),

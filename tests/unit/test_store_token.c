@@ -588,6 +588,50 @@ static void other_ids_leave_the_visitor_what_he_was_told(void **state)
 	host_free(host);
 }
 
+/* What was announced before is below the tombstone. */
+static void a_write_after_a_logout_of_the_same_page_is_stored(void **state)
+{
+	struct host *host = fresh_host();
+	struct request request;
+
+	(void)state;
+	(void)page(host, NULL, "one");
+	begin(&request, host, NULL);
+	(void)token_of(&request, false);
+	announce(&request);
+	assert_int_equal(request_destroy(&request, ID), MMS_OK);
+	assert_int_equal(request_write(&request, ID, "two"), MMS_OK);
+	for (unsigned node = 0; node < 3; node++) {
+		assert_true(node_has(node, ID, "two", NULL));
+	}
+	assert_int_equal(host_metric(host, MMS_METRIC_late_writes), 0);
+	request_end(&request);
+	begin(&request, host, NULL);
+	assert_true(request_got(&request, "two"));
+	request_end(&request);
+	host_free(host);
+}
+
+/* In the place of the whole question, another without tokens was asked: what is closed is not known. */
+static void a_node_that_refuses_transactions_is_read_all_the_same(void **state)
+{
+	struct host *host = fresh_host();
+	struct mms_token token = page(host, NULL, "one");
+	struct request request;
+
+	(void)state;
+	node_do(0, "ACL", "SETUSER", "default", "-multi");
+	mms_conn_close(host->client->conns[0]);
+	for (unsigned i = 0; i < 2; i++) {
+		begin(&request, host, &token);
+		assert_true(request_got(&request, "one"));
+		request_end(&request);
+	}
+	assert_int_equal(local_reads(host), 2); /* his own version is enough without */
+	node_do(0, "ACL", "SETUSER", "default", "+multi");
+	host_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -611,6 +655,8 @@ int main(void)
 		cmocka_unit_test(a_forked_child_has_nothing_reserved),
 		cmocka_unit_test(stamps_are_above_authentic_tokens_alone),
 		cmocka_unit_test(other_ids_leave_the_visitor_what_he_was_told),
+		cmocka_unit_test(a_write_after_a_logout_of_the_same_page_is_stored),
+		cmocka_unit_test(a_node_that_refuses_transactions_is_read_all_the_same),
 	};
 
 	return rig_run(tests);
