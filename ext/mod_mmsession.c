@@ -19,7 +19,7 @@ struct handler {
 	struct mms_client *client;
 	zend_string *read_id;   /* what read_data belongs to: the open session */
 	zend_string *read_data; /* as stored on the nodes now, NULL = unknown */
-	bool reading;           /* a read has begun and not come back; where memory ran out in it, it never will */
+	zend_string *reading_id; /* whose read has begun and not come back; where memory ran out in it, it never will */
 };
 
 PS_FUNCS_UPDATE_TIMESTAMP(mmsession);
@@ -49,6 +49,14 @@ static void remember(struct handler *handler, zend_string *id, zend_string *data
 	handler->read_data = data;
 }
 
+static void read_ended(struct handler *handler)
+{
+	if (handler->reading_id != NULL) {
+		zend_string_release(handler->reading_id);
+		handler->reading_id = NULL;
+	}
+}
+
 /* The handler of an open session; a child that was forked with it gets connections of its own. */
 static struct handler *current(void **mod_data)
 {
@@ -76,6 +84,7 @@ static void free_handler(struct handler *handler)
 	MMSG(open_handler) = NULL;
 	MMSG(token_visit) = NULL;
 	remember(handler, NULL, NULL);
+	read_ended(handler);
 	mms_store_free(handler->store);
 	mms_process_look_after(php_mmsession_process(), handler->client->cluster, &handler->client->settings);
 	handler->client->users--;
@@ -121,7 +130,7 @@ static int store_data(struct handler *handler, zend_string *id, zend_string *dat
 	if (handler == NULL || !mms_store_id_valid(slice_of(id))) {
 		return FAILURE;
 	}
-	if (handler->reading) {
+	if (handler->reading_id != NULL && zend_string_equals(handler->reading_id, id)) {
 		php_error_docref(NULL, E_WARNING, "mmsession: session not stored: its read was broken off, for want of memory perhaps "
 				"(memory_limit); what is stored stays");
 		return FAILURE;
@@ -228,9 +237,10 @@ PS_READ_FUNC(mmsession)
 	if (handler == NULL || !mms_store_id_valid(slice_of(key))) {
 		return FAILURE;
 	}
-	handler->reading = true;
+	read_ended(handler);
+	handler->reading_id = zend_string_copy(key);
 	result = read_data(handler, key, val);
-	handler->reading = false;
+	read_ended(handler);
 	return result;
 }
 

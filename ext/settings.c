@@ -86,7 +86,9 @@ ZEND_INI_MH(php_mmsession_on_text)
 		status = mms_config_parse_write_acks(text, &value, &error);
 	} else if (strcmp(name, "mmsession.on_no_quorum") == 0) {
 		status = mms_config_parse_no_quorum(text, &value, &error);
-	} else if (strcmp(name, "mmsession.prefix") == 0 || strcmp(name, "mmsession.import_prefix") == 0) {
+	} else if (strcmp(name, "mmsession.prefix") == 0) {
+		status = mms_config_check_own_prefix(text, &error);
+	} else if (strcmp(name, "mmsession.import_prefix") == 0) {
 		status = mms_config_check_prefix(text, &error);
 	} else if (strcmp(name, "mmsession.host_id") == 0 && text.len > 0) {
 		status = mms_config_check_host_id(text, &error);

@@ -23,6 +23,15 @@ static void on_written(struct mms_link *link, void *context, uint64_t token, str
 	(void)replies; /* what a node did not take is found again */
 }
 
+/* A node that refuses it (a permission, MISCONF, READONLY) would have all compared again every second. */
+static void on_deleted(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
+{
+	(void)link;
+	if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
+		mms_hosts_keep_served(context, token);
+	}
+}
+
 bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 {
 	bool dirty = false;
@@ -93,6 +102,16 @@ static bool has_swept(const struct mms_office *office, int64_t interval_ms)
 			&& mms_clock_apart(office->now.us, swept_us) / 1000 <= interval_ms;
 }
 
+static uint64_t servers_of(const struct mms_office *office)
+{
+	uint64_t servers = 0;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		servers = servers * 131 + mms_shm_incarnation(&office->cluster->nodes[i]);
+	}
+	return servers;
+}
+
 static bool any_read(const struct mms_hosts *hosts)
 {
 	for (unsigned i = 0; i < mms_hosts_office(hosts)->node_count; i++) {
@@ -117,7 +136,9 @@ bool mms_aftermath_sweep_due(const struct mms_hosts *hosts)
 	/* None was ever noted: a first installation, which costs nothing; or all nodes lost everything, notes and markers too, and
 	 * were taken for one. Then what one of them was given since is not on the others. */
 	if (!any_noted(hosts, interval_ms, &recent)) {
-		return office->now.us - mms_hosts_since(hosts).us > FIRST_SWEEP_US;
+		/* Or no node takes such a note: then this life remembers which servers it has compared. */
+		return office->now.us - mms_hosts_since(hosts).us > FIRST_SWEEP_US
+				&& (!has_swept(office, interval_ms) || atomic_load(&office->cluster->swept_servers) != servers_of(office));
 	}
 	return !recent && !has_swept(office, interval_ms);
 }
@@ -128,6 +149,7 @@ void mms_aftermath_swept(struct mms_hosts *hosts)
 	char key[MMS_MARKER_KEY_MAX], text[24];
 	struct mms_command command;
 
+	atomic_store(&office->cluster->swept_servers, servers_of(office));
 	atomic_store(&office->cluster->swept_us, office->now.us);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		(void)snprintf(text, sizeof text, "%lld", (long long)clock_of(office, i));
@@ -218,7 +240,8 @@ void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes, struc
 		mms_command_init(&command);
 		mms_command_field_delete_if(&command, key, note->field, note->value);
 		/* What can't be asked for stays, and another scan clears it. */
-		if (mms_link_request(&office->links[note->node], &command, on_written, NULL, 0)) {
+		if (mms_link_request(&office->links[note->node], &command, on_deleted, hosts,
+				mms_hosts_pair_hash(note->hash, note->node, note->field, note->value))) {
 			mms_pairs_clear(mms_hosts_list(hosts, note->hash, note->node), note->field, note->value);
 		}
 	}

@@ -19,6 +19,7 @@ enum mms_status {
 	MMS_ERR_TOO_LARGE,   /* a reply longer than allowed here: no fault of the node where the value asked for may be so long */
 	MMS_ERR_REFUSED,     /* the server answered with an error; see enum mms_reply_class */
 	MMS_ERR_LOCAL,       /* this process ran out of something (fds, ports, buffers): no fault of the node */
+	MMS_ERR_NO_ADDRESS,  /* this host has no address or port of its own that leads to the node: no fault of the node's, but it lasts */
 	MMS_ERR_NO_NODE,     /* no usable node answered */
 	MMS_ERR_GUARD,       /* refused by a rule of ours (write after failed read, too large, ...) */
 	MMS_ERR_FOREIGN      /* the key holds something that is not ours */

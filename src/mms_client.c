@@ -151,6 +151,14 @@ struct mms_mono mms_client_deadline(const struct mms_client *client)
 	return (struct mms_mono){ mms_clock_mono().us + (int64_t)client->settings.budget_ms * 1000 };
 }
 
+bool mms_client_connected(const struct mms_client *client, unsigned node)
+{
+	const struct mms_conn *conn = client->conns[node];
+
+	return mms_conn_state(conn) != MMS_CONN_CLOSED && mms_conn_outstanding(conn) == 0
+			&& client->address_sequences[node] == mms_shm_address_sequence(&client->cluster->nodes[node]);
+}
+
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
 		struct mms_error *error)
 {
@@ -161,12 +169,9 @@ struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, en
 
 	*status = MMS_OK;
 	client->fresh[node] = false;
-	if (mms_conn_state(conn) != MMS_CONN_CLOSED && mms_conn_outstanding(conn) == 0
-			&& client->address_sequences[node] == address_sequence) {
+	if (mms_client_connected(client, node)) {
 		return conn;
 	}
-	/* Outstanding replies belong to an operation that gave up: this connection must not answer another one. Nor one to an address
-	 * that its host name had before. */
 	mms_conn_close(conn);
 	if (!mms_address_current(&client->settings.nodes[node], &client->cluster->nodes[node], &address, &len)) {
 		*status = MMS_ERR_LOCAL;
@@ -215,6 +220,7 @@ void mms_client_fault(struct mms_client *client, unsigned node, enum mms_status 
 		}
 		break;
 	case MMS_ERR_LOCAL:
+	case MMS_ERR_NO_ADDRESS:
 	case MMS_ERR_MEMORY:
 	case MMS_ERR_TOO_LARGE:
 		return;

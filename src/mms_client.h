@@ -85,6 +85,10 @@ void mms_client_await_names(struct mms_client *client, struct mms_mono deadline)
 /* The end of an operation that begins now: mmsession.budget_ms from here. */
 struct mms_mono mms_client_deadline(const struct mms_client *client);
 
+/* Can the node's connection be used on? Not one to an address that its host name had before, whose server may go on answering;
+ * nor one with an answer outstanding, which belongs to an operation that gave up. */
+bool mms_client_connected(const struct mms_client *client, unsigned node);
+
 /* Connection to the node, opening it if need be; NULL with status and error set. */
 struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, enum mms_status *status,
 		struct mms_error *error);

@@ -114,6 +114,11 @@ enum mms_status mms_config_check_together(const struct mms_settings *settings, s
 	return MMS_OK;
 }
 
+static bool is_of_session_ids(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-';
+}
+
 enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error)
 {
 	char excerpt[EXCERPT_SIZE];
@@ -134,6 +139,18 @@ enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error 
 		}
 	}
 	return MMS_OK;
+}
+
+enum mms_status mms_config_check_own_prefix(struct mms_slice text, struct mms_error *error)
+{
+	enum mms_status status = mms_config_check_prefix(text, error);
+
+	if (status == MMS_OK && text.len > 0 && is_of_session_ids(text.ptr[text.len - 1])) {
+		mms_error_set(error, "prefix \"%.*s\" ends in a character of session ids, so an id could name a session under a longer prefix: "
+				"end it in another one; example: shop:", (int) text.len, text.ptr);
+		return MMS_ERR_CONFIG;
+	}
+	return status;
 }
 
 enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error *error)
@@ -178,9 +195,7 @@ bool mms_config_session_id_valid(struct mms_slice id)
 		return false;
 	}
 	for (size_t i = 0; i < id.len; i++) {
-		char c = id.ptr[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ',' || c == '-')) {
+		if (!is_of_session_ids(id.ptr[i])) {
 			return false;
 		}
 	}

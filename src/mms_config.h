@@ -89,6 +89,9 @@ enum mms_status mms_config_check_together(const struct mms_settings *settings, s
 /* Prefix: 0..64 bytes without blanks, control characters or glob characters (* ? [ ] \); host_id: 1..64 of
  * [A-Za-z0-9._-]. */
 enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error *error);
+/* And of our own one: with "shop" and "shop2" on the same nodes, a visitor of the first whose id is 2x would have the second's
+ * session x. */
+enum mms_status mms_config_check_own_prefix(struct mms_slice text, struct mms_error *error);
 /* Name of an HTTP header: 1..64 letters, digits and hyphens. */
 enum mms_status mms_config_check_header_name(struct mms_slice text, struct mms_error *error);
 enum mms_status mms_config_check_host_id(struct mms_slice text, struct mms_error *error);

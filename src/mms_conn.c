@@ -547,7 +547,7 @@ static enum mms_status lost(struct mms_conn *conn, const char *what, int number,
 	bool idle = conn->used && conn->handshake_left == 0 && (conn->outstanding == 0 || !conn->answered)
 			&& (number == 0 || number == ECONNRESET || number == EPIPE);
 	bool of_tls = conn->sock.tls != NULL && number == EPROTO;
-	enum mms_status status = is_local_shortage(number) ? MMS_ERR_LOCAL
+	enum mms_status status = number == EADDRNOTAVAIL ? MMS_ERR_NO_ADDRESS : is_local_shortage(number) ? MMS_ERR_LOCAL
 			: conn->sock.connecting ? MMS_ERR_CONNECT
 			: of_tls ? MMS_ERR_PROTOCOL : idle ? MMS_ERR_CLOSED : MMS_ERR_RESET;
 	const char *cause = status == MMS_ERR_CLOSED ? "the server closed the idle connection"
@@ -589,7 +589,7 @@ static enum mms_status lost_sending(struct mms_conn *conn, int number, struct mm
 
 static bool is_local_shortage(int number)
 {
-	return number == EMFILE || number == ENFILE || number == EADDRNOTAVAIL || number == ENOBUFS || number == ENOMEM;
+	return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
 }
 
 static enum mms_status fail(struct mms_conn *conn, enum mms_status status, const char *text, struct mms_error *error)

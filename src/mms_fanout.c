@@ -170,7 +170,7 @@ static bool send_to(struct mms_fanout *fanout, unsigned node)
 
 	mms_client_limit(client, node, fanout->slots[node].command->any_length);
 	if (fanout->slots[node].command->bound) {
-		status = mms_conn_state(conn) == MMS_CONN_OPEN && mms_conn_outstanding(conn) == 0 ? MMS_OK : MMS_ERR_CLOSED;
+		status = mms_conn_state(conn) == MMS_CONN_OPEN && mms_client_connected(client, node) ? MMS_OK : MMS_ERR_CLOSED;
 		error.text[0] = '\0';
 	} else {
 		conn = mms_client_connect(client, node, &status, &error);

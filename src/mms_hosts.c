@@ -18,6 +18,7 @@
 
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
+#define SERVED_US 600000000          /* a pair that its node refuses to delete counts for nothing for so long */
 #define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
 
 struct mms_hosts {
@@ -32,6 +33,11 @@ struct mms_hosts {
 	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
 	bool marked, leaving;
 	uint64_t asked_mask, left_mask;  /* nodes that were told to forget this life; that have */
+	struct {
+		uint64_t pair_hash;
+		struct mms_mono at;
+	} served[MMS_HOSTS_SERVED];      /* a ring */
+	uint32_t served_count;           /* ever */
 };
 
 static void publish(struct mms_hosts *hosts, struct mms_link *link);
@@ -39,6 +45,7 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void move_watermark(struct mms_hosts *hosts);
+static void clear_served(struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node);
 
 /* How long the replicators of this life have looked, if this one goes on without a pause. */
 static void take_up(struct mms_hosts *hosts)
@@ -257,6 +264,7 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 		}
 	}
 	hosts->heard_count++;
+	clear_served(hosts, MMS_HOSTS_LIVES, link->index);
 }
 
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
@@ -266,6 +274,37 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 	(void)token;
 	read_hash(link, &hosts->lists[MMS_HOSTS_BEHIND][link->index], MMS_REFUSAL_BEHIND_READ, replies);
 	mms_marker_see(link, &hosts->lists[MMS_HOSTS_BEHIND][link->index]);
+	clear_served(hosts, MMS_HOSTS_BEHIND, link->index);
+}
+
+uint64_t mms_hosts_pair_hash(enum mms_hosts_hash hash, unsigned node, struct mms_slice field, struct mms_slice value)
+{
+	return (mms_identity_hash(field) * 31 + mms_identity_hash(value)) * 131 + node * MMS_HOSTS_HASHES + hash;
+}
+
+void mms_hosts_keep_served(struct mms_hosts *hosts, uint64_t pair_hash)
+{
+	hosts->served[hosts->served_count % MMS_HOSTS_SERVED].pair_hash = pair_hash;
+	hosts->served[hosts->served_count % MMS_HOSTS_SERVED].at = hosts->office->now;
+	hosts->served_count++;
+}
+
+/* Those of one list that were served, and are there only because the node keeps them. */
+static void clear_served(struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node)
+{
+	struct mms_pairs *list = &hosts->lists[hash][node];
+
+	for (uint32_t i = 0; i < list->count && hosts->served_count > 0; i++) {
+		struct mms_pair *pair = &list->pairs[i];
+		const struct mms_slice life = hash == MMS_HOSTS_LIVES ? pair->field : mms_identity_behind_life(pair->field);
+		const uint64_t pair_hash = mms_hosts_pair_hash(hash, node, pair->field, pair->value);
+
+		for (uint32_t k = 0; k < hosts->served_count && k < MMS_HOSTS_SERVED; k++) {
+			pair->cleared = pair->cleared || (hosts->served[k].pair_hash == pair_hash
+					&& hosts->office->now.us - hosts->served[k].at.us < SERVED_US
+					&& !mms_hosts_heard_since(hosts, life, hosts->served[k].at));
+		}
+	}
 }
 
 bool mms_hosts_is_own(const struct mms_hosts *hosts, struct mms_slice name)

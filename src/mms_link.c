@@ -17,7 +17,7 @@
 #define PROGRESS_FACTOR 4
 #define WRITERS_APART UINT64_C(0x9e3779b97f4a7c15) /* odd, far from small numbers: an epoch is no other host */
 #define RETRY_FIRST_US 20000
-#define UNABLE_US 20000000 /* longer than a process without descriptors stays in office (mms_retire.c) */
+#define UNABLE_US 20000000 /* without an address or port: more than a burst of connections takes */
 #define STEADY_US 1000000 /* a connection that stood for so long is made again at once */
 
 static void on_readable(evutil_socket_t fd, short what, void *argument);
@@ -127,7 +127,8 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 {
 	struct mms_office *office = link->office;
 	struct mms_breaker_sh *breaker = &mms_link_node(link)->breaker;
-	bool blame = (status != MMS_ERR_LOCAL && status != MMS_ERR_MEMORY) || is_out_of_reach(link);
+	bool shortage = status == MMS_ERR_LOCAL || status == MMS_ERR_MEMORY;
+	bool blame = !shortage && (status != MMS_ERR_NO_ADDRESS || is_out_of_reach(link));
 	bool was_ready = link->state == MMS_LINK_READY;
 	enum mms_fault fault = status == MMS_ERR_CLOSED || status == MMS_ERR_RESET || (status == MMS_ERR_TIMEOUT && !was_ready)
 			? MMS_FAULT_SOFT : MMS_FAULT_HARD;
@@ -142,7 +143,7 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 	link->retry_at.us = office->now.us + (steady && blame ? 0 : RETRY_FIRST_US);
 	mms_link_drop(link);
 	if (!blame) {
-		office->short_since = office->short_since.us == 0 ? office->now : office->short_since;
+		office->short_since = shortage && office->short_since.us == 0 ? office->now : office->short_since;
 		mms_breaker_note(breaker, error->text, mms_clock_wall());
 		if (link->probing) {
 			(void)mms_breaker_probe_result(breaker, false, office->now, mms_link_random(office));
@@ -159,16 +160,13 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 	link->probe_sent = false;
 }
 
-/* This process has had nothing to reach it with, nor has any that took office since: an address for which this host has none of its
- * own (IPv6), no ports. Whatever the cause, its writes must become hints, or the mailbox waits for it and fills. */
+/* It has been so for long, to all who have been in office: an address for which this host has none of its own (IPv6), no port. Its
+ * writes must become hints, or the mailbox waits for it and fills. */
 static bool is_out_of_reach(struct mms_link *link)
 {
 	_Atomic int64_t *since_us = &mms_link_node(link)->unable_us;
 	const int64_t now_us = link->office->now.us;
 
-	if (link->state == MMS_LINK_READY) {
-		return false;
-	}
 	if (atomic_load(since_us) == 0) {
 		atomic_store(since_us, now_us);
 	}

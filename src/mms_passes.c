@@ -133,9 +133,10 @@ static bool is_wanted(const struct mms_passes *passes, unsigned target)
 		return false;
 	}
 	done = mms_passes_done(passes, target);
-	/* The pass over the node's own keys asks everybody: with a peer away it fails, however often that one was compared. */
+	/* The pass over the node's own keys is for everybody: with a peer away, or one that takes nothing, it fails, however often that
+	 * one was compared. */
 	if ((done | bit) == mms_passes_all_mask(office)) {
-		return done == mms_passes_all_mask(office) || mms_link_ready_mask(office) == mms_passes_all_mask(office);
+		return done == mms_passes_all_mask(office) || able == mms_passes_all_mask(office);
 	}
 	return (mms_link_ready_mask(office) & ~done & ~bit) != 0;
 }

@@ -73,6 +73,7 @@ struct mms_process *mms_process_new(uint32_t max_clusters, uint64_t mailbox_size
 	}
 	mms_shm_remember(process->shm, &process->shape);
 	process->host.shm = process->shm;
+	process->host.shape = &process->shape;
 	process->host.descriptors = &process->descriptors;
 	return process;
 failed:

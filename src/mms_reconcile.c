@@ -253,20 +253,28 @@ static void compare(struct job *job)
 	}
 }
 
-static uint64_t lacking(const struct job *job)
-{
-	const struct mms_reconcile_result *result = &job->result;
-
-	return result->found ? job->order.fill_mask & result->answered_mask & ~result->equal_mask & ~result->foreign_mask
-			& ~result->damaged_mask : 0;
-}
-
 static void on_prolonged(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	(void)link;
 	(void)token;
 	(void)replies; /* whoever lost his record meanwhile is found by the next look */
 	end_step(context);
+}
+
+/* Who lacks the newest and takes writes now. */
+static uint64_t to_fill(const struct job *job)
+{
+	const struct mms_office *office = job->reconciler->office;
+	const struct mms_reconcile_result *result = &job->result;
+	uint64_t mask = result->found ? job->order.fill_mask & result->answered_mask & ~result->equal_mask & ~result->foreign_mask
+			& ~result->damaged_mask : 0;
+
+	for (unsigned i = 0; i < office->node_count; i++) {
+		if (!mms_link_ready(&office->links[i]) || !mms_breaker_allows_write(&mms_link_node(&office->links[i])->breaker)) {
+			mask &= ~(UINT64_C(1) << i);
+		}
+	}
+	return mask;
 }
 
 /* All headers are in. Copies of the newest version that live shorter than another by more than touches may differ are
@@ -309,7 +317,7 @@ static void prolong(struct job *job)
 /* Takes the next step toward filling, if one is due. Called with `waiting` held. */
 static void choose(struct job *job)
 {
-	if (lacking(job) == 0) {
+	if (to_fill(job) == 0) {
 		return;
 	}
 	if (job->newest < 0) { /* only the offered tombstone is as new as that */
@@ -426,7 +434,7 @@ static void on_record(struct mms_link *link, void *context, uint64_t token, stru
 static void fill(struct job *job, const unsigned char *header, struct mms_slice payload, uint64_t ttl_ms)
 {
 	struct mms_office *office = job->reconciler->office;
-	uint64_t mask = lacking(job), token = (uint64_t)job->turn << TURN_SHIFT | payload.len;
+	uint64_t mask = to_fill(job), token = (uint64_t)job->turn << TURN_SHIFT | payload.len;
 	char tmp_key[MMS_PREFIX_MAX + 64];
 	struct mms_command command;
 
@@ -436,8 +444,7 @@ static void fill(struct job *job, const unsigned char *header, struct mms_slice 
 		struct mms_slice expected = { (const char *)copy->bytes, copy->replace ? copy->bytes_len : 0 };
 		struct mms_slice tmp = { tmp_key, 0 };
 
-		if ((mask >> i & 1) == 0 || !mms_link_ready(link)
-				|| !mms_breaker_allows_write(&mms_link_node(link)->breaker)) {
+		if ((mask >> i & 1) == 0) {
 			continue;
 		}
 		mms_command_init(&command);

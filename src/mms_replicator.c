@@ -98,7 +98,7 @@ struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, st
 	replicator->cluster = cluster;
 	replicator->settings = settings != NULL ? *settings : cluster->settings;
 	replicator->on_word = settings == NULL;
-	mms_shm_remember(host->shm, &replicator->shape);
+	replicator->shape = *host->shape;
 	if (!mms_config_sound(&replicator->settings)) {
 		mms_error_set(error, "replicator: the settings in shared memory are damaged");
 		free(replicator);

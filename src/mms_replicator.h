@@ -19,6 +19,7 @@ struct mms_replicator; /* opaque; heap of one process */
 /* What the thread and its process tell each other. */
 struct mms_replicator_host {
 	struct mms_shm *shm;
+	const struct mms_shm_shape *shape; /* of shm, as it was when nobody else had it */
 	struct mms_descriptors *descriptors;
 	_Atomic uint64_t request_count;    /* request threads add: a request begins */
 	_Atomic uint32_t cpu_allowance_ms; /* CPU that the thread may use beside one request; 0 = any (request threads) */

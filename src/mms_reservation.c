@@ -222,7 +222,8 @@ static bool is_dead(uint64_t owner)
 		return true;
 	}
 	life = life_of(pid);
-	return life.known && (life.state == 'Z' || life.state == 'X' || life.start != (uint32_t)(owner >> 32));
+	/* No start: the owner could not tell it (a chroot without /proc, no descriptor left). */
+	return life.known && (life.state == 'Z' || life.state == 'X' || (owner >> 32 != 0 && life.start != (uint32_t)(owner >> 32)));
 }
 
 static uint64_t own_name(void)

@@ -332,6 +332,10 @@ static void on_compared(void *context, uint64_t token, const struct mms_reconcil
 	}
 	lacking = result->found && stage != STAGE_YOUNG
 			? needed & ~result->equal_mask & ~result->foreign_mask & ~result->damaged_mask : 0;
+	/* Where one node is filled from this one, it may have what this one takes no more (it is full, say): that is its own repair's. */
+	if (!scan->order.whole && !mms_breaker_allows_write(&scan->office->cluster->nodes[scan->order.source].breaker)) {
+		lacking &= ~(UINT64_C(1) << scan->order.source);
+	}
 	if ((needed & ~result->answered_mask) != 0 || lacking != 0) {
 		scan->failed = true;
 	} else if (stage == STAGE_ALL && scan->order.whole && scan->order.compared.shared != NULL && result->found

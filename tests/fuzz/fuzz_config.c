@@ -106,6 +106,9 @@ static void fuzz_words(struct mms_slice text)
 	if (mms_config_parse_write_acks(text, &value, &error) != MMS_OK) {
 		check_message(&error);
 	}
+	if (mms_config_check_own_prefix(text, &error) != MMS_OK) {
+		check_message(&error);
+	}
 	if (mms_config_check_prefix(text, &error) == MMS_OK) {
 		check(text.len <= MMS_PREFIX_MAX && mms_slice_find(text, '\0') == text.len);
 	} else {

@@ -176,6 +176,7 @@ static void office(void)
 	static struct mms_replicator_host host;
 
 	host.shm = shm;
+	host.shape = &shape;
 	host.descriptors = &descriptors;
 	replicator = calloc(1, sizeof(*replicator));
 	check(replicator != NULL);

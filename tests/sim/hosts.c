@@ -93,6 +93,7 @@ void host_start(struct host *host)
 		fprintf(stderr, "sim: %s\n", error.text);
 		abort();
 	}
+	mms_shm_remember(host->shm, &host->shape);
 }
 
 void host_kill_worker(struct host *host, unsigned index)
@@ -146,6 +147,7 @@ struct worker *host_worker(struct host *host, unsigned index)
 		worker->process->alive = true;
 		worker->process->owner = worker;
 		worker->replicator_host.shm = host->shm;
+		worker->replicator_host.shape = &host->shape;
 		worker->replicator_host.descriptors = &worker->descriptors;
 	}
 	return worker;

@@ -34,6 +34,7 @@ struct worker {
 struct host {
 	unsigned index;
 	struct mms_shm *shm;            /* NULL: no PHP runs */
+	struct mms_shm_shape shape;     /* of shm */
 	struct mms_cluster_sh *cluster; /* once a worker claimed it */
 	struct mms_settings *settings;
 	uint64_t fingerprint;

@@ -109,7 +109,7 @@ static inline int serve(void *argument)
 {
 	const struct worker *worker = argument;
 	struct mms_descriptors *descriptors = calloc(1, sizeof(*descriptors));
-	struct mms_replicator_host in = { .shm = worker->host->shm, .descriptors = descriptors };
+	struct mms_replicator_host in = { .shm = worker->host->shm, .shape = &worker->host->shape, .descriptors = descriptors };
 	struct mms_replicator *replicator = mms_replicator_start(&in, worker->host->cluster, &worker->host->cluster->settings, NULL);
 
 	if (replicator == NULL) {

@@ -32,6 +32,7 @@
 struct host {
 	struct mms_settings settings;
 	struct mms_shm *shm;
+	struct mms_shm_shape shape;
 	struct mms_client *client;
 	struct mms_cluster_sh *cluster;
 };
@@ -290,6 +291,7 @@ static inline struct host *host_with(const struct mms_settings *settings, uint64
 	if (host->shm == NULL) {
 		fail_msg("%s", error.text);
 	}
+	mms_shm_remember(host->shm, &host->shape);
 	host->client = client_on(host->shm, settings);
 	host->cluster = host->client->cluster;
 	return host;

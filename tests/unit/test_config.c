@@ -189,6 +189,25 @@ static void prefixes_have_no_blanks_and_no_globs(void **state)
 	assert_non_null(strstr(error.text, "has 65 bytes: at most 64; example: shop:"));
 }
 
+/* What follows it begins with a session id, which a visitor may choose. */
+static void our_prefix_ends_where_no_session_id_goes_on(void **state)
+{
+	static const char *const wrong[] = {"shop", "SHOP", "shop2", "shop-", "shop,", "a", ":z"};
+	static const char *const right[] = {"", "shop:", "shop/", "shop_", "caf\xc3\xa9"};
+	struct mms_error error = {""};
+
+	(void) state;
+	for (size_t index = 0; index < sizeof(wrong) / sizeof(wrong[0]); index++) {
+		assert_int_equal(mms_config_check_own_prefix(mms_slice_of(wrong[index]), &error), MMS_ERR_CONFIG);
+		assert_non_null(strstr(error.text, "ends in a character of session ids"));
+	}
+	for (size_t index = 0; index < sizeof(right) / sizeof(right[0]); index++) {
+		assert_int_equal(mms_config_check_own_prefix(mms_slice_of(right[index]), &error), MMS_OK);
+	}
+	assert_int_equal(mms_config_check_own_prefix(mms_slice_of("a b:"), &error), MMS_ERR_CONFIG);
+	assert_non_null(strstr(error.text, "no blanks"));
+}
+
 static void host_ids_are_names(void **state)
 {
 	static const char *const right[] = {"web1", "web1.example.com", "A-b_c.9", "0"};
@@ -552,6 +571,7 @@ int main(void)
 		cmocka_unit_test(the_prefix_to_import_from_is_another_one),
 		cmocka_unit_test(acks_needed_lie_between_one_and_all_nodes),
 		cmocka_unit_test(prefixes_have_no_blanks_and_no_globs),
+		cmocka_unit_test(our_prefix_ends_where_no_session_id_goes_on),
 		cmocka_unit_test(host_ids_are_names),
 		cmocka_unit_test(session_ids_are_of_phps_alphabet),
 		cmocka_unit_test(numbers_take_a_unit_and_keep_their_range),

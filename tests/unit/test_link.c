@@ -521,21 +521,42 @@ static void a_node_that_this_host_can_not_reach_for_long_is_down(void **state)
 	desk = desk_open(host_new(1, "web1"));
 	for (unsigned second = 0; second < 20; second++) {
 		desk->office.now.us += 1000000;
-		mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+		mms_link_fail(desk_link(desk, 0), MMS_ERR_NO_ADDRESS, &error);
 		assert_true(mms_breaker_allows_read(desk_breaker(desk, 0)));
 	}
 	desk->office.now.us += 1000000;
-	mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_NO_ADDRESS, &error);
 	assert_false(mms_breaker_allows_read(desk_breaker(desk, 0)));
 	desk->office.now.us += 10000000;
 	mms_breaker_probe_begin(desk_breaker(desk, 0));
 	desk_link(desk, 0)->probing = true;
 	probe_us = atomic_load(&desk_breaker(desk, 0)->probe_at_us);
-	mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_NO_ADDRESS, &error);
 	assert_true(atomic_load(&desk_breaker(desk, 0)->probe_at_us) > probe_us);
+	assert_int_equal(desk->office.short_since.us, 0); /* another process could do no better */
 	desk->office.now = mms_clock_mono();
 	mms_link_connect(desk_link(desk, 0)); /* it can */
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].unable_us), 0);
+	desk_close(desk);
+}
+
+/* It says nothing about the node, however long it lasts; another process may have some. */
+static void a_process_without_means_blames_no_node(void **state)
+{
+	const struct mms_error error = { "node n0: socket: Too many open files" };
+	struct desk *desk;
+	int64_t first_us;
+
+	(void) state;
+	rig_fresh();
+	desk = desk_open(host_new(1, "web1"));
+	first_us = desk->office.now.us += 1000000;
+	for (unsigned second = 0; second < 60; second++) {
+		mms_link_fail(desk_link(desk, 0), MMS_ERR_LOCAL, &error);
+		assert_int_equal(desk->office.short_since.us, first_us);
+		desk->office.now.us += 1000000;
+	}
+	assert_true(mms_breaker_allows_write(desk_breaker(desk, 0)));
 	desk_close(desk);
 }
 
@@ -652,6 +673,7 @@ int main(void)
 		cmocka_unit_test(dropping_blames_nobody),
 		cmocka_unit_test(what_this_process_lacks_is_named_and_not_tried_again_at_once),
 		cmocka_unit_test(a_node_that_this_host_can_not_reach_for_long_is_down),
+		cmocka_unit_test(a_process_without_means_blames_no_node),
 		cmocka_unit_test(a_probe_for_want_of_means_has_failed),
 		cmocka_unit_test(a_callback_may_fail_its_own_link),
 		cmocka_unit_test(answers_that_nobody_asked_for_end_the_connection),

@@ -373,6 +373,30 @@ static void a_node_that_can_not_be_written_is_left_alone(void **state)
 	end();
 }
 
+/* It is full, and lacks what the third one is given: that is no reason to compare, and fetch, the same again and again. */
+static void beside_a_peer_that_takes_no_writes_a_scan_ends(void **state)
+{
+	struct mms_hints_sh *hints;
+	uint64_t scanned;
+
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 30);
+	hints = &desk->host->cluster->hints;
+	host_open_breaker(desk->host, 1, MMS_FAULT_WRITE_ONLY);
+	atomic_store(&hints->overflow_mask, bit(2));
+	turn_until(has_numbered(2, 0, 30));
+	turn_for(5 * SECOND);
+	scanned = host_metric(desk->host, MMS_METRIC_repair_scanned);
+	turn_for(20 * SECOND);
+	assert_int_equal(host_metric(desk->host, MMS_METRIC_repair_scanned), scanned);
+	assert_true(mms_hints_overflowed(hints, 2)); /* what it has itself has not been taken to the full one yet */
+	memset(desk_breaker(desk, 1), 0, sizeof(*desk_breaker(desk, 1)));
+	turn_until(!mms_hints_overflowed(hints, 2));
+	assert_true(has_numbered(1, 0, 30));
+	end();
+}
+
 /* The child begins a repair, and never ends it. */
 static int repair_a_little(void *argument)
 {
@@ -441,6 +465,7 @@ int main(void)
 		cmocka_unit_test(a_scan_that_the_server_refuses_proves_nothing),
 		cmocka_unit_test(a_node_that_missed_more_than_hints_hold_is_scanned),
 		cmocka_unit_test(a_node_that_can_not_be_written_is_left_alone),
+		cmocka_unit_test(beside_a_peer_that_takes_no_writes_a_scan_ends),
 		cmocka_unit_test(a_repair_whose_process_was_killed_is_made_by_another),
 		cmocka_unit_test(a_node_alone_has_nobody_to_be_compared_with),
 	};

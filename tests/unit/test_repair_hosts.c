@@ -690,6 +690,64 @@ static void where_no_sweep_was_noted_everything_is_compared(void **state)
 	end();
 }
 
+static void allow(unsigned nodes, const char *rule)
+{
+	for (unsigned node = 0; node < nodes; node++) {
+		node_do(node, "ACL", "SETUSER", "default", rule);
+	}
+}
+
+static void where_no_sweep_can_be_noted_there_is_one_all_the_same(void **state)
+{
+	(void) state;
+	begin(2);
+	node_do(0, "HDEL", HOSTS, "swept");
+	node_do(1, "HDEL", HOSTS, "swept");
+	allow(2, "-hset");
+	turn_until(atomic_load(&desk->host->cluster->sweep.finished) == 1);
+	turn_for(15 * SECOND);
+	allow(2, "+hset");
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 1);
+	end();
+}
+
+/* It was served, and will not go; when its host lives and dies once more, it is served again. */
+static void a_dead_hosts_line_that_can_not_be_deleted_is_served_once(void **state)
+{
+	(void) state;
+	begin(2);
+	allow(1, "-hdel");
+	other_says(9, (uint64_t) mms_clock_wall().ms - 60000, true);
+	turn_until(atomic_load(&desk->host->cluster->sweep.finished) == 1);
+	turn_for(15 * SECOND);
+	assert_true(field_exists(0, HOSTS, OTHER));
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 1);
+	other_says(10, (uint64_t) mms_clock_wall().ms - 60000, true);
+	turn_until(atomic_load(&desk->host->cluster->sweep.finished) == 2);
+	turn_for(5 * SECOND);
+	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 2);
+	allow(1, "+hdel");
+	end();
+}
+
+static void a_dead_hosts_marker_that_can_not_be_deleted_is_served_once(void **state)
+{
+	(void) state;
+	begin(3);
+	allow(1, "-hdel");
+	other_says(9, (uint64_t) mms_clock_wall().ms - 60000, true);
+	behind_by(0, 1, OTHER, "token");
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.finished) == 1);
+	turn_for(15 * SECOND);
+	assert_true(is_behind_by(0, 1, OTHER));
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[1].repair.finished), 1);
+	other_says(10, (uint64_t) mms_clock_wall().ms - 60000, true); /* it lives, and misses more under the same marker */
+	turn_for(2 * SECOND);
+	turn_until(atomic_load(&desk->host->cluster->nodes[1].repair.finished) == 2);
+	allow(1, "+hdel");
+	end();
+}
+
 static uint64_t own_beat(void)
 {
 	struct mms_life life;
@@ -799,6 +857,9 @@ int main(void)
 		cmocka_unit_test(whatever_the_notes_say_a_life_compares_everything_once_in_an_interval),
 		cmocka_unit_test(a_watermark_of_a_time_that_nobody_believes_comes_back),
 		cmocka_unit_test(where_no_sweep_was_noted_everything_is_compared),
+		cmocka_unit_test(where_no_sweep_can_be_noted_there_is_one_all_the_same),
+		cmocka_unit_test(a_dead_hosts_line_that_can_not_be_deleted_is_served_once),
+		cmocka_unit_test(a_dead_hosts_marker_that_can_not_be_deleted_is_served_once),
 		cmocka_unit_test(what_another_hosts_scan_has_brought_is_not_scanned_for_again),
 		cmocka_unit_test(a_scan_tells_other_hosts_how_far_it_had_heard_of_them),
 	};

@@ -14,7 +14,8 @@ static void crew_new(struct crew *crew, unsigned nodes)
 	crew->host = crew_host(nodes);
 	crew->descriptors = calloc(1, sizeof(*crew->descriptors));
 	assert_non_null(crew->descriptors);
-	crew->in = (struct mms_replicator_host){ .shm = crew->host->shm, .descriptors = crew->descriptors };
+	crew->in = (struct mms_replicator_host){ .shm = crew->host->shm, .shape = &crew->host->shape,
+		.descriptors = crew->descriptors };
 	crew->replicator = NULL;
 }
 

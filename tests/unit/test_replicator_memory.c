@@ -82,6 +82,7 @@ static void whatever_it_lacks_it_leaves_in_order_or_does_without(void **state)
 		rig_fresh();
 		host = crew_host(2);
 		in.shm = host->shm;
+		in.shape = &host->shape;
 		put_session(host, "s", "data");
 		atomic_store(&failed_count, 0);
 		atomic_store(&countdown, place);

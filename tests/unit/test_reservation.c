@@ -326,6 +326,20 @@ static void a_successor_with_the_same_id_is_not_the_owner(void **state)
 	kill_child(pid);
 }
 
+/* It could not tell: a chroot without /proc, or no descriptor left for it. */
+static void an_owner_who_did_not_know_his_start_lives_on(void **state)
+{
+	struct arena *arena = new_arena();
+	pid_t pid = holder_of(arena);
+
+	(void)state;
+	atomic_fetch_and(&arena->table.places[0].owner, UINT32_MAX);
+	assert_int_equal(mms_reservation_reap(&arena->table), 0);
+	assert_int_not_equal(atomic_load(&arena->table.places[0].sequence), 0);
+	kill_child(pid);
+	assert_int_equal(mms_reservation_reap(&arena->table), 1);
+}
+
 static void a_full_table_gives_the_places_of_the_dead(void **state)
 {
 	struct arena *arena = new_arena();
@@ -455,6 +469,7 @@ int main(void)
 		cmocka_unit_test(a_killed_process_leaves_its_reservation_until_it_is_reaped),
 		cmocka_unit_test(the_living_and_the_stopped_are_not_reaped_but_a_zombie_is),
 		cmocka_unit_test(a_successor_with_the_same_id_is_not_the_owner),
+		cmocka_unit_test(an_owner_who_did_not_know_his_start_lives_on),
 		cmocka_unit_test(a_full_table_gives_the_places_of_the_dead),
 		cmocka_unit_test(nothing_is_closed_too_early_among_kills),
 	};

@@ -219,6 +219,7 @@ static void a_replicator_wipes_its_password_when_it_leaves_office(void **state)
 	snprintf(settings.password_file, sizeof(settings.password_file), "%s", path);
 	host = host_with(&settings, RIG_MAILBOX);
 	in.shm = host->shm;
+	in.shape = &host->shape;
 	forget_all();
 	replicator = mms_replicator_start(&in, host->cluster, &host->cluster->settings, NULL);
 	assert_non_null(replicator);

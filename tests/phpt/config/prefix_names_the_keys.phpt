@@ -8,7 +8,7 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 
-foreach (['shop:', 'a', '', 'shop:de:'] as $prefix) {
+foreach (['shop:', '_', '', 'shop:de:'] as $prefix) {
     $sid = mms_sid();
     $output = mms_php("mms_put('$sid', ['n' => 1]); echo count(mms_request('$sid')); mmsession_flush(5000);",
         ['mmsession.prefix' => $prefix]);
