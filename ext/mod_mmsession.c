@@ -240,7 +240,9 @@ PS_READ_FUNC(mmsession)
 	read_ended(handler);
 	handler->reading_id = zend_string_copy(key);
 	result = read_data(handler, key, val);
-	read_ended(handler);
+	if (*mod_data == handler) { /* a user's error handler may have closed it */
+		read_ended(handler);
+	}
 	return result;
 }
 

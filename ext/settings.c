@@ -86,9 +86,7 @@ ZEND_INI_MH(php_mmsession_on_text)
 		status = mms_config_parse_write_acks(text, &value, &error);
 	} else if (strcmp(name, "mmsession.on_no_quorum") == 0) {
 		status = mms_config_parse_no_quorum(text, &value, &error);
-	} else if (strcmp(name, "mmsession.prefix") == 0) {
-		status = mms_config_check_own_prefix(text, &error);
-	} else if (strcmp(name, "mmsession.import_prefix") == 0) {
+	} else if (strcmp(name, "mmsession.prefix") == 0 || strcmp(name, "mmsession.import_prefix") == 0) {
 		status = mms_config_check_prefix(text, &error);
 	} else if (strcmp(name, "mmsession.host_id") == 0 && text.len > 0) {
 		status = mms_config_check_host_id(text, &error);
@@ -151,6 +149,9 @@ static enum mms_status fill_texts(struct mms_settings *settings, struct mms_erro
 	}
 	snprintf(settings->prefix, sizeof settings->prefix, "%s", MMSG(prefix) ? MMSG(prefix) : "");
 	snprintf(settings->import_prefix, sizeof settings->import_prefix, "%s", MMSG(import_prefix) ? MMSG(import_prefix) : "");
+	if (status == MMS_OK) { /* not when it is set: refused there, the default would be used, by several applications perhaps */
+		status = mms_config_check_own_prefix(mms_slice_of(settings->prefix), error);
+	}
 	if (status == MMS_OK) {
 		status = mms_config_check_together(settings, error);
 	}

@@ -23,13 +23,28 @@ static void on_written(struct mms_link *link, void *context, uint64_t token, str
 	(void)replies; /* what a node did not take is found again */
 }
 
-/* A node that refuses it (a permission, MISCONF, READONLY) would have all compared again every second. */
+/* A node that refuses it (a permission, MISCONF, READONLY) would have all compared again every second. token: when what served the
+ * pair began; context: where that is kept, NULL: nowhere, the node has another id by now. */
 static void on_deleted(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
+	_Atomic int64_t *served_us = context;
+
 	(void)link;
-	if (replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
-		mms_hosts_keep_served(context, token);
+	if (served_us != NULL && replies != NULL && mms_reply_type(replies[0]) == MMS_REPLY_ERROR) {
+		atomic_store(served_us, (int64_t)token);
 	}
+}
+
+static _Atomic int64_t *served_by(struct mms_office *office, const struct mms_note *note)
+{
+	for (unsigned i = 0; i < office->node_count && note->hash == MMS_HOSTS_BEHIND; i++) {
+		struct mms_node_sh *node = &office->cluster->nodes[i];
+
+		if (mms_identity_is_behind(note->field, office->settings, i, atomic_load(&node->node_id))) {
+			return &node->behind_served_us;
+		}
+	}
+	return note->hash == MMS_HOSTS_LIVES ? &office->cluster->lives_served_us : NULL;
 }
 
 bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
@@ -240,8 +255,7 @@ void mms_aftermath_clear(struct mms_hosts *hosts, struct mms_notes *notes, struc
 		mms_command_init(&command);
 		mms_command_field_delete_if(&command, key, note->field, note->value);
 		/* What can't be asked for stays, and another scan clears it. */
-		if (mms_link_request(&office->links[note->node], &command, on_deleted, hosts,
-				mms_hosts_pair_hash(note->hash, note->node, note->field, note->value))) {
+		if (mms_link_request(&office->links[note->node], &command, on_deleted, served_by(office, note), (uint64_t)begun_at.us)) {
 			mms_pairs_clear(mms_hosts_list(hosts, note->hash, note->node), note->field, note->value);
 		}
 	}

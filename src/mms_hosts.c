@@ -18,7 +18,7 @@
 
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
 #define PAUSE_US 3000000             /* without a replicator for longer: who looks then begins anew */
-#define SERVED_US 600000000          /* a pair that its node refuses to delete counts for nothing for so long */
+#define SERVED_US INT64_C(3600000000) /* what a node refuses to delete is served, and tried to delete, so often */
 #define FIRST_LOOK_US 300000         /* for the first answers of all nodes, before anybody is taken for dead */
 
 struct mms_hosts {
@@ -33,11 +33,6 @@ struct mms_hosts {
 	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
 	bool marked, leaving;
 	uint64_t asked_mask, left_mask;  /* nodes that were told to forget this life; that have */
-	struct {
-		uint64_t pair_hash;
-		struct mms_mono at;
-	} served[MMS_HOSTS_SERVED];      /* a ring */
-	uint32_t served_count;           /* ever */
 };
 
 static void publish(struct mms_hosts *hosts, struct mms_link *link);
@@ -277,33 +272,33 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 	clear_served(hosts, MMS_HOSTS_BEHIND, link->index);
 }
 
-uint64_t mms_hosts_pair_hash(enum mms_hosts_hash hash, unsigned node, struct mms_slice field, struct mms_slice value)
+/* The moment from which on a dead life's pair counts: it had been silent for long when what served all such pairs began. */
+static struct mms_mono served_moment(const struct mms_hosts *hosts, enum mms_hosts_hash hash, struct mms_slice field)
 {
-	return (mms_identity_hash(field) * 31 + mms_identity_hash(value)) * 131 + node * MMS_HOSTS_HASHES + hash;
+	const struct mms_office *office = hosts->office;
+	int64_t served_us = hash == MMS_HOSTS_LIVES ? atomic_load(&office->cluster->lives_served_us) : 0;
+
+	for (unsigned i = 0; i < office->node_count && hash == MMS_HOSTS_BEHIND; i++) {
+		const struct mms_node_sh *node = &office->cluster->nodes[i];
+
+		if (mms_identity_is_behind(field, office->settings, i, atomic_load(&node->node_id))) {
+			served_us = atomic_load(&node->behind_served_us);
+		}
+	}
+	return (struct mms_mono){ served_us > 0 && served_us <= office->now.us && office->now.us - served_us < SERVED_US
+			? served_us - MMS_HOSTS_DEAD_US : 0 };
 }
 
-void mms_hosts_keep_served(struct mms_hosts *hosts, uint64_t pair_hash)
-{
-	hosts->served[hosts->served_count % MMS_HOSTS_SERVED].pair_hash = pair_hash;
-	hosts->served[hosts->served_count % MMS_HOSTS_SERVED].at = hosts->office->now;
-	hosts->served_count++;
-}
-
-/* Those of one list that were served, and are there only because the node keeps them. */
 static void clear_served(struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node)
 {
 	struct mms_pairs *list = &hosts->lists[hash][node];
 
-	for (uint32_t i = 0; i < list->count && hosts->served_count > 0; i++) {
+	for (uint32_t i = 0; i < list->count; i++) {
 		struct mms_pair *pair = &list->pairs[i];
 		const struct mms_slice life = hash == MMS_HOSTS_LIVES ? pair->field : mms_identity_behind_life(pair->field);
-		const uint64_t pair_hash = mms_hosts_pair_hash(hash, node, pair->field, pair->value);
+		const struct mms_mono moment = served_moment(hosts, hash, pair->field);
 
-		for (uint32_t k = 0; k < hosts->served_count && k < MMS_HOSTS_SERVED; k++) {
-			pair->cleared = pair->cleared || (hosts->served[k].pair_hash == pair_hash
-					&& hosts->office->now.us - hosts->served[k].at.us < SERVED_US
-					&& !mms_hosts_heard_since(hosts, life, hosts->served[k].at));
-		}
+		pair->cleared = pair->cleared || (moment.us > 0 && is_life(life) && !mms_hosts_heard_since(hosts, life, moment));
 	}
 }
 

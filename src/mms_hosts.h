@@ -69,10 +69,4 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node);
  * of all hints. True when no node can be told any more. Called until then. */
 bool mms_hosts_leave(struct mms_hosts *hosts);
 
-/* A pair has been served (by a scan, a sweep), and its node refuses to delete it: for ten minutes it counts as cleared whenever it is
- * read, unless its life is heard of meanwhile. Of so many; the oldest is forgotten first. */
-#define MMS_HOSTS_SERVED 64
-void mms_hosts_keep_served(struct mms_hosts *hosts, uint64_t pair_hash);
-uint64_t mms_hosts_pair_hash(enum mms_hosts_hash hash, unsigned node, struct mms_slice field, struct mms_slice value);
-
 #endif

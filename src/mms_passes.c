@@ -12,6 +12,7 @@
 #include "mms_strangers.h"
 
 #define SHARE_US 60000000         /* between scans of a node that not all hosts know */
+#define PARTIAL_US INT64_C(600000000) /* what is compared counts for so long, where a peer is away or takes nothing */
 #define SWEEP_AGE_S 86400         /* of a sweep that goes on, where no interval is set */
 
 static void take_up(struct mms_passes *passes);
@@ -100,14 +101,17 @@ static bool is_young(const struct mms_passes *passes, const struct mms_pass *pas
 	return age_us >= 0 && age_us / 1000000 <= (limit_s == 0 ? SWEEP_AGE_S : limit_s);
 }
 
-/* Does what it has compared still count? */
+/* Does what it has compared still count? As long as a peer is away, or takes nothing, no scan comes to its end, and the reasons for
+ * another one can't be told from those for this one: all is compared again now and then. */
 static bool counts(const struct mms_passes *passes, unsigned target)
 {
 	const struct mms_pass *pass = &passes->each[target], fresh = fresh_pass(passes, target);
 
 	return pass->incarnation == fresh.incarnation && pass->mask == fresh.mask
 			&& pass->overflows == fresh.overflows && pass->since_ms <= fresh.since_ms
-			&& (!is_sweep(passes, target) || is_young(passes, pass));
+			&& (is_sweep(passes, target) ? is_young(passes, pass)
+				: mms_passes_able_mask(passes->office) == mms_passes_all_mask(passes->office)
+				|| mms_clock_apart(passes->office->now.us, pass->begun_us) < PARTIAL_US);
 }
 
 uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target)

@@ -74,6 +74,8 @@ struct mms_node_sh {
 	_Atomic int64_t unlisted_us;    /* monotonic; since when some living host has not met it, which this one reaches, 0 = all have; the
 	                                 * replicator */
 	_Atomic int64_t unlisted_seen_us; /* monotonic; when such a host was seen last; the replicator */
+	_Atomic int64_t behind_served_us; /* monotonic; as lives_served_us, of a scan of this node and the markers of dead lives for it; the
+	                                   * replicator */
 	_Atomic int64_t unable_us;      /* monotonic; since when this host has had no address or port for a connection to it, 0 = it had,
 	                                 * last time; the replicator */
 	_Atomic int64_t lag_us;         /* age of the oldest entry that it has not acknowledged; the replicator */
@@ -124,6 +126,8 @@ struct mms_cluster_sh {
 	struct mms_repair_sh sweep;     /* all nodes compared with all: after a host's death, and now and then */
 	_Atomic uint32_t dead_swept;    /* 1: no life that died is known whose writes wait for a sweep; the replicator */
 	_Atomic int64_t swept_us;       /* monotonic; when this life last compared everything, 0 = never; the replicator */
+	_Atomic int64_t lives_served_us; /* monotonic; when a sweep began that served all lives dead by then, while some node refuses to
+	                                  * delete their lines; 0 = none does; the replicator */
 	_Atomic uint64_t swept_servers; /* mms_aftermath's word for the servers that were compared then; the replicator */
 	_Atomic int64_t clock_spread_ms; /* how far clocks of hosts are apart, for mms_visit; the replicator's survey */
 	_Atomic int64_t looked_us;      /* monotonic; when a replicator last looked at the hosts; the replicator */

@@ -1,6 +1,6 @@
 /* Connections against a scripted peer: opening, handshake, slices, the output queue. test_conn_loss.c has lost connections
  * and wrong replies, test_conn_server.c real servers.
- * TEST WRAP: free realloc */
+ * TEST WRAP: free realloc connect */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* accept4 */
 #endif
@@ -188,6 +188,35 @@ static void a_full_listen_queue_is_a_connect_error(void **state)
 		mms_conn_free(conns[--count]);
 	}
 	conn = NULL;
+	teardown_peer();
+}
+
+static int connect_fails; /* with this, 0: it does not */
+
+int __real_connect(int fd, const struct sockaddr *address, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t len);
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+	errno = connect_fails;
+	return connect_fails != 0 ? -1 : __real_connect(fd, address, len);
+}
+
+static void what_this_host_lacks_is_told_apart(void **state)
+{
+	static const struct { int number; enum mms_status status; } cases[] = { { EADDRNOTAVAIL, MMS_ERR_NO_ADDRESS }, { EMFILE, MMS_ERR_LOCAL },
+		{ ENOBUFS, MMS_ERR_LOCAL }, { ENETUNREACH, MMS_ERR_CONNECT }, { ECONNREFUSED, MMS_ERR_CONNECT } };
+
+	(void) state;
+	listen_now(true, 8);
+	conn = mms_conn_new(&options);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		connect_fails = cases[i].number;
+		assert_int_equal(mms_conn_open(conn, &peer.address.any, peer.address_len, &error), cases[i].status);
+		assert_non_null(strstr(error.text, strerror(cases[i].number)));
+		assert_closed();
+	}
+	connect_fails = 0;
 	teardown_peer();
 }
 
@@ -443,6 +472,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_is_found_though_sending_fails_first),
 		cmocka_unit_test(nobody_listening_is_a_connect_error_with_its_cause),
 		cmocka_unit_test(a_full_listen_queue_is_a_connect_error),
+		cmocka_unit_test(what_this_host_lacks_is_told_apart),
 		cmocka_unit_test(a_process_without_descriptors_does_not_blame_the_node),
 		cmocka_unit_test(what_the_socket_does_not_take_is_queued_up_to_the_limit),
 		cmocka_unit_test(no_memory_that_is_freed_has_the_password_in_it),

@@ -18,6 +18,7 @@ _KINDS = [
     ("own keys", re.compile(r"node (\S+) \(.*\): .*:(?:behind|lives)\b")),
     ("clocks", re.compile(r"clocks are wrong()")),
     ("host id", re.compile(r"another host uses host id()")),
+    ("nodes", re.compile(r"lists of nodes differ()")),
 ]
 
 
