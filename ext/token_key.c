@@ -54,7 +54,7 @@ enum mms_status php_mmsession_token_read_key(struct mms_error *error)
 	if (MMSG(token_key_file) == NULL || MMSG(token_key_file)[0] == '\0') {
 		return MMS_OK;
 	}
-	status = mms_config_read_password(MMSG(token_key_file), secret, error);
+	status = mms_config_read_secret("mmsession.token_key_file", MMSG(token_key_file), secret, error);
 	len = strlen(secret);
 	if (status == MMS_OK && len < KEY_MIN) {
 		mms_error_set(error, "mmsession.token_key_file %s: its first line has %zu bytes: at least %d, best random",

@@ -175,8 +175,8 @@ struct mms_conn *mms_client_connect(struct mms_client *client, unsigned node, en
 	mms_conn_close(conn);
 	if (!mms_address_current(&client->settings.nodes[node], &client->cluster->nodes[node], &address, &len)) {
 		*status = MMS_ERR_LOCAL;
-		mms_error_set(error, "node %s (%s): host name is not resolved yet", client->settings.nodes[node].name,
-				client->settings.nodes[node].address);
+		mms_error_set(error, "node %s (%s): host name is not resolved yet: see /etc/resolv.conf and /etc/hosts, or list the address",
+				client->settings.nodes[node].name, client->settings.nodes[node].address);
 		return NULL;
 	}
 	client->fresh[node] = true;
@@ -312,11 +312,11 @@ static void explain_missing_slot(struct mms_shm *shm, uint64_t fingerprint, stru
 		any_free = any_free || cluster == NULL;
 	}
 	if (any_free) {
-		mms_error_set(error, "shared memory: a stopped process holds the lock of the list of clusters");
+		mms_error_set(error, "shared memory: a stopped process holds the lock of the list of clusters: let it go on, or restart PHP");
 		return;
 	}
 	mms_error_set(error, "mmsession.max_clusters = %u, and as many are in use: raise it in php.ini and restart PHP; each "
-			"combination of nodes, mmsession.prefix, user, password_file and host_id is a cluster", shm->slot_count);
+			"combination of nodes, mmsession.prefix, user, password_file, host_id and tls_* settings is a cluster", shm->slot_count);
 }
 
 static bool prepare_connections(struct mms_client *client)

@@ -351,7 +351,7 @@ uint32_t mms_config_acks_needed(const struct mms_settings *settings)
 	return settings->write_acks < count ? settings->write_acks : count;
 }
 
-enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_MAX + 1], struct mms_error *error)
+enum mms_status mms_config_read_secret(const char *setting, const char *path, char out[MMS_SECRET_MAX + 1], struct mms_error *error)
 {
 	enum mms_status status = MMS_ERR_CONFIG;
 	char content[MMS_SECRET_MAX + 1];
@@ -367,7 +367,7 @@ enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_M
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
 		status = errno == EMFILE || errno == ENFILE ? MMS_ERR_LOCAL : MMS_ERR_CONFIG;
-		mms_error_set(error, "password file %s: open: %m", path);
+		mms_error_set(error, "%s %s: open: %m: user %u, as whom PHP runs here, must be able to read it", setting, path, geteuid());
 		return status;
 	}
 	while (len < sizeof(content)) {
@@ -381,11 +381,11 @@ enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_M
 		len += (size_t) taken;
 	}
 	if (taken < 0) {
-		mms_error_set(error, "password file %s: read: %m", path);
+		mms_error_set(error, "%s %s: read: %m", setting, path);
 		goto done;
 	}
 	if (len > MMS_SECRET_MAX) {
-		mms_error_set(error, "password file %s: more than %d bytes; it should hold one line", path, MMS_SECRET_MAX);
+		mms_error_set(error, "%s %s: more than %d bytes; it should hold one line", setting, path, MMS_SECRET_MAX);
 		goto done;
 	}
 	content[len] = '\0';
@@ -393,7 +393,7 @@ enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_M
 	const size_t line_len = strcspn(content, "\r\n");
 
 	if (line_len == 0 || memchr(content, '\0', len) != NULL) {
-		mms_error_set(error, "password file %s: its first line is %s; it should be the password", path,
+		mms_error_set(error, "%s %s: its first line is %s; it should be the secret", setting, path,
 				line_len == 0 ? "empty" : "no text (a zero byte)");
 		goto done;
 	}
@@ -404,6 +404,11 @@ done:
 	explicit_bzero(content, sizeof(content));
 	close(fd);
 	return status;
+}
+
+enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_MAX + 1], struct mms_error *error)
+{
+	return mms_config_read_secret("mmsession.password_file", path, out, error);
 }
 
 static enum mms_status parse_word(struct mms_slice text, const char *const words[], uint32_t count, uint32_t *index)

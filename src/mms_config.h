@@ -145,7 +145,9 @@ enum mms_status mms_config_read_secrets_for(uint32_t uid, uint32_t gid, const ch
 		struct mms_tls_context *tls, struct mms_error *error);
 
 /* First line of the file without its end of line; refuses files over MMS_SECRET_MAX. out is NUL-terminated. An
- * empty path gives an empty password. The message names the file, never its content. */
+ * empty path gives an empty secret. The message names the setting and the file, never its content. */
+enum mms_status mms_config_read_secret(const char *setting, const char *path, char out[MMS_SECRET_MAX + 1], struct mms_error *error);
+/* That of mmsession.password_file. */
 enum mms_status mms_config_read_password(const char *path, char out[MMS_SECRET_MAX + 1], struct mms_error *error);
 
 #endif

@@ -562,7 +562,7 @@ static enum mms_status lost(struct mms_conn *conn, const char *what, int number,
 	} else if (conn->sock.tls != NULL && conn->sock.connecting) {
 		what = mms_conn_stage(conn);
 	}
-	(void) snprintf(text, sizeof(text), "%s: %s", what, cause);
+	(void) snprintf(text, sizeof(text), "%s: %s%s", what, cause, conn->sock.connecting ? mms_socket_remedy(number) : "");
 	return fail(conn, status, text, error);
 }
 

@@ -19,7 +19,7 @@ static const struct {
 } remedies[] = {
 	{STEP_AUTH, "wrong number of arguments", "this server knows no users, leave mmsession.user empty"},
 	{STEP_SELECT, "NOPERM", "mmsession.user needs the permission +select, or use db 0"},
-	{STEP_LOAD, "NOPERM", "mmsession.user needs the permissions +script|load (+script before Redis 7) and +evalsha"},
+	{STEP_LOAD, "NOPERM", "mmsession.user needs the permissions +script|load and +evalsha, see docs/operations.md"},
 };
 
 static bool has_auth(const struct mms_login *login);

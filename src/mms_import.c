@@ -151,6 +151,7 @@ static void refuse_too_large(const struct importing *importing, unsigned node, s
 
 	answer->found = MMS_FOUND_UNREADABLE;
 	mms_error_set(&answer->error, "node %s (%s): the session to be taken over has more bytes than mmsession.max_session_size (%u) "
-			"allows: not read, what is stored stays", settings->nodes[node].name, settings->nodes[node].address,
+			"allows: not read, what is stored stays; raise it until the old sessions have been taken over",
+			settings->nodes[node].name, settings->nodes[node].address,
 			settings->max_session_size);
 }

@@ -132,3 +132,19 @@ static void set_tcp_options(int fd)
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
+
+const char *mms_socket_remedy(int number)
+{
+	switch (number) {
+	case EACCES:
+		return ": PHP's user may not open it: put him into the socket's group, or see SELinux";
+	case ENOENT:
+		return ": no such socket: see unixsocket in the server's configuration";
+	case ECONNREFUSED:
+		return ": is the server started, and does it listen there (port, bind)?";
+	case EADDRNOTAVAIL:
+		return ": this host has no address or free port for it";
+	default:
+		return "";
+	}
+}

@@ -42,6 +42,8 @@ bool mms_socket_has_pending(const struct mms_socket *sock);
 bool mms_socket_wants_write(const struct mms_socket *sock);
 /* It is connecting, but only the TLS handshake is under way: somebody has taken the connection. */
 bool mms_socket_in_handshake(const struct mms_socket *sock);
+/* What to do about this errno of a plain connect: ": ...", or nothing. */
+const char *mms_socket_remedy(int number);
 /* What a connecting one is at, for messages. */
 const char *mms_socket_stage(const struct mms_socket *sock);
 

@@ -209,7 +209,7 @@ enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, st
 	if (payload.len > client->settings.max_session_size) {
 		mms_client_count(client, MMS_METRIC_refused_writes);
 		mms_error_set(error, "session of %zu bytes is larger than mmsession.max_session_size (%u): not stored, the "
-				"older content stays", payload.len, client->settings.max_session_size);
+				"older content stays; raise it on all hosts, or keep less in the session", payload.len, client->settings.max_session_size);
 		return MMS_ERR_GUARD;
 	}
 	status = ensure_read(store, id, &opened, error);
@@ -219,7 +219,7 @@ enum mms_status mms_store_write(struct mms_store *store, struct mms_slice id, st
 	if (is_too_old(opened)) {
 		mms_client_count(client, MMS_METRIC_refused_writes);
 		mms_error_set(error, "session was read more than %d minutes ago: not stored, a logout since then may be "
-				"forgotten already", MMS_TOMBSTONE_GRACE_MS / 60000);
+				"forgotten already; long requests end their session early by session_write_close()", MMS_TOMBSTONE_GRACE_MS / 60000);
 		return MMS_ERR_GUARD;
 	}
 	if (opened->changed && !opened->given) { /* another request's write is about to be replaced unread */

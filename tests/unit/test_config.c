@@ -424,7 +424,7 @@ static void assert_password_refused(const char *name, const char *reason)
 	char text[400];
 
 	assert_int_equal(mms_config_read_password(name, out, &error), MMS_ERR_CONFIG);
-	snprintf(text, sizeof(text), "password file %s: %s", name, reason);
+	snprintf(text, sizeof(text), "mmsession.password_file %s: %s", name, reason);
 	assert_string_equal(error.text, text);
 	assert_string_equal(out, "");
 	assert_null(strstr(error.text, "hunter2"));

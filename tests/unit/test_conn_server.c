@@ -251,7 +251,7 @@ static void a_user_logs_in_and_a_missing_permission_is_named(void **state)
 	assert_int_equal(open_and_ping(S("joe"), S("topsecret"), &class_), MMS_ERR_REFUSED);
 	assert_int_equal(class_, MMS_CLASS_PERMISSION);
 	assert_said("(SCRIPT LOAD): NOPERM");
-	assert_said("needs the permissions +script|load (+script before Redis 7) and +evalsha");
+	assert_said("needs the permissions +script|load and +evalsha");
 	assert_true(client_do(&admin, 3, "ACL", "DELUSER", "joe"));
 }
 
