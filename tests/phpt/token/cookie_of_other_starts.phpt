@@ -27,7 +27,7 @@ $call = function (string $query = '') use ($web, &$tokens): array {
     return json_decode($body, true);
 };
 $call();
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
 mms_is([1, 1, 0], $call('look=1'), 'read and closed, from the local node');
 mms_is([1, 2, 0], $call('look=1'), 'as it is with the token of that');
 mms_is([1, 3, 0], $call(), 'and written');

@@ -19,7 +19,7 @@ $web = new Web('if (isset($_GET["complete"])) { exit(in_array(false, array_colum
     echo json_encode([$_SESSION["n"], $status["token_local_reads"], $status["token_full_reads"]]);',
     ['mmsession.read' => 'session-token']);
 $web->get();
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
 $cookies = array_values(preg_grep('/_mms/', $web->cookies($web->get('path=')[0])));
 mms_is(1, preg_match('/^SHOP_mms[0-7]=[^;]+; path=\/; HttpOnly$/', $cookies[0] ?? ''), 'session.cookie_path is empty: ' . ($cookies[0] ?? ''));
 

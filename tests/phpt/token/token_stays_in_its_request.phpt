@@ -19,7 +19,7 @@ $web = new Web('if (isset($_GET["complete"])) { exit(in_array(false, array_colum
     echo json_encode([$first, $status["token_local_reads"], $status["token_full_reads"], (int) ($match[1] ?? 0)]);',
     ['mmsession.read' => 'session-token', 'memory_limit' => '200M']);
 $web->get('session=1');
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
 [$none, $local, $full, $size] = json_decode($web->get('session=1')[1], true);
 mms_is(['', 1, 1], [$none, $local, $full], 'one visitor');
 [$none] = json_decode($web->get('give=x')[1], true);

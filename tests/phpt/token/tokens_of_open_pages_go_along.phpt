@@ -99,7 +99,7 @@ $script = 'if (isset($_GET["complete"])) { exit(in_array(false, array_column(mms
     echo json_encode([$n, mmsession_status()["counters"]["token_local_reads"], mmsession_token()]);';
 $web = new Web($script, ['mmsession.read' => 'session-token', 'mmsession.token_header' => 'X-Token']);
 $web->get("id=$sid");
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
 $header = function (string $token, string $more = '') use ($web, $sid): array {
     [$lines, $body] = $web->get("id=$sid$more", ["X-Token: $token"]);
     $found = substr(array_values(preg_grep('/^X-Token: /', $lines))[0] ?? '', 9);
@@ -120,7 +120,7 @@ mms_ok(strpos($web->log(), 'Warning') === false, 'no warning');
 
 $web = new Web($script, ['mmsession.read' => 'session-token', 'session.cookie_samesite' => 'Strict']);
 $web->get("id=$sid");
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
 $web->jar = []; /* from here on the slot is what it will be */
 $web->get("id=$sid");
 [$name] = array_values(preg_grep('/_mms/', array_keys($web->jar)));
