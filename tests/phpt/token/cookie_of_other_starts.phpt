@@ -8,6 +8,7 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 require __DIR__ . "/../include/web.inc";
+mms_nodes_are_complete(); // a session of before would be blind
 
 $web = new Web('if (isset($_GET["complete"])) { exit(in_array(false, array_column(mmsession_status()["nodes"], "complete"), true) ? "no" : "yes"); }
     if (isset($_GET["cross"])) { session_set_cookie_params(["secure" => true, "samesite" => "None"]); }
@@ -27,7 +28,7 @@ $call = function (string $query = '') use ($web, &$tokens): array {
     return json_decode($body, true);
 };
 $call();
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 mms_is([1, 1, 0], $call('look=1'), 'read and closed, from the local node');
 mms_is([1, 2, 0], $call('look=1'), 'as it is with the token of that');
 mms_is([1, 3, 0], $call(), 'and written');

@@ -8,6 +8,7 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 require __DIR__ . "/../include/web.inc";
+mms_nodes_are_complete(); // a session of before would be blind
 
 $web = new Web('if (isset($_GET["complete"])) { exit(in_array(false, array_column(mmsession_status()["nodes"], "complete"), true) ? "no" : "yes"); }
     if (isset($_GET["path"])) { ini_set("session.cookie_path", $_GET["path"]); }
@@ -19,7 +20,7 @@ $web = new Web('if (isset($_GET["complete"])) { exit(in_array(false, array_colum
     echo json_encode([$_SESSION["n"], $status["token_local_reads"], $status["token_full_reads"]]);',
     ['mmsession.read' => 'session-token']);
 $web->get();
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 $cookies = array_values(preg_grep('/_mms/', $web->cookies($web->get('path=')[0])));
 mms_is(1, preg_match('/^SHOP_mms[0-7]=[^;]+; path=\/; HttpOnly$/', $cookies[0] ?? ''), 'session.cookie_path is empty: ' . ($cookies[0] ?? ''));
 

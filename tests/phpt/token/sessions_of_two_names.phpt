@@ -8,6 +8,7 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 require __DIR__ . "/../include/web.inc";
+mms_nodes_are_complete(); // a session of before would be blind
 
 $script = 'if (isset($_GET["complete"])) { exit(in_array(false, array_column(mmsession_status()["nodes"], "complete"), true) ? "no" : "yes"); }
     $found = [];
@@ -37,7 +38,7 @@ $call = function (string $names, array $headers = []) use (&$web, $sid, &$number
     return implode(',', $kinds);
 };
 mms_is('full,full', $call('AA,BB'), 'a new visitor');
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 $call('AA,BB');
 for ($i = 0; $i < 3; $i++) {
     mms_is('local,local', $call('AA,BB'), 'both have their tokens');
@@ -58,7 +59,7 @@ $token = function () use (&$lines): array {
     return ['X-Token: ' . substr(array_values(preg_grep('/^X-Token: /', $lines))[0] ?? '', 9)];
 };
 $call('AA,BB');
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 $call('AA,BB', $token());
 mms_is('full,local', $call('AA,BB', $token()), 'header');
 mms_is('full', $call('AA', $token()), 'header, the other alone');

@@ -8,6 +8,7 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 require __DIR__ . "/../include/web.inc";
+mms_nodes_are_complete(); // a session of before would be blind
 
 $web = new Web('if (isset($_GET["complete"])) { exit(in_array(false, array_column(mmsession_status()["nodes"], "complete"), true) ? "no" : "yes"); }
     if (isset($_GET["make"])) { $text = str_repeat("z", (int) $_GET["make"]); unset($text); }
@@ -19,7 +20,7 @@ $web = new Web('if (isset($_GET["complete"])) { exit(in_array(false, array_colum
     echo json_encode([$first, $status["token_local_reads"], $status["token_full_reads"], (int) ($match[1] ?? 0)]);',
     ['mmsession.read' => 'session-token', 'memory_limit' => '200M']);
 $web->get('session=1');
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 [$none, $local, $full, $size] = json_decode($web->get('session=1')[1], true);
 mms_is(['', 1, 1], [$none, $local, $full], 'one visitor');
 [$none] = json_decode($web->get('give=x')[1], true);

@@ -8,6 +8,7 @@ session
 <?php
 require __DIR__ . "/../include/mms.inc";
 require __DIR__ . "/../include/web.inc";
+mms_nodes_are_complete(); // a session of before would be blind
 
 /* Each is a request of a client that has one place for tokens, and a session that nobody else has. */
 $sid = mms_sid();
@@ -99,7 +100,7 @@ $script = 'if (isset($_GET["complete"])) { exit(in_array(false, array_column(mms
     echo json_encode([$n, mmsession_status()["counters"]["token_local_reads"], mmsession_token()]);';
 $web = new Web($script, ['mmsession.read' => 'session-token', 'mmsession.token_header' => 'X-Token']);
 $web->get("id=$sid");
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 $header = function (string $token, string $more = '') use ($web, $sid): array {
     [$lines, $body] = $web->get("id=$sid$more", ["X-Token: $token"]);
     $found = substr(array_values(preg_grep('/^X-Token: /', $lines))[0] ?? '', 9);
@@ -120,7 +121,7 @@ mms_ok(strpos($web->log(), 'Warning') === false, 'no warning');
 
 $web = new Web($script, ['mmsession.read' => 'session-token', 'session.cookie_samesite' => 'Strict']);
 $web->get("id=$sid");
-mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete', 20.0); // after a death nearby, too
+mms_until(function () use ($web) { return $web->get('complete')[1] === 'yes'; }, 'the nodes are complete');
 $web->jar = []; /* from here on the slot is what it will be */
 $web->get("id=$sid");
 [$name] = array_values(preg_grep('/_mms/', array_keys($web->jar)));
