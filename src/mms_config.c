@@ -144,10 +144,12 @@ enum mms_status mms_config_check_prefix(struct mms_slice text, struct mms_error 
 enum mms_status mms_config_check_own_prefix(struct mms_slice text, struct mms_error *error)
 {
 	enum mms_status status = mms_config_check_prefix(text, error);
+	char excerpt[EXCERPT_SIZE];
 
 	if (status == MMS_OK && text.len > 0 && is_of_session_ids(text.ptr[text.len - 1])) {
-		mms_error_set(error, "prefix \"%.*s\" ends in a character of session ids, so an id could name a session under a longer prefix: "
-				"end it in another one; example: shop:", (int) text.len, text.ptr);
+		mms_text_copy(excerpt, sizeof(excerpt), text);
+		mms_error_set(error, "prefix \"%s\" ends in a character of session ids, so an id could name a session under a longer prefix: "
+				"end it in another one; example: shop:", excerpt);
 		return MMS_ERR_CONFIG;
 	}
 	return status;
@@ -367,7 +369,8 @@ enum mms_status mms_config_read_secret(const char *setting, const char *path, ch
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
 		status = errno == EMFILE || errno == ENFILE ? MMS_ERR_LOCAL : MMS_ERR_CONFIG;
-		mms_error_set(error, "%s %s: open: %m: user %u, as whom PHP runs here, must be able to read it", setting, path, geteuid());
+		mms_error_set(error, errno == EACCES ? "%s %s: open: %m: user %u, as whom PHP runs here, must be able to read it"
+				: "%s %s: open: %m", setting, path, geteuid());
 		return status;
 	}
 	while (len < sizeof(content)) {

@@ -440,10 +440,10 @@ static void a_bad_password_file_is_named_and_not_quoted(void **state)
 	assert_password_refused("/nonexistent/secret", "open: No such file or directory");
 	assert_password_refused(folder, "read: Is a directory");
 	assert_password_refused(secret_file(big, sizeof(big)), "more than 512 bytes; it should hold one line");
-	assert_password_refused(secret_file("", 0), "its first line is empty; it should be the password");
-	assert_password_refused(secret_file("\nhunter2", 8), "its first line is empty; it should be the password");
+	assert_password_refused(secret_file("", 0), "its first line is empty; it should be the secret");
+	assert_password_refused(secret_file("\nhunter2", 8), "its first line is empty; it should be the secret");
 	assert_password_refused(secret_file("hunter2\0x", 9),
-			"its first line is no text (a zero byte); it should be the password");
+			"its first line is no text (a zero byte); it should be the secret");
 }
 
 static void a_fifo_as_password_file_does_not_block(void **state)
@@ -454,7 +454,7 @@ static void a_fifo_as_password_file_does_not_block(void **state)
 	snprintf(name, sizeof(name), "%s/secret", folder);
 	unlink(name);
 	assert_int_equal(mkfifo(name, 0600), 0);
-	assert_password_refused(name, "its first line is empty; it should be the password");
+	assert_password_refused(name, "its first line is empty; it should be the secret");
 }
 
 static void a_key_is_prefix_and_session_id(void **state)
