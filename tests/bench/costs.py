@@ -75,12 +75,13 @@ def system_calls(handlers, name, kind, size):
     assert len(views) == CALLS_VIEWS, f"{name}: {len(views)} views in the list of system calls"
     waits = [sum(view[call] for call in WAITS) for view in views]
     slept = [not name.startswith(ALONE) and end - begin > AWAKE_S for begin, end in zip(began, began[1:])]
-    wakes = [max(0, sum(view[call] for call in WAKES) - late) for view, late in zip(views, slept)]
+    woken = [sum(view[call] for call in WAKES) for view in views]
+    wakes = [max(0, count - late) for count, late in zip(woken, slept)]
     sends = [sum(count for call, count in view.items() if call.startswith("send")) for view in views]
     total = [sum(view.values()) for view in views]
     typical = statistics.median_low(total)
     return {
-        "calls": statistics.median(every - wait - wake for every, wait, wake in zip(total, waits, wakes)),
+        "calls": statistics.median(every - wait - wake for every, wait, wake in zip(total, waits, woken)),
         "waits": statistics.median(waits), "wakes": statistics.median(wakes), "sends": statistics.median(sends),
         "total": typical, "names": ", ".join(f"{count} {call}" for call, count in
                                              sorted(views[total.index(typical)].items(), key=lambda item: -item[1])),

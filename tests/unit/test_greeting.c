@@ -523,7 +523,7 @@ static void remedies_are_whole_with_the_longest_names(void **state)
 	static const struct {
 		const char *lacks, *end;
 	} refusals[] = {
-		{ "-script", "needs the permissions +script|load and +evalsha" },
+		{ "-script", "needs the permissions +script|load and +evalsha, see docs/operations.md" },
 		{ "-get", "pppp:*" },
 	};
 	struct desk *desk;
