@@ -142,6 +142,9 @@ void mms_link_fail(struct mms_link *link, enum mms_status status, const struct m
 	/* A server that closed an idle connection (restart, `timeout`) gets one free attempt. */
 	link->retry_at.us = office->now.us + (steady && blame ? 0 : RETRY_FIRST_US);
 	mms_link_drop(link);
+	if (!shortage && status != MMS_ERR_NO_ADDRESS) {
+		atomic_store(&mms_link_node(link)->unable_us, 0); /* it leads there, whatever came of it */
+	}
 	if (!blame) {
 		office->short_since = shortage && office->short_since.us == 0 ? office->now : office->short_since;
 		mms_breaker_note(breaker, error->text, mms_clock_wall());

@@ -537,6 +537,10 @@ static void a_node_that_this_host_can_not_reach_for_long_is_down(void **state)
 	desk->office.now = mms_clock_mono();
 	mms_link_connect(desk_link(desk, 0)); /* it can */
 	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].unable_us), 0);
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_NO_ADDRESS, &error);
+	assert_int_not_equal(atomic_load(&desk->host->cluster->nodes[0].unable_us), 0);
+	mms_link_fail(desk_link(desk, 0), MMS_ERR_CONNECT, &error); /* refused: there is a way */
+	assert_int_equal(atomic_load(&desk->host->cluster->nodes[0].unable_us), 0);
 	desk_close(desk);
 }
 
