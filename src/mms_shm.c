@@ -15,7 +15,8 @@
 #define PAGE_BYTES 4096u
 #define PAGES(bytes) (((bytes) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
 #define SLOTS_OFFSET (PAGE_BYTES + PAGES(sizeof(struct mms_reservations_sh)))
-#define SLOTS_WAIT_MS 20
+/* Long: whoever is not let in has no sessions, and it is asked for once in a mapping's life, when all workers start at once. */
+#define SLOTS_WAIT_MS 1000
 #define FIRST_OWN_FD 3
 #define ADDRESS_TRIES 16
 #define ADDRESS_WORDS (sizeof(struct sockaddr_storage) / 8)

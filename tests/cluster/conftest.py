@@ -10,6 +10,7 @@ from cases import CASES, ELSEWHERE, rows_of
 from rig import results, stalls
 from rig.cluster import Cluster
 from rig.node import PROGRAMS, available_programs
+from rig.process import adopt_orphans, end_orphans
 from rig.wrongclock import WrongClock
 
 FULL = os.environ.get("MMS_FULL") == "1"
@@ -65,6 +66,7 @@ class Counts:
 
 def pytest_configure(config):
     config.pluginmanager.register(Counts(), "counts")
+    adopt_orphans()
     results.begin(keep=bool(config.getoption("--only")))
     stalls.watch()
 
@@ -119,7 +121,9 @@ class Clusters:
         for each in reversed(self._made):
             each.close()
         self._made = []
+        left = end_orphans("php")
         assert not crashes
+        assert not left, f"processes of PHP outlived the test: {left}"
 
 
 @pytest.fixture

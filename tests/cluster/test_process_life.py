@@ -13,7 +13,7 @@ import pytest
 
 from measure import BUDGET_US, Phases, ms, seconds
 from rig.host import php_environment, php_program, write_ini
-from rig.process import Late, alive, end, free_port, open_files, spawn, until
+from rig.process import Late, alive, end, free_port, kill_with_children, open_files, spawn, until
 from rig.results import bar
 
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGQUIT": signal.SIGQUIT, "SIGUSR2": signal.SIGUSR2}
@@ -526,4 +526,5 @@ def test_the_built_in_server_with_workers_mirrors_its_writes(cluster, new_id, fu
         bar("cli-server", f"{len(sessions)} writes acknowledged and on all nodes within 3 s",
             f"{len(kept)} acknowledged, {missing or '0 missing'}", len(kept) == len(sessions) and not missing)
     finally:
-        end(server, signal.SIGTERM)
+        kill_with_children(server.pid)  # its workers would outlive it
+        end(server)

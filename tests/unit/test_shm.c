@@ -165,16 +165,12 @@ struct claimer {
 static int claim_with_the_others(void *argument)
 {
 	const struct claimer *claimer = argument;
-	const int64_t until = now_us() + DEADLINE_US;
 	struct mms_cluster_sh *cluster;
 
 	while (atomic_load(claimer->go) == 0) {
 		nap_us(20);
 	}
-	/* On a busy machine the holder of the lock may not run for 20 ms: that is a refusal, and the next call tries again. */
-	do {
-		cluster = claim(claimer->shm, claimer->fingerprint);
-	} while (cluster == NULL && now_us() < until);
+	cluster = claim(claimer->shm, claimer->fingerprint);
 	return cluster != NULL && cluster->settings.node_count == 3 && cluster->mailbox.size == MAILBOX_SIZE ? 0 : 1;
 }
 
@@ -240,6 +236,27 @@ static void a_half_claimed_slot_is_claimed_anew(void **state)
 	mms_shm_unmap(shm);
 }
 
+/* As on a host that is short of processors while all workers start. */
+static int let_go_on_late(void *argument)
+{
+	nap_us(300000);
+	return kill(*(pid_t *)argument, SIGCONT);
+}
+
+static void a_claimer_that_stands_still_for_a_moment_is_waited_for(void **state)
+{
+	struct mms_shm *shm = shm_of(2);
+	pid_t claimer = spawn(claim_halfway, shm), other;
+
+	(void) state;
+	assert_true(WIFSTOPPED(await_child(claimer, WUNTRACED)));
+	other = spawn(let_go_on_late, &claimer);
+	assert_non_null(claim(shm, 1));
+	assert_exits_with_0(claimer);
+	assert_exits_with_0(other);
+	mms_shm_unmap(shm);
+}
+
 static void a_stopped_claimer_delays_one_claim_and_no_known_cluster(void **state)
 {
 	struct mms_shm *shm = shm_of(2);
@@ -250,7 +267,7 @@ static void a_stopped_claimer_delays_one_claim_and_no_known_cluster(void **state
 	assert_true(WIFSTOPPED(await_child(pid, WUNTRACED)));
 	before = now_us();
 	assert_null(claim(shm, 1));
-	assert_in_range(now_us() - before, 20000, 220000);
+	assert_in_range(now_us() - before, 1000000, 1200000);
 	before = now_us();
 	for (int i = 0; i < 20; i++) {
 		assert_null(claim(shm, 1));
@@ -585,6 +602,7 @@ int main(void)
 		cmocka_unit_test(unsound_settings_claim_nothing),
 		cmocka_unit_test(processes_claiming_at_once_agree),
 		cmocka_unit_test(a_half_claimed_slot_is_claimed_anew),
+		cmocka_unit_test(a_claimer_that_stands_still_for_a_moment_is_waited_for),
 		cmocka_unit_test(a_stopped_claimer_delays_one_claim_and_no_known_cluster),
 		cmocka_unit_test(a_wake_reaches_a_sleeper_and_a_kick_everybody),
 		cmocka_unit_test(descriptors_are_closed_on_exec_and_never_standard_ones),

@@ -8,7 +8,7 @@ import urllib.parse
 
 from . import fastcgi
 from .nameserver import with_resolv_conf
-from .process import alive, children, end, spawn, until
+from .process import alive, children, end, kill_with_children, spawn, until
 
 WWW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "cluster", "www")
 
@@ -200,13 +200,7 @@ class Host:
 
     def kill_all(self):
         """SIGKILL to the master and all workers at once, as a crash of the whole service."""
-        victims = [self.master, *self.workers()]
-        for pid in victims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        until(lambda: not any(alive(pid) for pid in victims), 10, f"php-fpm of {self.name} gone")
+        kill_with_children(self.master)
 
     def stop(self, number=signal.SIGTERM, seconds=30):
         """Stops php-fpm with a signal and waits until master and workers are gone."""

@@ -1,9 +1,15 @@
 """Child processes of the rig, and the one way to wait in it: poll with a deadline."""
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import time
+
+
+PR_SET_CHILD_SUBREAPER = 36
+
+_started = set()  # pids of what spawn() started
 
 
 class Late(AssertionError):
@@ -32,8 +38,10 @@ def spawn(command, namespace=None, log=None, env=None, stdin=subprocess.DEVNULL,
         prefix = ["nsenter", f"--net=/proc/{namespace}/ns/net", "--"] + prefix
     sink = open(log, "ab") if log else subprocess.DEVNULL
     try:
-        return subprocess.Popen(prefix + [str(word) for word in command], stdin=stdin,
-                                stdout=stdout or sink, stderr=sink, env=env, start_new_session=True)
+        process = subprocess.Popen(prefix + [str(word) for word in command], stdin=stdin,
+                                   stdout=stdout or sink, stderr=sink, env=env, start_new_session=True)
+        _started.add(process.pid)
+        return process
     finally:
         if log:
             sink.close()
@@ -51,6 +59,40 @@ def end(process, number=signal.SIGKILL, seconds=10):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def adopt_orphans():
+    """From now on processes whose parents end become children of this one; see end_orphans()."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_orphans(name):
+    """Kills and buries orphans of this name; returns the pids of those that were alive."""
+    left = []
+    for pid in children(os.getpid()):
+        if pid in _started or not stat_of(pid)[0].startswith(name):
+            continue
+        if alive(pid):
+            left.append(pid)
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return left
+
+
+def kill_with_children(pid):
+    """SIGKILL to a process and its direct children, and waits until they are gone. It is stopped before: it could make one more."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return
+    until(lambda: stat_of(pid)[1] in "TZ", 10, f"process {pid} stopped", every=0.001)
+    victims = [pid, *children(pid)]
+    for victim in victims:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    until(lambda: not any(alive(victim) for victim in victims), 10, f"process {pid} and its children gone")
 
 
 def free_port():
@@ -71,13 +113,19 @@ def children(pid):
     return found
 
 
-def alive(pid):
-    """True while pid runs; a zombie is dead."""
+def stat_of(pid):
+    """Name and state of a process; one that is gone is a zombie without name."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+            head, tail = stat.read().rsplit(")", 1)
+            return head.split("(", 1)[1], tail.split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return "", "Z"
+
+
+def alive(pid):
+    """True while pid runs; a zombie is dead."""
+    return stat_of(pid)[1] != "Z"
 
 
 def cpu_seconds(pid):
