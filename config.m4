@@ -170,6 +170,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_upkeep.c
     src/mms_visit.c
     src/mms_watch.c
+    src/mms_watermark.c
     src/mms_write.c"
 
   PHP_NEW_EXTENSION([mmsession], [$mmsession_ext_sources], [$ext_shared],,

@@ -59,7 +59,7 @@ bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 			const struct mms_pair *entry = &list->pairs[k];
 			struct mms_life life;
 
-			if (entry->cleared || !mms_hosts_is_dead(hosts, entry->field)) {
+			if (entry->cleared || !mms_hosts_is_of_dead(hosts, MMS_HOSTS_LIVES, entry)) {
 				continue;
 			}
 			dirty = true;
@@ -176,24 +176,25 @@ void mms_aftermath_swept(struct mms_hosts *hosts)
 	}
 }
 
-bool mms_aftermath_left_behind(const struct mms_hosts *hosts, unsigned node)
+uint64_t mms_aftermath_left_behind(const struct mms_hosts *hosts)
 {
 	const struct mms_office *office = mms_hosts_office(hosts);
-	uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
+	uint64_t mask = 0;
 
 	for (unsigned i = 0; i < office->node_count; i++) {
 		const struct mms_pairs *list = mms_hosts_list(hosts, MMS_HOSTS_BEHIND, i);
 
-		for (uint32_t k = 0; i != node && k < list->count; k++) {
+		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
 
-			if (!entry->cleared && mms_identity_is_behind(entry->field, office->settings, node, id)
-					&& mms_hosts_is_dead(hosts, mms_identity_behind_life(entry->field))) {
-				return true;
+			for (unsigned node = 0; !entry->cleared && mms_hosts_is_of_dead(hosts, MMS_HOSTS_BEHIND, entry)
+					&& node < office->node_count; node++) {
+				mask |= node != i && mms_identity_is_behind(entry->field, office->settings, node,
+						atomic_load(&office->cluster->nodes[node].node_id)) ? UINT64_C(1) << node : 0;
 			}
 		}
 	}
-	return false;
+	return mask;
 }
 
 /* What of an entry belongs into the notes for this node, or for the dead? */
@@ -206,12 +207,11 @@ static bool is_noted(const struct mms_hosts *hosts, enum mms_hosts_hash hash, co
 		return false;
 	}
 	if (node == office->node_count) {
-		return hash == MMS_HOSTS_LIVES && mms_hosts_is_dead(hosts, entry->field);
+		return hash == MMS_HOSTS_LIVES && mms_hosts_is_of_dead(hosts, hash, entry);
 	}
-	return hash == MMS_HOSTS_BEHIND && source != node
+	return hash == MMS_HOSTS_BEHIND && source != node && mms_hosts_is_of_dead(hosts, hash, entry)
 			&& mms_identity_is_behind(entry->field, office->settings, node,
-				atomic_load(&office->cluster->nodes[node].node_id))
-			&& mms_hosts_is_dead(hosts, mms_identity_behind_life(entry->field));
+				atomic_load(&office->cluster->nodes[node].node_id));
 }
 
 void mms_aftermath_note(const struct mms_hosts *hosts, unsigned node, struct mms_notes *notes)

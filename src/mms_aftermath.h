@@ -19,8 +19,8 @@ bool mms_aftermath_sweep_due(const struct mms_hosts *hosts);
 /* Writes on the nodes that everything was compared with everything just now. */
 void mms_aftermath_swept(struct mms_hosts *hosts);
 
-/* Rule h: did a dead life leave a marker behind for this node? */
-bool mms_aftermath_left_behind(const struct mms_hosts *hosts, unsigned node);
+/* Rule h: the nodes for which dead lives left markers. */
+uint64_t mms_aftermath_left_behind(const struct mms_hosts *hosts);
 
 /* Adds the markers for this node (node_count: the dead lives) as they are known now. */
 void mms_aftermath_note(const struct mms_hosts *hosts, unsigned node, struct mms_notes *notes);

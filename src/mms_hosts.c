@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mms_hlc.h"
 #include "mms_identity.h"
 #include "mms_life.h"
 #include "mms_marker.h"
 #include "mms_pairs.h"
 #include "mms_refusal.h"
 #include "mms_sightings.h"
+#include "mms_watermark.h"
 
-#define STAMP_MARGIN_MS 60000        /* a write may have been stamped so long before it came to the mailbox */
+#define ASKED_PER_BEAT 8             /* nodes that are asked for their lives at each beat */
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
 
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
@@ -25,13 +25,14 @@ struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
 	struct mms_mono *due;            /* per node: next exchange */
+	struct mms_mono *asked;          /* per node: when it was last asked for its lives; 0 = it must be */
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct mms_sightings sightings;  /* other lives */
 	uint32_t heard_count;            /* answers about lives, so far */
 	struct mms_mono since;           /* when the replicators of this life began to look */
 	struct mms_mono began_at;        /* when this one did */
-	uint64_t mark_position, mark_ms; /* of the mailbox' head, and the HLC at that moment */
-	bool marked, leaving;
+	struct mms_watermark_mark mark;
+	bool leaving;
 	uint64_t asked_mask, left_mask;  /* nodes that were told to forget this life; that have */
 };
 
@@ -39,7 +40,6 @@ static void publish(struct mms_hosts *hosts, struct mms_link *link);
 static void on_lives(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
 static void on_written(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies);
-static void move_watermark(struct mms_hosts *hosts);
 static void clear_served(struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node);
 
 /* How long the replicators of this life have looked, if this one goes on without a pause. */
@@ -76,11 +76,12 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	hosts->office = office;
 	take_up(hosts);
 	hosts->due = calloc(office->node_count, sizeof *hosts->due);
+	hosts->asked = calloc(office->node_count, sizeof *hosts->asked);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL) {
+	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL || hosts->asked == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -100,8 +101,25 @@ void mms_hosts_free(struct mms_hosts *hosts)
 		free(hosts->lists[hash]);
 	}
 	free(hosts->due);
+	free(hosts->asked);
 	mms_sightings_fini(&hosts->sightings);
 	free(hosts);
+}
+
+/* Every life beats on every node, so a few nodes tell of all lives. Those are asked that were not for longest: with fifty hosts,
+ * fifty answers of 90 KB a second would be more than the sessions of most shops. */
+static bool is_turn_of(const struct mms_hosts *hosts, unsigned node)
+{
+	const int64_t asked_us = hosts->asked[node].us, beat_began_us = hosts->office->now.us - MMS_HOSTS_BEAT_US + EARLY_US;
+	unsigned others = 0; /* that have had their turn in this beat, or have waited for longer */
+
+	for (unsigned i = 0; i < hosts->office->node_count && asked_us != 0; i++) {
+		const int64_t other_us = hosts->asked[i].us;
+
+		others += mms_link_ready(&hosts->office->links[i]) && (other_us < asked_us || (other_us == asked_us && i < node)
+				|| (other_us > asked_us && other_us > beat_began_us));
+	}
+	return others < ASKED_PER_BEAT;
 }
 
 void mms_hosts_run(struct mms_hosts *hosts)
@@ -121,12 +139,12 @@ void mms_hosts_run(struct mms_hosts *hosts)
 		atomic_store(&office->cluster->looked_us, office->now.us);
 	}
 	office->markers_doubted = office->markers_doubted && !mms_hosts_read_since(hosts, hosts->began_at);
-	move_watermark(hosts);
+	mms_watermark_move(&hosts->mark, office, mms_marker_covers(office));
 	for (unsigned i = 0; i < office->node_count; i++) {
 		struct mms_link *link = &office->links[i];
 
 		if (!mms_link_ready(link)) {
-			hosts->due[i].us = 0;
+			hosts->due[i].us = hosts->asked[i].us = 0;
 			hosts->lists[MMS_HOSTS_LIVES][i].read_at.us = hosts->lists[MMS_HOSTS_BEHIND][i].read_at.us = 0;
 			continue;
 		}
@@ -135,10 +153,13 @@ void mms_hosts_run(struct mms_hosts *hosts)
 		}
 		hosts->due[i].us = office->now.us + MMS_HOSTS_BEAT_US;
 		publish(hosts, link);
-		key.len = mms_identity_lives_key(office->settings, key_text, sizeof key_text);
-		mms_command_init(&command);
-		mms_command_fields_read(&command, key);
-		(void)mms_link_request(link, &command, on_lives, hosts, 0);
+		if (is_turn_of(hosts, i)) {
+			hosts->asked[i] = office->now;
+			key.len = mms_identity_lives_key(office->settings, key_text, sizeof key_text);
+			mms_command_init(&command);
+			mms_command_fields_read(&command, key);
+			(void)mms_link_request(link, &command, on_lives, hosts, 0);
+		}
 		key.len = mms_identity_behind_key(office->settings, key_text, sizeof key_text);
 		mms_command_init(&command);
 		mms_command_fields_read(&command, key);
@@ -227,14 +248,26 @@ static const struct mms_sighting *sighting_of(const struct mms_hosts *hosts, str
 	return mms_sightings_find(&hosts->sightings, name);
 }
 
-static void sight(struct mms_hosts *hosts, const struct mms_pair *entry)
+static void sight(struct mms_hosts *hosts, struct mms_pair *entry)
 {
-	struct mms_life life;
+	uint64_t beat;
 
-	if (is_life(entry->field)) {
-		(void)mms_life_parse(entry->value, &life);
-		mms_sightings_note(&hosts->sightings, entry->field, life.beat, hosts->office->now);
+	if (is_life(entry->field) && !mms_hosts_is_own(hosts, entry->field)) {
+		(void)mms_life_beat(entry->value, &beat);
+		entry->tag = mms_sightings_note(&hosts->sightings, entry->field, beat, hosts->office->now);
 	}
+}
+
+/* Without a comparison of names, as long as places in the table do not change hands. */
+static const struct mms_sighting *sighting_by(const struct mms_hosts *hosts, const struct mms_pair *entry, struct mms_slice life)
+{
+	return hosts->sightings.count < MMS_SIGHTINGS_MAX && entry->tag < hosts->sightings.count
+			? &hosts->sightings.list[entry->tag] : sighting_of(hosts, life);
+}
+
+static struct mms_slice life_in(enum mms_hosts_hash hash, const struct mms_pair *entry)
+{
+	return hash == MMS_HOSTS_LIVES ? entry->field : mms_identity_behind_life(entry->field);
 }
 
 /* Where something else stands at the key, there is none; what may not be read is not known. */
@@ -254,9 +287,7 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 	(void)token;
 	read_hash(link, list, MMS_REFUSAL_LIVES_READ, replies);
 	for (uint32_t i = 0; i < list->count; i++) {
-		if (!mms_hosts_is_own(hosts, list->pairs[i].field)) {
-			sight(hosts, &list->pairs[i]);
-		}
+		sight(hosts, &list->pairs[i]);
 	}
 	hosts->heard_count++;
 	clear_served(hosts, MMS_HOSTS_LIVES, link->index);
@@ -265,10 +296,16 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_hosts *hosts = context;
+	struct mms_pairs *list = &hosts->lists[MMS_HOSTS_BEHIND][link->index];
 
 	(void)token;
-	read_hash(link, &hosts->lists[MMS_HOSTS_BEHIND][link->index], MMS_REFUSAL_BEHIND_READ, replies);
-	mms_marker_see(link, &hosts->lists[MMS_HOSTS_BEHIND][link->index]);
+	read_hash(link, list, MMS_REFUSAL_BEHIND_READ, replies);
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct mms_sighting *sighting = sighting_of(hosts, life_in(MMS_HOSTS_BEHIND, &list->pairs[i]));
+
+		list->pairs[i].tag = sighting == NULL ? MMS_PAIRS_NO_TAG : (uint32_t)(sighting - hosts->sightings.list);
+	}
+	mms_marker_see(link, list);
 	clear_served(hosts, MMS_HOSTS_BEHIND, link->index);
 }
 
@@ -280,9 +317,10 @@ static struct mms_mono served_moment(const struct mms_hosts *hosts, enum mms_hos
 
 	for (unsigned i = 0; i < office->node_count && hash == MMS_HOSTS_BEHIND; i++) {
 		const struct mms_node_sh *node = &office->cluster->nodes[i];
+		int64_t node_served_us = atomic_load(&node->behind_served_us);
 
-		if (mms_identity_is_behind(field, office->settings, i, atomic_load(&node->node_id))) {
-			served_us = atomic_load(&node->behind_served_us);
+		if (node_served_us != 0 && mms_identity_is_behind(field, office->settings, i, atomic_load(&node->node_id))) {
+			served_us = node_served_us;
 		}
 	}
 	return (struct mms_mono){ served_us > 0 && served_us <= office->now.us && office->now.us - served_us < SERVED_US
@@ -295,7 +333,7 @@ static void clear_served(struct mms_hosts *hosts, enum mms_hosts_hash hash, unsi
 
 	for (uint32_t i = 0; i < list->count; i++) {
 		struct mms_pair *pair = &list->pairs[i];
-		const struct mms_slice life = hash == MMS_HOSTS_LIVES ? pair->field : mms_identity_behind_life(pair->field);
+		const struct mms_slice life = life_in(hash, pair);
 		const struct mms_mono moment = served_moment(hosts, hash, pair->field);
 
 		pair->cleared = pair->cleared || (moment.us > 0 && is_life(life) && !mms_hosts_heard_since(hosts, life, moment));
@@ -344,13 +382,26 @@ static bool has_looked(const struct mms_hosts *hosts)
 }
 
 /* It has been looked for for long enough, without a pause: while nobody looks, a beat is not seen. */
+static bool is_silent(const struct mms_hosts *hosts, const struct mms_sighting *sighting)
+{
+	struct mms_mono since = sighting == NULL || sighting->changed_at.us < hosts->since.us ? hosts->since : sighting->changed_at;
+
+	return hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US;
+}
+
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 {
 	const struct mms_sighting *sighting = sighting_of(hosts, name);
-	struct mms_mono since = sighting == NULL || sighting->changed_at.us < hosts->since.us ? hosts->since : sighting->changed_at;
 
-	return is_life(name) && !mms_hosts_is_own(hosts, name) && hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US
+	return is_life(name) && !mms_hosts_is_own(hosts, name) && is_silent(hosts, sighting)
 			&& (sighting != NULL || hosts->sightings.count < MMS_SIGHTINGS_MAX) && has_looked(hosts);
+}
+
+bool mms_hosts_is_of_dead(const struct mms_hosts *hosts, enum mms_hosts_hash hash, const struct mms_pair *entry)
+{
+	const struct mms_slice life = life_in(hash, entry);
+
+	return is_silent(hosts, sighting_by(hosts, entry, life)) && mms_hosts_is_dead(hosts, life);
 }
 
 /* While nobody looked, it may have lived, and may have taken its entry back. */
@@ -378,14 +429,14 @@ struct mms_mono mms_hosts_since(const struct mms_hosts *hosts)
 
 void mms_hosts_read_again(struct mms_hosts *hosts, unsigned node)
 {
-	hosts->due[node].us = 0;
+	hosts->due[node].us = hosts->asked[node].us = 0;
 	mms_pairs_keep(&hosts->lists[MMS_HOSTS_LIVES][node], NULL, hosts->office->now);
 }
 
 void mms_hosts_hurry(struct mms_hosts *hosts)
 {
 	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		hosts->due[i].us = 0;
+		hosts->due[i].us = hosts->asked[i].us = 0;
 	}
 }
 
@@ -398,48 +449,6 @@ bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment)
 		}
 	}
 	return true;
-}
-
-static uint64_t less_margin(uint64_t ms)
-{
-	return ms > STAMP_MARGIN_MS ? ms - STAMP_MARGIN_MS : 0;
-}
-
-/* The clock's word bounds all later stamps; the wall clock does nearly, before the first and where the word is about to be
- * brought back to it. */
-static uint64_t stamped_until_ms(const struct mms_office *office)
-{
-	const struct mms_wall now = mms_hlc_now(&office->shm->anchor);
-	const uint64_t word = atomic_load(&office->shm->hlc);
-
-	return word == 0 || mms_hlc_absurd(word, now) ? (uint64_t)now.ms : mms_hlc_ms(word);
-}
-
-/* The watermark follows the mailbox: what was stamped before a mark was taken has been passed by the tail, or never came to
- * the mailbox within the margin. Hints that no behind marker covers hold it. */
-static void move_watermark(struct mms_hosts *hosts)
-{
-	struct mms_office *office = hosts->office;
-	struct mms_mailbox_sh *mailbox = &office->cluster->mailbox;
-	const uint64_t now_ms = stamped_until_ms(office);
-
-	/* The clock's word came back from a time that nobody would believe: marks of that time bound nothing. */
-	if (atomic_load(&office->cluster->watermark_ms) > now_ms) {
-		atomic_store(&office->cluster->watermark_ms, less_margin(now_ms));
-		hosts->marked = false;
-	}
-	if (hosts->marked && mms_mailbox_distance(mms_mailbox_tail(mailbox), hosts->mark_position) <= 0
-			&& mms_marker_covers(office)) {
-		if (hosts->mark_ms > atomic_load(&office->cluster->watermark_ms)) {
-			atomic_store(&office->cluster->watermark_ms, hosts->mark_ms);
-		}
-		hosts->marked = false;
-	}
-	if (!hosts->marked) {
-		hosts->mark_ms = less_margin(now_ms);
-		hosts->mark_position = mms_mailbox_head(mailbox);
-		hosts->marked = true;
-	}
 }
 
 static bool all_read(const struct mms_hosts *hosts, int64_t after_us)
@@ -467,7 +476,7 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 	const struct mms_link *link = &office->links[node];
 	uint64_t id = atomic_load(&mms_link_node(link)->node_id), run_hash = atomic_load(&mms_link_node(link)->run_hash);
 	int64_t heard_us = mms_link_met_us(link) + MMS_HOSTS_BEAT_US;
-	uint64_t known[MMS_NODES_MAX];
+	uint64_t known[MMS_NODES_MAX], beat;
 	struct mms_life life;
 
 	if (!has_settled(link) || !all_read(hosts, link->ready_since.us)) {
@@ -481,13 +490,14 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
-			const struct mms_sighting *sighting = sighting_of(hosts, entry->field);
+			const struct mms_sighting *sighting = sighting_by(hosts, entry, entry->field);
 
-			if (entry->cleared || !is_life(entry->field) || mms_hosts_is_own(hosts, entry->field)) {
+			if (entry->cleared || !is_life(entry->field) || mms_hosts_is_own(hosts, entry->field)
+					|| (mms_life_beat(entry->value, &beat) && sighting != NULL && beat < sighting->beat)) {
 				continue;
 			}
-			if (!mms_life_parse(entry->value, &life) || (mms_hosts_is_latest(hosts, entry, &life) && !mms_life_settled(&life,
-					id, run_hash, sighting != NULL && sighting->changed_at.us >= heard_us, known, office->node_count))) {
+			if (!mms_life_parse(entry->value, &life) || !mms_life_settled(&life, id, run_hash,
+					sighting != NULL && sighting->changed_at.us >= heard_us, known, office->node_count)) {
 				return false;
 			}
 		}
@@ -498,13 +508,16 @@ bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
 bool mms_hosts_latest(const struct mms_hosts *hosts, struct mms_slice name, struct mms_life *out)
 {
 	const struct mms_sighting *sighting = sighting_of(hosts, name);
+	uint64_t beat;
 
 	for (unsigned i = 0; sighting != NULL && i < hosts->office->node_count; i++) {
 		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
 
 		for (uint32_t k = 0; k < list->count; k++) {
-			if (!list->pairs[k].cleared && mms_pairs_same(list->pairs[k].field, name)
-					&& mms_life_parse(list->pairs[k].value, out) && out->beat == sighting->beat) {
+			const struct mms_pair *entry = &list->pairs[k];
+
+			if (!entry->cleared && mms_pairs_same(entry->field, name) && mms_life_beat(entry->value, &beat)
+					&& beat == sighting->beat && mms_life_parse(entry->value, out)) {
 				return true;
 			}
 		}

@@ -42,6 +42,8 @@ bool mms_hosts_heard_since(const struct mms_hosts *hosts, struct mms_slice life,
 /* What a node's hash had when it was read last; the caller may mark pairs as cleared. */
 enum mms_hosts_hash { MMS_HOSTS_LIVES, MMS_HOSTS_BEHIND, MMS_HOSTS_HASHES };
 struct mms_pairs *mms_hosts_list(const struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node);
+/* Has the life died that this pair of such a list is of? As mms_hosts_is_dead(), for those who go through all of them often. */
+bool mms_hosts_is_of_dead(const struct mms_hosts *hosts, enum mms_hosts_hash hash, const struct mms_pair *entry);
 /* Forgets what this node had of lives; it is asked again at once. */
 void mms_hosts_read_again(struct mms_hosts *hosts, unsigned node);
 /* Publishes and reads on all nodes at the next run, and not only when the next second is over. */

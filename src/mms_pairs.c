@@ -44,6 +44,7 @@ void mms_pairs_keep(struct mms_pairs *pairs, const struct mms_reply *reply, stru
 			struct mms_pair *pair = &pairs->pairs[pairs->count++];
 
 			pair->cleared = false;
+			pair->tag = MMS_PAIRS_NO_TAG;
 			text = copy(text, mms_reply_text(mms_reply_element(reply, 2 * i)), &pair->field);
 			text = copy(text, mms_reply_text(mms_reply_element(reply, 2 * i + 1)), &pair->value);
 		}

@@ -10,11 +10,13 @@
 #include "mms_reply.h"
 
 #define MMS_PAIRS_MAX 4096
+#define MMS_PAIRS_NO_TAG UINT32_MAX
 #define MMS_PAIRS_TEXT_MAX 3072      /* bytes of a pair; a longer one is nothing that a host wrote (mms_life.h), and not kept */
 
 struct mms_pair {
 	struct mms_slice field, value;   /* in the same block */
 	bool cleared;                    /* deleted by its reader since */
+	uint32_t tag;                    /* its reader's; MMS_PAIRS_NO_TAG at first */
 };
 
 struct mms_pairs {

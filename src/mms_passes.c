@@ -64,7 +64,7 @@ static bool is_needed(const struct mms_passes *passes, unsigned target)
 	}
 	return atomic_load(&shared->complete) == 0 || mms_hints_overflowed(&office->cluster->hints, target)
 			|| atomic_load(&shared->repair.wanted) != atomic_load(&shared->repair.served)
-			|| mms_aftermath_left_behind(passes->hosts, target)
+			|| (passes->left_behind >> target & 1) != 0
 			|| (mms_strangers_must_share(office, target)
 				&& office->now.us - atomic_load(&shared->repair.ended_us) > SHARE_US);
 }
@@ -143,6 +143,11 @@ static bool is_wanted(const struct mms_passes *passes, unsigned target)
 		return done == mms_passes_all_mask(office) || able == mms_passes_all_mask(office);
 	}
 	return (mms_link_ready_mask(office) & ~done & ~bit) != 0;
+}
+
+void mms_passes_look(struct mms_passes *passes)
+{
+	passes->left_behind = mms_aftermath_left_behind(passes->hosts);
 }
 
 bool mms_passes_ready(const struct mms_passes *passes, unsigned target)

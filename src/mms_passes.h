@@ -33,12 +33,16 @@ struct mms_passes {
 	struct mms_checkpoint_sh *checkpoint; /* of the scan that was begun last, for a successor */
 	unsigned kept;                /* its target; node_count + 1 = none */
 	uint64_t text_len, text_check; /* of what goes with it */
+	uint64_t left_behind;         /* nodes for which the dead left markers, at the last look */
 	struct mms_pass each[MMS_NODES_MAX + 1];
 };
 
 /* Borrows both. What a predecessor was at is known again: its target is `kept`. */
 void mms_passes_init(struct mms_passes *passes, struct mms_office *office, struct mms_hosts *hosts);
 void mms_passes_fini(struct mms_passes *passes);
+
+/* What the nodes say of the dead: before the questions below, in each round. */
+void mms_passes_look(struct mms_passes *passes);
 
 /* Is the target in need, is there a source that has not been compared, and is it time? */
 bool mms_passes_ready(const struct mms_passes *passes, unsigned target);

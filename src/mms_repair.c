@@ -140,6 +140,7 @@ void mms_repair_run(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
 
+	mms_passes_look(&repair->passes);
 	say_whether_swept(repair);
 	if (repair->step == STEP_IDLE) {
 		if (office->now.us < repair->look_at.us) {

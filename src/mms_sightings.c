@@ -62,7 +62,7 @@ static void take_over(const struct mms_sightings *sightings, struct mms_sighting
 	}
 }
 
-void mms_sightings_note(struct mms_sightings *sightings, struct mms_slice name, uint64_t beat, struct mms_mono now)
+uint32_t mms_sightings_note(struct mms_sightings *sightings, struct mms_slice name, uint64_t beat, struct mms_mono now)
 {
 	struct mms_sighting *sighting = find(sightings, name);
 
@@ -77,6 +77,7 @@ void mms_sightings_note(struct mms_sightings *sightings, struct mms_slice name, 
 		sighting->changed_at = now;
 		remember(sightings, sighting);
 	}
+	return (uint32_t)(sighting - sightings->list);
 }
 
 const struct mms_sighting *mms_sightings_find(const struct mms_sightings *sightings, struct mms_slice name)

@@ -24,8 +24,8 @@ bool mms_sightings_init(struct mms_sightings *sightings, struct mms_cluster_sh *
 void mms_sightings_fini(struct mms_sightings *sightings);
 
 /* A life was read with this beat. Nodes may differ in how far they are: only a higher beat is a sign of life. One seen for the
- * first time takes the place of the one that has been silent for longest, when there is none left. */
-void mms_sightings_note(struct mms_sightings *sightings, struct mms_slice name, uint64_t beat, struct mms_mono now);
+ * first time takes the place of the one that has been silent for longest, when there is none left. Returns the place in the list. */
+uint32_t mms_sightings_note(struct mms_sightings *sightings, struct mms_slice name, uint64_t beat, struct mms_mono now);
 
 /* What this office has seen of it, or NULL. Valid until the next note. */
 const struct mms_sighting *mms_sightings_find(const struct mms_sightings *sightings, struct mms_slice name);

@@ -18,7 +18,7 @@ struct word {
 	const char *unlisted_by;  /* a life that should have met it by now and has not; "" = none */
 };
 
-static struct word word_on(const struct mms_hosts *hosts, unsigned node);
+static void hear_all(const struct mms_hosts *hosts, struct word words[MMS_NODES_MAX]);
 static void note_unknown(const struct mms_office *office, unsigned node, const struct word *word);
 static bool is_unlisted(const struct mms_office *office, unsigned node, const struct word *word);
 static void watch(const struct mms_hosts *hosts);
@@ -49,19 +49,21 @@ bool mms_strangers_must_share(const struct mms_office *office, unsigned node)
 static void watch(const struct mms_hosts *hosts)
 {
 	struct mms_office *office = mms_hosts_office(hosts);
+	struct word words[MMS_NODES_MAX];
 	char list[TEXT_MAX] = "";
 	bool stands = false;
 	struct mms_error text;
 
+	hear_all(hosts, words);
 	for (unsigned node = 0; node < office->node_count; node++) {
-		struct word word = word_on(hosts, node);
+		const struct word *word = &words[node];
 
-		note_unknown(office, node, &word);
-		if (is_unlisted(office, node, &word)) {
+		note_unknown(office, node, word);
+		if (is_unlisted(office, node, word)) {
 			stands = true;
-			if (word.unlisted_by[0] != '\0') {
+			if (word->unlisted_by[0] != '\0') {
 				(void)snprintf(list + strlen(list), sizeof list - strlen(list), "%s host %.*s has not met node %s",
-						list[0] != '\0' ? "," : "", (int)strcspn(word.unlisted_by, " "), word.unlisted_by,
+						list[0] != '\0' ? "," : "", (int)strcspn(word->unlisted_by, " "), word->unlisted_by,
 						office->settings->nodes[node].name);
 			}
 		}
@@ -72,27 +74,34 @@ static void watch(const struct mms_hosts *hosts)
 	}
 }
 
-static struct word word_on(const struct mms_hosts *hosts, unsigned node)
+/* Each life is read once, whatever the number of nodes. */
+static void hear_all(const struct mms_hosts *hosts, struct word words[MMS_NODES_MAX])
 {
 	const struct mms_office *office = mms_hosts_office(hosts);
-	uint64_t id = atomic_load(&office->cluster->nodes[node].node_id), beat;
-	struct word word = { .first = true, .unlisted_by = "" };
 	struct mms_life life;
+	uint64_t beat;
 
-	for (uint32_t i = 0; i < mms_hosts_sighted_count(hosts) && id != 0; i++) {
+	for (unsigned node = 0; node < office->node_count; node++) {
+		words[node] = (struct word){ .first = true, .unlisted_by = "" };
+	}
+	for (uint32_t i = 0; i < mms_hosts_sighted_count(hosts); i++) {
 		const char *name = mms_hosts_sighted(hosts, i, &beat);
+		const bool before = strcmp(name, mms_hosts_own(hosts).ptr) < 0;
 
 		if (mms_hosts_is_dead(hosts, mms_slice_of(name)) || !mms_hosts_latest(hosts, mms_slice_of(name), &life)) {
 			continue;
 		}
-		if (!mms_life_lists(&life, id)) {
-			word.unknown = true;
-			word.unlisted_by = beat > SETTLED_BEATS * office->node_count ? name : word.unlisted_by;
-		} else if (strcmp(name, mms_hosts_own(hosts).ptr) < 0) {
-			word.first = false;
+		for (unsigned node = 0; node < office->node_count; node++) {
+			uint64_t id = atomic_load(&office->cluster->nodes[node].node_id);
+
+			if (id != 0 && !mms_life_lists(&life, id)) {
+				words[node].unknown = true;
+				words[node].unlisted_by = beat > SETTLED_BEATS * office->node_count ? name : words[node].unlisted_by;
+			} else if (id != 0 && before) {
+				words[node].first = false;
+			}
 		}
 	}
-	return word;
 }
 
 static void note_unknown(const struct mms_office *office, unsigned node, const struct word *word)

@@ -61,18 +61,18 @@ MUTANTS = [
     # With a margin of 300 ms, not a minute, in which the sweep after a host's death brings the same records: schedules are shorter. The
     # margin alone is not found, in as many.
     Mutant("behind-marker-is-not-set", "h", "php",
-           ("mms_hosts.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 "),
+           ("mms_watermark.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 "),
            ("mms_marker.c", "\treturn link->marker_token[0] != '\\0' && (peers & ~link->marker_mask) == 0;", "\t(void)peers;\n\treturn true;"),
            ("mms_marker.c", "\tif (set) { /*", "\tif (set && peer == NULL) { /*")),
     Mutant("nobody-scans-behind-a-dead-hosts-marker", "h", "php",
-           ("mms_passes.c", "\n\t\t\t|| mms_aftermath_left_behind(passes->hosts, target)\n", "\n")),
+           ("mms_passes.c", "\n\t\t\t|| (passes->left_behind >> target & 1) != 0\n", "\n")),
     Mutant("marker-goes-though-its-life-was-heard-of", "h", "php",
            ("mms_aftermath.c", " && !mms_hosts_heard_since(hosts, life, begun_at));", " && begun_at.us >= 0);"),
            ("mms_hosts.c", "\t\tmms_marker_renew(office);\n", "\t\t;\n")),
     Mutant("mailbox-must-be-empty-for-a-last-word", "g", None,
            ("mms_delivery.c", "} else if (nobody && is_not_under_way(", "} else if (false && is_not_under_way(")),
     Mutant("nobody-sweeps-for-the-dead", "j", "php",
-           ("mms_hosts.c", "\treturn is_life(name) && !mms_hosts_is_own(", "\treturn since.us < 0 && is_life(name) && !mms_hosts_is_own(")),
+           ("mms_hosts.c", "\treturn is_life(name) && !mms_hosts_is_own(", "\treturn hosts == NULL && is_life(name) && !mms_hosts_is_own(")),
     Mutant("complete-after-one-source", "i", "empty-cut",
            ("mms_repair.c", "\tif (open == 0) {\n\t\trepair->step = STEP_CLOSING;",
             "\tif (open == 0 || pass->done_mask != 0) {\n\t\tpass->done_mask = mms_passes_all_mask(office);\n"
@@ -143,7 +143,7 @@ MUTANTS = [
            ("mms_identity.c", "if (i == index ? !identity->founded : atomic_load(&cluster->nodes[i].founded) == 0) {",
             "if (i == index && !identity->founded) {")),
     Mutant("watermark-ahead", "j", "php",
-           ("mms_hosts.c", "return ms > STAMP_MARGIN_MS ? ms - STAMP_MARGIN_MS : 0;", "return ms + STAMP_MARGIN_MS;")),
+           ("mms_watermark.c", "return ms > STAMP_MARGIN_MS ? ms - STAMP_MARGIN_MS : 0;", "return ms + STAMP_MARGIN_MS;")),
     Mutant("newer-header-before-damage-stays", "a", "rot", ("mms_mend.c", "\t\t\treplace_newer(mending, node);\n", "\t\t\t;\n")),
 
     # Session tokens.
@@ -214,7 +214,7 @@ MUTANTS = [
            ("mms_shm.c", "shm->mapping_random ^ (uint32_t)(fingerprint ^ fingerprint >> 32);", "shm->mapping_random ^ (uint32_t)(fingerprint & 0);")),
     Mutant("one-life-for-all-clusters", "j", "pools",
            ("mms_shm.c", "(atomic_load(&cluster->fingerprint) & UINT32_MAX);", "(atomic_load(&cluster->fingerprint) & 0);"),
-           ("mms_hosts.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 ")),
+           ("mms_watermark.c", "#define STAMP_MARGIN_MS 60000 ", "#define STAMP_MARGIN_MS 300 ")),
     Mutant("record-read-before-closed-sequences", "token", "apart,tokens",
            ("mms_command.c", "\tbegin(command, \"MGET\", 1 + key_count);\n\tfor (unsigned i = 0; i < key_count; i++) {\n"
             "\t\targument(command, keys[i]);\n\t}\n\tmms_command_read_whole(command, key);\n",
@@ -254,7 +254,7 @@ NOT_SHOWN = [
            ("mms_passes.c", "\tmms_aftermath_clear(passes->hosts, &pass->notes,",
             "\tmms_aftermath_note(passes->hosts, target, &pass->notes);\n\tmms_aftermath_clear(passes->hosts, &pass->notes,")),
     Mutant("life-is-not-told-of-markers", "h", "php",
-           ("mms_hosts.c", "\n\t\t\t&& mms_marker_covers(office)) {\n\t\tif (hosts->mark_ms", ") {\n\t\tif (hosts->mark_ms")),
+           ("mms_watermark.c", "if (mark->taken && covered && ", "(void)covered;\n\tif (mark->taken && ")),
 ]
 
 # Taken out and not found in 40000 schedules; run names them, so that nobody takes them for shown.

@@ -17,6 +17,7 @@ static void it_is_read_as_it_was_written(void **state)
 
 	assert_int_equal(len, strlen(text));
 	assert_string_equal(text, "7 1700000000000 000000000000000a:000000000000001a:sc 000000000000000b:000000000000001b:pd");
+	memset(&life, 0, sizeof(life));
 	assert_true(mms_life_parse(slice(text), &life));
 	assert_memory_equal(&life, &sample_life, sizeof(life));
 	assert_int_equal(mms_life_name("web1", 0xfe, name), 21);
@@ -33,6 +34,7 @@ static void the_largest_fits(void **state)
 		life.nodes[i] = (struct mms_life_node){ .id = UINT64_MAX - i, .run_hash = UINT64_MAX, .settled = true };
 	}
 	assert_true(mms_life_write(&life, text) < sizeof(text));
+	memset(&again, 0, sizeof(again));
 	assert_true(mms_life_parse(slice(text), &again));
 	assert_memory_equal(&again, &life, sizeof(life));
 	memset(host_id, 'h', 64);
@@ -45,7 +47,10 @@ static void the_largest_fits(void **state)
 
 static void nonsense_is_refused(void **state)
 {
-	const char *wrong[] = { "", "7", "x 7", "7 8 9", "7 8 a:b", "7 8 a:b:sc extra", "7 8 a:b:s" };
+#define A "000000000000000a"
+	const char *wrong[] = { "", "7", "x 7", "7 x", "7 8 ", "7 8 9", "7 8 " A ":" A, "7 8 " A ":" A ":sc extra", "7 8 " A ":" A ":s",
+		"7 8 " A ":" A ":xc", "7 8 " A ":" A ":sx", "7 8 " A " " A ":sc", "7 8 a:b:sc", "7 8 00000000000000-a:" A ":sc", "-7 8",
+		"18446744073709551616 8", "7 18446744073709551616", " 7 8", "7  8", "7 8  " A ":" A ":sc" };
 	char large[MMS_LIFE_TEXT_MAX + 1];
 	struct mms_life life;
 
@@ -53,8 +58,24 @@ static void nonsense_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		assert_false(mms_life_parse(slice(wrong[i]), &life));
 	}
+	assert_true(mms_life_parse(slice("7 8"), &life)); /* has met no node */
+	assert_true(mms_life_parse(slice("7 8 " A ":" A ":sc"), &life));
+#undef A
 	memset(large, '7', sizeof(large));
 	assert_false(mms_life_parse((struct mms_slice){ large, sizeof(large) }, &life));
+}
+
+static void the_beat_is_read_without_the_rest(void **state)
+{
+	uint64_t beat;
+
+	(void) state;
+	assert_true(mms_life_beat(slice("18446744073709551615 8 whatever follows"), &beat));
+	assert_true(beat == UINT64_MAX);
+	assert_false(mms_life_beat(slice("7"), &beat));
+	assert_false(mms_life_beat(slice("x 8"), &beat));
+	assert_int_equal(beat, 0);
+	assert_false(mms_life_beat(slice("18446744073709551616 8"), &beat));
 }
 
 static void a_node_is_settled_by_its_incarnation(void **state)
@@ -89,6 +110,7 @@ int main(void)
 		cmocka_unit_test(it_is_read_as_it_was_written),
 		cmocka_unit_test(the_largest_fits),
 		cmocka_unit_test(nonsense_is_refused),
+		cmocka_unit_test(the_beat_is_read_without_the_rest),
 		cmocka_unit_test(a_node_is_settled_by_its_incarnation),
 		cmocka_unit_test(a_stranger_may_be_the_node_itself),
 	};
