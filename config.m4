@@ -153,6 +153,7 @@ Others: the package is called openssl-devel or openssl.])
     src/mms_scan.c
     src/mms_scanned.c
     src/mms_script.c
+    src/mms_settled.c
     src/mms_shm.c
     src/mms_sightings.c
     src/mms_spin.c

@@ -57,15 +57,15 @@ bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
-			struct mms_life life;
+			uint64_t beat, watermark_ms;
 
 			if (entry->cleared || !mms_hosts_is_of_dead(hosts, MMS_HOSTS_LIVES, entry)) {
 				continue;
 			}
 			dirty = true;
-			(void)mms_life_parse(entry->value, &life);
-			if (mms_hosts_is_latest(hosts, entry, &life) && life.watermark_ms < *since_ms) {
-				*since_ms = life.watermark_ms;
+			(void)mms_life_head(entry->value, &beat, &watermark_ms);
+			if (mms_hosts_is_latest(hosts, entry, beat) && watermark_ms < *since_ms) {
+				*since_ms = watermark_ms;
 			}
 		}
 	}
@@ -187,10 +187,8 @@ uint64_t mms_aftermath_left_behind(const struct mms_hosts *hosts)
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
 
-			for (unsigned node = 0; !entry->cleared && mms_hosts_is_of_dead(hosts, MMS_HOSTS_BEHIND, entry)
-					&& node < office->node_count; node++) {
-				mask |= node != i && mms_identity_is_behind(entry->field, office->settings, node,
-						atomic_load(&office->cluster->nodes[node].node_id)) ? UINT64_C(1) << node : 0;
+			if (!entry->cleared && mms_hosts_is_of_dead(hosts, MMS_HOSTS_BEHIND, entry)) {
+				mask |= mms_identity_behind_mask(entry->field, office->settings, office->cluster) & ~(UINT64_C(1) << i);
 			}
 		}
 	}

@@ -97,17 +97,13 @@ static uint64_t named_by(const struct mms_avoided *avoided, struct mms_slice fie
 {
 	const struct mms_office *office = avoided->office;
 	const char *blank = field.len == 0 ? NULL : memchr(field.ptr, ' ', field.len);
-	uint64_t mask = 0;
+	uint64_t mask;
 
 	if (mms_hosts_is_own(avoided->hosts, mms_identity_behind_life(field))
 			|| mms_hosts_is_dead(avoided->hosts, mms_identity_behind_life(field))) {
 		return 0;
 	}
-	for (unsigned i = 0; i < office->node_count; i++) {
-		if (mms_identity_is_behind(field, office->settings, i, atomic_load(&office->cluster->nodes[i].node_id))) {
-			mask |= UINT64_C(1) << i;
-		}
-	}
+	mask = mms_identity_behind_mask(field, office->settings, office->cluster);
 	/* Who never met a node knows only its own address for it. One that is none of ours may be that of our local node, which we
 	 * reach by another way, unless that host has met this one. */
 	return mask == 0 && blank != NULL && memchr(field.ptr, '/', (size_t)(blank - field.ptr)) != NULL

@@ -13,7 +13,7 @@
 
 #define MMS_CHECKPOINT_WORDS 24
 #define MMS_CHECKPOINT_TOKEN 40
-#define MMS_CHECKPOINT_TEXT_MAX 1048576
+#define MMS_CHECKPOINT_TEXT_MAX (4u << 20)
 
 struct mms_checkpoint {
 	uint64_t target, incarnation, mask, done_mask, since_ms, begun_us, overflows, wanted; /* as in struct mms_pass */

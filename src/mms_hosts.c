@@ -14,6 +14,7 @@
 #include "mms_watermark.h"
 
 #define ASKED_PER_BEAT 8             /* nodes that are asked for their lives at each beat */
+#define SUSPECT_US 2000000           /* without a new beat: all nodes are asked, until it is known to be dead */
 #define EARLY_US 100000              /* rather with another wake-up than with one of its own */
 
 /* What one office has seen, the next one goes on with, or short ones would never see that somebody is silent. */
@@ -24,8 +25,10 @@
 struct mms_hosts {
 	struct mms_office *office;
 	char name[MMS_LIFE_NAME_MAX];    /* of this life */
-	struct mms_mono *due;            /* per node: next exchange */
+	struct mms_mono due;             /* next beat, on all nodes at once */
+	uint64_t beat;                   /* the latest */
 	struct mms_mono *asked;          /* per node: when it was last asked for its lives; 0 = it must be */
+	struct mms_mono all_asked_at;    /* when all of them were asked because something is not as usual */
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct mms_sightings sightings;  /* other lives */
 	uint32_t heard_count;            /* answers about lives, so far */
@@ -75,13 +78,12 @@ struct mms_hosts *mms_hosts_new(struct mms_office *office)
 	}
 	hosts->office = office;
 	take_up(hosts);
-	hosts->due = calloc(office->node_count, sizeof *hosts->due);
 	hosts->asked = calloc(office->node_count, sizeof *hosts->asked);
 	for (unsigned hash = 0; hash < MMS_HOSTS_HASHES; hash++) {
 		hosts->lists[hash] = calloc(office->node_count, sizeof *hosts->lists[hash]);
 		complete = complete && hosts->lists[hash] != NULL;
 	}
-	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->due == NULL || hosts->asked == NULL) {
+	if (!mms_sightings_init(&hosts->sightings, office->cluster) || !complete || hosts->asked == NULL) {
 		mms_hosts_free(hosts);
 		return NULL;
 	}
@@ -100,14 +102,75 @@ void mms_hosts_free(struct mms_hosts *hosts)
 		}
 		free(hosts->lists[hash]);
 	}
-	free(hosts->due);
 	free(hosts->asked);
 	mms_sightings_fini(&hosts->sightings);
 	free(hosts);
 }
 
-/* Every life beats on every node, so a few nodes tell of all lives. Those are asked that were not for longest: with fifty hosts,
- * fifty answers of 90 KB a second would be more than the sessions of most shops. */
+static const struct mms_sighting *sighting_of(const struct mms_hosts *hosts, struct mms_slice name)
+{
+	return mms_sightings_find(&hosts->sightings, name);
+}
+
+/* Without a search: places in the table change hands only when it is full. */
+static const struct mms_sighting *sighting_by(const struct mms_hosts *hosts, const struct mms_pair *entry, struct mms_slice life)
+{
+	const struct mms_sighting *tagged = entry->tag < hosts->sightings.count ? &hosts->sightings.list[entry->tag] : NULL;
+
+	if (tagged != NULL && (hosts->sightings.count < MMS_SIGHTINGS_MAX || mms_pairs_same(life, mms_slice_of(tagged->name)))) {
+		return tagged;
+	}
+	return sighting_of(hosts, life);
+}
+
+static struct mms_slice life_in(enum mms_hosts_hash hash, const struct mms_pair *entry)
+{
+	return hash == MMS_HOSTS_LIVES ? entry->field : mms_identity_behind_life(entry->field);
+}
+
+/* Between two and seven seconds of silence a life may have died, or have left: what the nodes say of it must not be old. */
+static bool is_suspect(const struct mms_hosts *hosts, const struct mms_pair *entry)
+{
+	const struct mms_sighting *sighting = sighting_by(hosts, entry, entry->field);
+	int64_t silent_us = sighting == NULL ? 0 : mms_clock_apart(hosts->office->now.us, sighting->changed_at.us);
+
+	return !entry->cleared && silent_us >= SUSPECT_US && silent_us < MMS_HOSTS_DEAD_US + SUSPECT_US;
+}
+
+/* A life that nothing is known of has left a marker. It may live, and beat where its turn has not been. */
+static bool is_unheard_of(const struct mms_hosts *hosts, const struct mms_pair *entry)
+{
+	const struct mms_slice life = life_in(MMS_HOSTS_BEHIND, entry);
+
+	return entry->tag == MMS_PAIRS_NO_TAG && mms_life_is_name(life) && !mms_hosts_is_own(hosts, life)
+			&& mms_clock_apart(hosts->office->now.us, hosts->all_asked_at.us) >= MMS_HOSTS_DEAD_US;
+}
+
+/* While all is well, a few nodes tell enough: every life beats on every node. */
+static bool is_something_amiss(const struct mms_hosts *hosts)
+{
+	for (unsigned i = 0; i < hosts->office->node_count; i++) {
+		const struct mms_pairs *lives = &hosts->lists[MMS_HOSTS_LIVES][i], *behind = &hosts->lists[MMS_HOSTS_BEHIND][i];
+
+		if (mms_link_ready(&hosts->office->links[i]) && atomic_load(&hosts->office->cluster->nodes[i].complete) == 0) {
+			return true;
+		}
+		for (uint32_t k = 0; k < lives->count; k++) {
+			if (is_suspect(hosts, &lives->pairs[k])) {
+				return true;
+			}
+		}
+		for (uint32_t k = 0; k < behind->count; k++) {
+			if (is_unheard_of(hosts, &behind->pairs[k])) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Those are asked that were not for longest: with fifty hosts, fifty answers of 90 KB a second would be more than the sessions of
+ * most shops. */
 static bool is_turn_of(const struct mms_hosts *hosts, unsigned node)
 {
 	const int64_t asked_us = hosts->asked[node].us, beat_began_us = hosts->office->now.us - MMS_HOSTS_BEAT_US + EARLY_US;
@@ -122,70 +185,17 @@ static bool is_turn_of(const struct mms_hosts *hosts, unsigned node)
 	return others < ASKED_PER_BEAT;
 }
 
-void mms_hosts_run(struct mms_hosts *hosts)
+/* Asks for what stands at this key of the module's own. */
+static bool ask(struct mms_hosts *hosts, struct mms_link *link, enum mms_hosts_hash hash)
 {
-	struct mms_office *office = hosts->office;
-	char key_text[MMS_MARKER_KEY_MAX];
-	struct mms_slice key = { key_text, 0 };
+	char text[MMS_MARKER_KEY_MAX];
+	struct mms_slice key = { text, (hash == MMS_HOSTS_LIVES ? mms_identity_lives_key : mms_identity_behind_key)(
+			hosts->office->settings, text, sizeof text) };
 	struct mms_command command;
 
-	if (hosts->leaving) {
-		return;
-	}
-	if (mms_link_ready_mask(office) != 0) {
-		if (mms_clock_apart(office->now.us, atomic_load(&office->cluster->looked_us)) >= PAUSE_US) {
-			take_up(hosts); /* it was stopped, or cut off from all nodes: nobody has heard of it meanwhile */
-		}
-		atomic_store(&office->cluster->looked_us, office->now.us);
-	}
-	office->markers_doubted = office->markers_doubted && !mms_hosts_read_since(hosts, hosts->began_at);
-	mms_watermark_move(&hosts->mark, office, mms_marker_covers(office));
-	for (unsigned i = 0; i < office->node_count; i++) {
-		struct mms_link *link = &office->links[i];
-
-		if (!mms_link_ready(link)) {
-			hosts->due[i].us = hosts->asked[i].us = 0;
-			hosts->lists[MMS_HOSTS_LIVES][i].read_at.us = hosts->lists[MMS_HOSTS_BEHIND][i].read_at.us = 0;
-			continue;
-		}
-		if (office->now.us < hosts->due[i].us - EARLY_US) {
-			continue;
-		}
-		hosts->due[i].us = office->now.us + MMS_HOSTS_BEAT_US;
-		publish(hosts, link);
-		if (is_turn_of(hosts, i)) {
-			hosts->asked[i] = office->now;
-			key.len = mms_identity_lives_key(office->settings, key_text, sizeof key_text);
-			mms_command_init(&command);
-			mms_command_fields_read(&command, key);
-			(void)mms_link_request(link, &command, on_lives, hosts, 0);
-		}
-		key.len = mms_identity_behind_key(office->settings, key_text, sizeof key_text);
-		mms_command_init(&command);
-		mms_command_fields_read(&command, key);
-		(void)mms_link_request(link, &command, on_behind, hosts, 0);
-	}
-}
-
-int64_t mms_hosts_next_us(const struct mms_hosts *hosts)
-{
-	int64_t next = INT64_MAX;
-
-	for (unsigned i = 0; !hosts->leaving && i < hosts->office->node_count; i++) {
-		if (mms_link_ready(&hosts->office->links[i]) && hosts->due[i].us < next) {
-			next = hosts->due[i].us;
-		}
-	}
-	return next;
-}
-
-/* Of its mailbox and its hints: nothing that was there when this incarnation of the node was met is open any more. */
-static bool has_settled(const struct mms_link *link)
-{
-	const struct mms_cluster_sh *cluster = link->office->cluster;
-
-	return mms_mailbox_distance(mms_mailbox_tail(&cluster->mailbox), link->distrust_until) <= 0
-			&& (mms_hints_count(&cluster->hints, link->index) == 0 || link->hint_rounds > 1);
+	mms_command_init(&command);
+	mms_command_fields_read(&command, key);
+	return mms_link_request(link, &command, hash == MMS_HOSTS_LIVES ? on_lives : on_behind, hosts, 0);
 }
 
 /* Before the beat is sent: who hears of it hears of all that was missed by now. */
@@ -203,21 +213,87 @@ static void note_missed(struct mms_hosts *hosts, uint64_t beat)
 	}
 }
 
+/* One beat is one number, the same on all nodes: whichever of them is read tells how long a life has been heard of. */
+static void begin_beat(struct mms_hosts *hosts)
+{
+	hosts->due.us = hosts->office->now.us + MMS_HOSTS_BEAT_US;
+	hosts->beat = atomic_fetch_add(&hosts->office->cluster->beat, 1) + 1;
+	note_missed(hosts, hosts->beat);
+	if (is_something_amiss(hosts)) {
+		hosts->all_asked_at = hosts->office->now;
+		memset(hosts->asked, 0, hosts->office->node_count * sizeof *hosts->asked);
+	}
+}
+
+void mms_hosts_run(struct mms_hosts *hosts)
+{
+	struct mms_office *office = hosts->office;
+	bool is_due;
+
+	if (hosts->leaving) {
+		return;
+	}
+	if (mms_link_ready_mask(office) != 0) {
+		if (mms_clock_apart(office->now.us, atomic_load(&office->cluster->looked_us)) >= PAUSE_US) {
+			take_up(hosts); /* it was stopped, or cut off from all nodes: nobody has heard of it meanwhile */
+			mms_hosts_hurry(hosts);
+		}
+		atomic_store(&office->cluster->looked_us, office->now.us);
+	}
+	office->markers_doubted = office->markers_doubted && !mms_hosts_read_since(hosts, hosts->began_at);
+	mms_watermark_move(&hosts->mark, office, mms_marker_covers(office));
+	is_due = office->now.us >= hosts->due.us - EARLY_US && mms_link_ready_mask(office) != 0;
+	if (is_due) {
+		begin_beat(hosts);
+	}
+	for (unsigned i = 0; i < office->node_count; i++) {
+		struct mms_link *link = &office->links[i];
+
+		if (!mms_link_ready(link)) {
+			hosts->asked[i].us = 0;
+			mms_pairs_free(&hosts->lists[MMS_HOSTS_LIVES][i]);
+			mms_pairs_free(&hosts->lists[MMS_HOSTS_BEHIND][i]);
+			continue;
+		}
+		if (is_due || hosts->asked[i].us == 0) { /* one that was met between two beats is not kept waiting */
+			publish(hosts, link);
+			if (is_turn_of(hosts, i)) {
+				/* Not taken, it is the first to be asked at the next beat, and no reason to be awake until then. */
+				hosts->asked[i].us = ask(hosts, link, MMS_HOSTS_LIVES) ? office->now.us : 1;
+			}
+			(void)ask(hosts, link, MMS_HOSTS_BEHIND);
+		}
+	}
+}
+
+int64_t mms_hosts_next_us(const struct mms_hosts *hosts)
+{
+	int64_t next = INT64_MAX;
+
+	for (unsigned i = 0; !hosts->leaving && i < hosts->office->node_count; i++) {
+		if (mms_link_ready(&hosts->office->links[i])) {
+			next = hosts->asked[i].us == 0 ? 0 : next < hosts->due.us ? next : hosts->due.us;
+		}
+		if (next == 0) {
+			break;
+		}
+	}
+	return next;
+}
+
 static void publish(struct mms_hosts *hosts, struct mms_link *link)
 {
 	struct mms_office *office = hosts->office;
-	struct mms_life life = { .beat = atomic_fetch_add(&office->cluster->beat, 1) + 1,
-			.watermark_ms = atomic_load(&office->cluster->watermark_ms) };
+	struct mms_life life = { .beat = hosts->beat, .watermark_ms = atomic_load(&office->cluster->watermark_ms) };
 	char key[MMS_MARKER_KEY_MAX], text[MMS_LIFE_TEXT_MAX];
 	struct mms_command command;
 
-	note_missed(hosts, life.beat);
 	for (unsigned i = 0; i < office->node_count; i++) {
 		const struct mms_node_sh *node = mms_link_node(&office->links[i]);
 
 		if (atomic_load(&node->node_id) != 0) {
 			life.nodes[life.node_count++] = (struct mms_life_node){ .id = atomic_load(&node->node_id),
-				.run_hash = atomic_load(&node->run_hash), .settled = has_settled(&office->links[i]),
+				.run_hash = atomic_load(&node->run_hash), .settled = mms_link_settled(&office->links[i]),
 				.connected = mms_link_ready(&office->links[i]) };
 		}
 	}
@@ -238,36 +314,14 @@ static void on_written(struct mms_link *link, void *context, uint64_t token, str
 	}
 }
 
-static bool is_life(struct mms_slice name)
-{
-	return name.len > 0 && name.len < MMS_LIFE_NAME_MAX && memchr(name.ptr, ' ', name.len) != NULL;
-}
-
-static const struct mms_sighting *sighting_of(const struct mms_hosts *hosts, struct mms_slice name)
-{
-	return mms_sightings_find(&hosts->sightings, name);
-}
-
 static void sight(struct mms_hosts *hosts, struct mms_pair *entry)
 {
-	uint64_t beat;
+	uint64_t beat, watermark_ms;
 
-	if (is_life(entry->field) && !mms_hosts_is_own(hosts, entry->field)) {
-		(void)mms_life_beat(entry->value, &beat);
+	if (mms_life_is_name(entry->field) && !mms_hosts_is_own(hosts, entry->field)) {
+		(void)mms_life_head(entry->value, &beat, &watermark_ms);
 		entry->tag = mms_sightings_note(&hosts->sightings, entry->field, beat, hosts->office->now);
 	}
-}
-
-/* Without a comparison of names, as long as places in the table do not change hands. */
-static const struct mms_sighting *sighting_by(const struct mms_hosts *hosts, const struct mms_pair *entry, struct mms_slice life)
-{
-	return hosts->sightings.count < MMS_SIGHTINGS_MAX && entry->tag < hosts->sightings.count
-			? &hosts->sightings.list[entry->tag] : sighting_of(hosts, life);
-}
-
-static struct mms_slice life_in(enum mms_hosts_hash hash, const struct mms_pair *entry)
-{
-	return hash == MMS_HOSTS_LIVES ? entry->field : mms_identity_behind_life(entry->field);
 }
 
 /* Where something else stands at the key, there is none; what may not be read is not known. */
@@ -305,6 +359,7 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 
 		list->pairs[i].tag = sighting == NULL ? MMS_PAIRS_NO_TAG : (uint32_t)(sighting - hosts->sightings.list);
 	}
+	hosts->heard_count++;
 	mms_marker_see(link, list);
 	clear_served(hosts, MMS_HOSTS_BEHIND, link->index);
 }
@@ -336,7 +391,7 @@ static void clear_served(struct mms_hosts *hosts, enum mms_hosts_hash hash, unsi
 		const struct mms_slice life = life_in(hash, pair);
 		const struct mms_mono moment = served_moment(hosts, hash, pair->field);
 
-		pair->cleared = pair->cleared || (moment.us > 0 && is_life(life) && !mms_hosts_heard_since(hosts, life, moment));
+		pair->cleared = pair->cleared || (moment.us > 0 && mms_life_is_name(life) && !mms_hosts_heard_since(hosts, life, moment));
 	}
 }
 
@@ -389,19 +444,22 @@ static bool is_silent(const struct mms_hosts *hosts, const struct mms_sighting *
 	return hosts->office->now.us - since.us > MMS_HOSTS_DEAD_US;
 }
 
+static bool is_dead(const struct mms_hosts *hosts, struct mms_slice name, const struct mms_sighting *sighting)
+{
+	return is_silent(hosts, sighting) && mms_life_is_name(name) && !mms_hosts_is_own(hosts, name)
+			&& (sighting != NULL || hosts->sightings.count < MMS_SIGHTINGS_MAX) && has_looked(hosts);
+}
+
 bool mms_hosts_is_dead(const struct mms_hosts *hosts, struct mms_slice name)
 {
-	const struct mms_sighting *sighting = sighting_of(hosts, name);
-
-	return is_life(name) && !mms_hosts_is_own(hosts, name) && is_silent(hosts, sighting)
-			&& (sighting != NULL || hosts->sightings.count < MMS_SIGHTINGS_MAX) && has_looked(hosts);
+	return is_dead(hosts, name, sighting_of(hosts, name));
 }
 
 bool mms_hosts_is_of_dead(const struct mms_hosts *hosts, enum mms_hosts_hash hash, const struct mms_pair *entry)
 {
 	const struct mms_slice life = life_in(hash, entry);
 
-	return is_silent(hosts, sighting_by(hosts, entry, life)) && mms_hosts_is_dead(hosts, life);
+	return is_dead(hosts, life, sighting_by(hosts, entry, life));
 }
 
 /* While nobody looked, it may have lived, and may have taken its entry back. */
@@ -429,15 +487,14 @@ struct mms_mono mms_hosts_since(const struct mms_hosts *hosts)
 
 void mms_hosts_read_again(struct mms_hosts *hosts, unsigned node)
 {
-	hosts->due[node].us = hosts->asked[node].us = 0;
+	hosts->asked[node].us = 0;
 	mms_pairs_keep(&hosts->lists[MMS_HOSTS_LIVES][node], NULL, hosts->office->now);
 }
 
 void mms_hosts_hurry(struct mms_hosts *hosts)
 {
-	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		hosts->due[i].us = hosts->asked[i].us = 0;
-	}
+	hosts->due.us = 0;
+	memset(hosts->asked, 0, hosts->office->node_count * sizeof *hosts->asked);
 }
 
 bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment)
@@ -451,64 +508,22 @@ bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment)
 	return true;
 }
 
-static bool all_read(const struct mms_hosts *hosts, int64_t after_us)
+const struct mms_sighting *mms_hosts_sighting(const struct mms_hosts *hosts, const struct mms_pair *entry)
 {
-	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
-
-		if (list->read_at.us == 0 || list->read_at.us < after_us || list->cut) {
-			return false;
-		}
-	}
-	return true;
+	return sighting_by(hosts, entry, entry->field);
 }
 
-bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life)
+bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, uint64_t beat)
 {
-	const struct mms_sighting *sighting = sighting_of(hosts, entry->field);
+	const struct mms_sighting *sighting = sighting_by(hosts, entry, entry->field);
 
-	return sighting == NULL || life->beat >= sighting->beat;
-}
-
-bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node)
-{
-	const struct mms_office *office = hosts->office;
-	const struct mms_link *link = &office->links[node];
-	uint64_t id = atomic_load(&mms_link_node(link)->node_id), run_hash = atomic_load(&mms_link_node(link)->run_hash);
-	int64_t heard_us = mms_link_met_us(link) + MMS_HOSTS_BEAT_US;
-	uint64_t known[MMS_NODES_MAX], beat;
-	struct mms_life life;
-
-	if (!has_settled(link) || !all_read(hosts, link->ready_since.us)) {
-		return false;
-	}
-	for (unsigned i = 0; i < office->node_count; i++) {
-		known[i] = atomic_load(&office->cluster->nodes[i].node_id);
-	}
-	for (unsigned i = 0; i < office->node_count; i++) {
-		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
-
-		for (uint32_t k = 0; k < list->count; k++) {
-			const struct mms_pair *entry = &list->pairs[k];
-			const struct mms_sighting *sighting = sighting_by(hosts, entry, entry->field);
-
-			if (entry->cleared || !is_life(entry->field) || mms_hosts_is_own(hosts, entry->field)
-					|| (mms_life_beat(entry->value, &beat) && sighting != NULL && beat < sighting->beat)) {
-				continue;
-			}
-			if (!mms_life_parse(entry->value, &life) || !mms_life_settled(&life, id, run_hash,
-					sighting != NULL && sighting->changed_at.us >= heard_us, known, office->node_count)) {
-				return false;
-			}
-		}
-	}
-	return true;
+	return sighting == NULL || beat >= sighting->beat;
 }
 
 bool mms_hosts_latest(const struct mms_hosts *hosts, struct mms_slice name, struct mms_life *out)
 {
 	const struct mms_sighting *sighting = sighting_of(hosts, name);
-	uint64_t beat;
+	uint64_t beat, watermark_ms;
 
 	for (unsigned i = 0; sighting != NULL && i < hosts->office->node_count; i++) {
 		const struct mms_pairs *list = &hosts->lists[MMS_HOSTS_LIVES][i];
@@ -516,7 +531,7 @@ bool mms_hosts_latest(const struct mms_hosts *hosts, struct mms_slice name, stru
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
 
-			if (!entry->cleared && mms_pairs_same(entry->field, name) && mms_life_beat(entry->value, &beat)
+			if (!entry->cleared && mms_pairs_same(entry->field, name) && mms_life_head(entry->value, &beat, &watermark_ms)
 					&& beat == sighting->beat && mms_life_parse(entry->value, out)) {
 				return true;
 			}

@@ -9,6 +9,7 @@
 #include "mms_life.h"
 #include "mms_link.h"
 #include "mms_pairs.h"
+#include "mms_sightings.h"
 
 #define MMS_HOSTS_BEAT_US 1000000
 #define MMS_HOSTS_DEAD_US 5000000     /* without a new beat: dead, until it beats again */
@@ -44,28 +45,28 @@ enum mms_hosts_hash { MMS_HOSTS_LIVES, MMS_HOSTS_BEHIND, MMS_HOSTS_HASHES };
 struct mms_pairs *mms_hosts_list(const struct mms_hosts *hosts, enum mms_hosts_hash hash, unsigned node);
 /* Has the life died that this pair of such a list is of? As mms_hosts_is_dead(), for those who go through all of them often. */
 bool mms_hosts_is_of_dead(const struct mms_hosts *hosts, enum mms_hosts_hash hash, const struct mms_pair *entry);
+/* What is known of the beats of the life that this pair of a list of lives is of; NULL for this very life, and for what is none. */
+const struct mms_sighting *mms_hosts_sighting(const struct mms_hosts *hosts, const struct mms_pair *entry);
 /* Forgets what this node had of lives; it is asked again at once. */
 void mms_hosts_read_again(struct mms_hosts *hosts, unsigned node);
 /* Publishes and reads on all nodes at the next run, and not only when the next second is over. */
 void mms_hosts_hurry(struct mms_hosts *hosts);
 /* Has every node that answers been read after this moment? */
 bool mms_hosts_read_since(const struct mms_hosts *hosts, struct mms_mono moment);
-/* Nodes may differ in what they have heard of a life, and only the latest counts: is it this, parsed from this entry? */
-bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, const struct mms_life *life);
+/* Nodes may differ in what they have heard of a life, and only the latest counts: is it this, by the beat in this entry of a list of
+ * lives? */
+bool mms_hosts_is_latest(const struct mms_hosts *hosts, const struct mms_pair *entry, uint64_t beat);
 
 struct mms_office *mms_hosts_office(const struct mms_hosts *hosts);
 /* When the replicators of this life began to look, one after the other without a pause. */
 struct mms_mono mms_hosts_since(const struct mms_hosts *hosts);
 
-/* How often a node has answered about lives, or has not been able to: who has seen this number has seen all that is known. */
+/* How often a node has answered about lives or markers, or has not been able to: who has seen this number has seen all that is known. */
 uint32_t mms_hosts_heard_count(const struct mms_hosts *hosts);
 /* The latest that another life has said of itself; false when no node has it. */
 bool mms_hosts_latest(const struct mms_hosts *hosts, struct mms_slice life, struct mms_life *out);
 /* Does this life say that it has met the node with this id? */
 bool mms_hosts_has_met(const struct mms_hosts *hosts, struct mms_slice life, uint64_t node_id);
-
-/* Rule i: every configured node was read since this one returned, and every life written there has settled it. */
-bool mms_hosts_settled(const struct mms_hosts *hosts, unsigned node);
 
 /* The end of this life: takes its entries back, which is its clean mark, if nothing is left in the mailbox and markers tell
  * of all hints. True when no node can be told any more. Called until then. */

@@ -54,28 +54,47 @@ size_t mms_identity_behind_field(const struct mms_settings *settings, unsigned i
 	return len + (size_t)snprintf(out + len, size - len, "%s", name);
 }
 
-/* Asked for each line of each list, and often: nothing is formatted. */
-bool mms_identity_is_behind(struct mms_slice field, const struct mms_settings *settings, unsigned index, uint64_t node_id)
+/* The node id that such a line begins with, 0 when it is an address. Asked for each line of each list, and often: nothing is formatted. */
+static uint64_t id_in(struct mms_slice field)
 {
-	const char *address = settings->nodes[index].address;
-	size_t len = strlen(address);
 	uint64_t id = 0;
 
-	if (field.len > len + 1 && field.ptr[len] == ' ' && memcmp(field.ptr, address, len) == 0) {
-		return true;
-	}
-	if (node_id == 0 || field.len <= ID_DIGITS + 1 || field.ptr[ID_DIGITS] != ' ') {
-		return false;
+	if (field.len <= ID_DIGITS + 1 || field.ptr[ID_DIGITS] != ' ') {
+		return 0;
 	}
 	for (unsigned i = 0; i < ID_DIGITS; i++) {
 		const char digit = field.ptr[i];
 
 		if (!((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'))) {
-			return false;
+			return 0;
 		}
 		id = id << 4 | (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
 	}
-	return id == node_id;
+	return id;
+}
+
+static bool begins_with_address(struct mms_slice field, const char *address)
+{
+	size_t len = strlen(address);
+
+	return field.len > len + 1 && field.ptr[len] == ' ' && memcmp(field.ptr, address, len) == 0;
+}
+
+bool mms_identity_is_behind(struct mms_slice field, const struct mms_settings *settings, unsigned index, uint64_t node_id)
+{
+	return begins_with_address(field, settings->nodes[index].address) || (node_id != 0 && id_in(field) == node_id);
+}
+
+uint64_t mms_identity_behind_mask(struct mms_slice field, const struct mms_settings *settings, const struct mms_cluster_sh *cluster)
+{
+	const uint64_t id = id_in(field); /* no address looks like one */
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < settings->node_count; i++) {
+		mask |= (id != 0 ? atomic_load(&cluster->nodes[i].node_id) == id
+				: begins_with_address(field, settings->nodes[i].address)) ? UINT64_C(1) << i : 0;
+	}
+	return mask;
 }
 
 struct mms_slice mms_identity_behind_life(struct mms_slice field)

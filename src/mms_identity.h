@@ -50,6 +50,8 @@ size_t mms_identity_behind_field(const struct mms_settings *settings, unsigned i
 		char *out, size_t size);
 /* Does this field speak of the node at index, which has this id? */
 bool mms_identity_is_behind(struct mms_slice field, const struct mms_settings *settings, unsigned index, uint64_t node_id);
+/* The configured nodes that it says so of. */
+uint64_t mms_identity_behind_mask(struct mms_slice field, const struct mms_settings *settings, const struct mms_cluster_sh *cluster);
 /* The life's name in such a field; empty when there is none. */
 struct mms_slice mms_identity_behind_life(struct mms_slice field);
 

@@ -10,7 +10,7 @@
 
 #include "mms_base.h"
 
-#define MMS_KEYSET_SLOTS (1u << 19) /* 4 MiB, three quarters of them used */
+#define MMS_KEYSET_SLOTS (1u << 21) /* 16 MiB, three quarters of them used */
 
 /* Zeroed: empty. */
 struct mms_keyset_sh {

@@ -3,12 +3,18 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define HEX_DIGITS 16
 
 size_t mms_life_name(const char *host_id, uint64_t life, char out[MMS_LIFE_NAME_MAX])
 {
 	return (size_t)snprintf(out, MMS_LIFE_NAME_MAX, "%.64s %016" PRIx64, host_id, life);
+}
+
+bool mms_life_is_name(struct mms_slice name)
+{
+	return name.len > 0 && name.len < MMS_LIFE_NAME_MAX && memchr(name.ptr, ' ', name.len) != NULL;
 }
 
 size_t mms_life_write(const struct mms_life *life, char out[MMS_LIFE_TEXT_MAX])
@@ -84,10 +90,14 @@ static bool take_node(struct mms_slice *rest, struct mms_life_node *out)
 			&& take_either(rest, 's', 'p', &out->settled) && take_either(rest, 'c', 'd', &out->connected);
 }
 
-bool mms_life_beat(struct mms_slice text, uint64_t *beat)
+bool mms_life_head(struct mms_slice text, uint64_t *beat, uint64_t *watermark_ms)
 {
-	*beat = 0;
-	return take_decimal(&text, beat) && take(&text, ' ');
+	*beat = *watermark_ms = 0;
+	if (!take_decimal(&text, beat) || !take(&text, ' ') || !take_decimal(&text, watermark_ms)) {
+		*beat = *watermark_ms = 0;
+		return false;
+	}
+	return true;
 }
 
 bool mms_life_parse(struct mms_slice text, struct mms_life *out)

@@ -31,11 +31,13 @@ struct mms_life {
 
 /* Returns the length; out is NUL-terminated. */
 size_t mms_life_name(const char *host_id, uint64_t life, char out[MMS_LIFE_NAME_MAX]);
+/* Or is it something else that stands among the lives? */
+bool mms_life_is_name(struct mms_slice name);
 size_t mms_life_write(const struct mms_life *life, char out[MMS_LIFE_TEXT_MAX]);
 /* False when it is none: it may be of another version, and is then taken for one that says nothing. */
 bool mms_life_parse(struct mms_slice text, struct mms_life *out);
-/* The beat alone; 0 when there is none. */
-bool mms_life_beat(struct mms_slice text, uint64_t *beat);
+/* Beat and watermark alone; false, and both 0, when it does not begin with them. */
+bool mms_life_head(struct mms_slice text, uint64_t *beat, uint64_t *watermark_ms);
 
 /* Has it settled this incarnation of a node? known: ids of nodes that are surely others. A life that does not list the node
  * has nothing to settle, unless one that it lists and can't reach may be that node under an earlier id, or it has not been heard of

@@ -472,3 +472,11 @@ static void answer_lost(struct mms_link *link)
 	}
 	link->replies_got = 0;
 }
+
+bool mms_link_settled(const struct mms_link *link)
+{
+	const struct mms_cluster_sh *cluster = link->office->cluster;
+
+	return mms_mailbox_distance(mms_mailbox_tail(&cluster->mailbox), link->distrust_until) <= 0
+			&& (mms_hints_count(&cluster->hints, link->index) == 0 || link->hint_rounds > 1);
+}

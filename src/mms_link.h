@@ -186,4 +186,7 @@ void mms_link_count(struct mms_office *office, enum mms_metric metric);
 /* A tmp key that no other write uses; see mms_client_tmp_key(). */
 size_t mms_link_tmp_key(struct mms_office *office, char *out, size_t size);
 
+/* Of this host's mailbox and hints: nothing that was there when this incarnation of the node was met is open any more. */
+bool mms_link_settled(const struct mms_link *link);
+
 #endif

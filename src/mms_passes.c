@@ -13,6 +13,7 @@
 
 #define SHARE_US 60000000         /* between scans of a node that not all hosts know */
 #define PARTIAL_US INT64_C(600000000) /* what is compared counts for so long, where a peer is away or takes nothing */
+#define LOOK_US 100000            /* what is known of the dead is good for so long, if nothing else is heard */
 #define SWEEP_AGE_S 86400         /* of a sweep that goes on, where no interval is set */
 
 static void take_up(struct mms_passes *passes);
@@ -57,10 +58,9 @@ static bool is_needed(const struct mms_passes *passes, unsigned target)
 {
 	const struct mms_office *office = passes->office;
 	const struct mms_node_sh *shared = &office->cluster->nodes[target];
-	uint64_t since_ms;
 
 	if (is_sweep(passes, target)) {
-		return mms_aftermath_dirty(passes->hosts, &since_ms) || mms_aftermath_sweep_due(passes->hosts);
+		return passes->dirty || mms_aftermath_sweep_due(passes->hosts);
 	}
 	return atomic_load(&shared->complete) == 0 || mms_hints_overflowed(&office->cluster->hints, target)
 			|| atomic_load(&shared->repair.wanted) != atomic_load(&shared->repair.served)
@@ -74,7 +74,6 @@ static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned targ
 {
 	struct mms_office *office = passes->office;
 	struct mms_pass fresh = { .mask = mms_passes_all_mask(office), .begun_us = office->now.us };
-	uint64_t since_ms;
 
 	if (!is_sweep(passes, target)) {
 		fresh.incarnation = mms_shm_incarnation(&office->cluster->nodes[target]);
@@ -87,8 +86,8 @@ static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned targ
 	}
 	fresh.mask = mms_passes_able_mask(office);
 	/* A periodic one compares everything. */
-	fresh.since_ms = mms_aftermath_dirty(passes->hosts, &since_ms) && since_ms != UINT64_MAX
-			&& !mms_aftermath_sweep_due(passes->hosts) ? since_ms : 0;
+	fresh.since_ms = passes->dirty && passes->dirty_since_ms != UINT64_MAX && !mms_aftermath_sweep_due(passes->hosts)
+			? passes->dirty_since_ms : 0;
 	return fresh;
 }
 
@@ -123,7 +122,7 @@ uint64_t mms_passes_done(const struct mms_passes *passes, unsigned target)
 static bool is_wanted(const struct mms_passes *passes, unsigned target)
 {
 	struct mms_office *office = passes->office;
-	uint64_t able = mms_passes_able_mask(office), done, bit = UINT64_C(1) << target;
+	uint64_t able = mms_passes_able_mask(office), done, bit = target < 64 ? UINT64_C(1) << target : 0;
 
 	if (is_sweep(passes, target)) {
 		/* With a node missing it is made all the same, and again when that one is back. */
@@ -145,9 +144,20 @@ static bool is_wanted(const struct mms_passes *passes, unsigned target)
 	return (mms_link_ready_mask(office) & ~done & ~bit) != 0;
 }
 
+static void look_now(struct mms_passes *passes)
+{
+	passes->looked_at = passes->office->now;
+	passes->heard = mms_hosts_heard_count(passes->hosts);
+	passes->left_behind = mms_aftermath_left_behind(passes->hosts);
+	passes->dirty = mms_aftermath_dirty(passes->hosts, &passes->dirty_since_ms);
+}
+
 void mms_passes_look(struct mms_passes *passes)
 {
-	passes->left_behind = mms_aftermath_left_behind(passes->hosts);
+	if (passes->heard != mms_hosts_heard_count(passes->hosts)
+			|| mms_clock_apart(passes->office->now.us, passes->looked_at.us) >= LOOK_US) {
+		look_now(passes);
+	}
 }
 
 bool mms_passes_ready(const struct mms_passes *passes, unsigned target)
@@ -294,6 +304,7 @@ bool mms_passes_begin(struct mms_passes *passes, unsigned target)
 {
 	struct mms_pass *pass = &passes->each[target];
 
+	look_now(passes); /* whom it will clear, and from when on their writes are compared, is known at one moment */
 	if (counts(passes, target) && (pass->done_mask != 0 || pass->cursor != 0)) {
 		if (passes->kept != target) {
 			keep_all(passes, target);

@@ -33,7 +33,11 @@ struct mms_passes {
 	struct mms_checkpoint_sh *checkpoint; /* of the scan that was begun last, for a successor */
 	unsigned kept;                /* its target; node_count + 1 = none */
 	uint64_t text_len, text_check; /* of what goes with it */
-	uint64_t left_behind;         /* nodes for which the dead left markers, at the last look */
+	struct mms_mono looked_at;    /* when the three below were known, and how much had been heard by then */
+	uint32_t heard;
+	uint64_t left_behind;         /* nodes for which the dead left markers */
+	uint64_t dirty_since_ms;      /* from mms_aftermath_dirty() */
+	bool dirty;
 	struct mms_pass each[MMS_NODES_MAX + 1];
 };
 
@@ -41,7 +45,8 @@ struct mms_passes {
 void mms_passes_init(struct mms_passes *passes, struct mms_office *office, struct mms_hosts *hosts);
 void mms_passes_fini(struct mms_passes *passes);
 
-/* What the nodes say of the dead: before the questions below, in each round. */
+/* What the nodes say of the dead: before the questions below, in each round. What was known is good for a moment: with fifty nodes it
+ * is thousands of lines, and rounds may follow each other in a millisecond. */
 void mms_passes_look(struct mms_passes *passes);
 
 /* Is the target in need, is there a source that has not been compared, and is it time? */

@@ -15,6 +15,7 @@
 #include "mms_hosts.h"
 #include "mms_identity.h"
 #include "mms_refusal.h"
+#include "mms_settled.h"
 #include "mms_aftermath.h"
 #include "mms_passes.h"
 #include "mms_scan.h"
@@ -112,7 +113,7 @@ static bool is_early(const struct mms_repair *repair, unsigned node)
 	struct mms_office *office = repair->office;
 
 	return node < office->node_count && atomic_load(&office->cluster->nodes[node].complete) == 0
-			&& office->now.us - mms_link_met_us(&office->links[node]) < SETTLE_US && !mms_hosts_settled(repair->hosts, node);
+			&& office->now.us - mms_link_met_us(&office->links[node]) < SETTLE_US && !mms_settled_by_all(repair->hosts, node);
 }
 
 /* For requests that would leave the local node out: what died with a host may be there alone. Known when every node that answers has
@@ -121,7 +122,6 @@ static void say_whether_swept(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
 	uint32_t count = mms_hosts_sighted_count(repair->hosts);
-	uint64_t since_ms;
 
 	if (office->now.us < repair->say_at.us) {
 		return;
@@ -133,7 +133,7 @@ static void say_whether_swept(struct mms_repair *repair)
 	}
 	atomic_store(&office->cluster->dead_swept, office->now.us - repair->sighted_at.us > WATCHED_US
 			&& office->now.us - mms_hosts_since(repair->hosts).us > WATCHED_US
-			&& mms_hosts_read_since(repair->hosts, (struct mms_mono){ 0 }) && !mms_aftermath_dirty(repair->hosts, &since_ms));
+			&& mms_hosts_read_since(repair->hosts, (struct mms_mono){ 0 }) && !repair->passes.dirty);
 }
 
 void mms_repair_run(struct mms_repair *repair)
@@ -354,6 +354,7 @@ static void confirm(struct mms_repair *repair)
 		}
 	}
 	repair->asked = false;
+	mms_passes_look(&repair->passes);
 	if (mms_passes_ready(&repair->passes, repair->target)) {
 		begin(repair);
 	} else {
@@ -523,7 +524,7 @@ static void close_scan(struct mms_repair *repair)
 		return;
 	}
 	if (atomic_load(&mms_link_node(target)->complete) == 0 && (office->now.us - mms_link_met_us(target) < SETTLE_US
-			|| !mms_hosts_settled(repair->hosts, repair->target))) {
+			|| !mms_settled_by_all(repair->hosts, repair->target))) {
 		if (others_wait(repair)) {
 			give_up(repair, false);
 		}

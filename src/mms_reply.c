@@ -22,7 +22,7 @@
 
 /* All strings within one array: arrays are lists of keys and of what hosts say of themselves; no session comes in one. hiredis
  * holds such a string twice. */
-#define ARRAY_BYTES_MAX (4u << 20)
+#define ARRAY_BYTES_MAX (16u << 20)
 
 /* Longest "<length>\r\n" of a string or array worth waiting for. */
 #define LENGTH_LINE_MAX 32

@@ -25,7 +25,7 @@
 #define MMS_ELECTION_SEATS 4
 #define MMS_HINT_CAPACITY 32768u
 #define MMS_SHM_CLUSTERS_MAX 64u
-#define MMS_SIGHTINGS_MAX 512u
+#define MMS_SIGHTINGS_MAX 2048u
 #define MMS_REFUSALS 9
 
 /* The latest repair scan of a node that this host made; the replicator writes all of it but `wanted`. */

@@ -19,8 +19,10 @@ void mms_sightings_fini(struct mms_sightings *sightings)
 
 static struct mms_sighting *find(const struct mms_sightings *sightings, struct mms_slice name)
 {
+	const uint64_t hash = mms_identity_hash(name);
+
 	for (uint32_t i = 0; i < sightings->count; i++) {
-		if (mms_pairs_same(name, mms_slice_of(sightings->list[i].name))) {
+		if (sightings->list[i].hash == hash && mms_pairs_same(name, mms_slice_of(sightings->list[i].name))) {
 			return &sightings->list[i];
 		}
 	}
@@ -42,15 +44,14 @@ static struct mms_sighting *new_place(struct mms_sightings *sightings)
 
 static void remember(const struct mms_sightings *sightings, const struct mms_sighting *sighting)
 {
-	mms_shm_note_sighting(sightings->cluster, mms_identity_hash(mms_slice_of(sighting->name)), sighting->beat,
+	mms_shm_note_sighting(sightings->cluster, sighting->hash, sighting->beat,
 			sighting->changed_at.us);
 }
 
 /* What predecessors have seen of it counts, if they saw as much and no time of theirs is of the future. */
 static void take_over(const struct mms_sightings *sightings, struct mms_sighting *sighting, struct mms_mono now)
 {
-	const struct mms_sighting_sh *seen = mms_shm_find_sighting(sightings->cluster,
-			mms_identity_hash(mms_slice_of(sighting->name)));
+	const struct mms_sighting_sh *seen = mms_shm_find_sighting(sightings->cluster, sighting->hash);
 	uint64_t beat = seen == NULL ? 0 : atomic_load(&seen->beat);
 	int64_t changed_us = seen == NULL ? 0 : atomic_load(&seen->changed_us);
 
@@ -69,6 +70,7 @@ uint32_t mms_sightings_note(struct mms_sightings *sightings, struct mms_slice na
 	if (sighting == NULL) {
 		sighting = new_place(sightings);
 		mms_text_copy(sighting->name, sizeof sighting->name, name);
+		sighting->hash = mms_identity_hash(name);
 		sighting->beat = beat;
 		sighting->changed_at = now;
 		take_over(sightings, sighting, now);

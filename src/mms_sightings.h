@@ -9,6 +9,7 @@
 
 struct mms_sighting {
 	char name[MMS_LIFE_NAME_MAX];
+	uint64_t hash;                  /* of the name */
 	uint64_t beat;
 	struct mms_mono changed_at;
 };

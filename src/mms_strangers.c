@@ -96,7 +96,7 @@ static void hear_all(const struct mms_hosts *hosts, struct word words[MMS_NODES_
 
 			if (id != 0 && !mms_life_lists(&life, id)) {
 				words[node].unknown = true;
-				words[node].unlisted_by = beat > SETTLED_BEATS * office->node_count ? name : words[node].unlisted_by;
+				words[node].unlisted_by = beat > SETTLED_BEATS ? name : words[node].unlisted_by;
 			} else if (id != 0 && before) {
 				words[node].first = false;
 			}

@@ -145,12 +145,22 @@ static int64_t decimal(const struct mms_reply *array, size_t index)
 	return element != NULL && mms_slice_decimal(mms_reply_text(element), INT64_MAX / 1000000, &value) ? (int64_t)value : -1;
 }
 
+static void add_sighting(struct outlook *outlook, const char *host_id, int64_t offset_ms)
+{
+	if (outlook->count < HOSTS_MAX) {
+		struct sighting *sighting = &outlook->sightings[outlook->count++];
+
+		mms_text_copy(sighting->host_id, sizeof sighting->host_id, mms_slice_of(host_id));
+		sighting->offset_ms = offset_ms;
+	}
+}
+
 static void on_hosts(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_survey *survey = context;
 	struct outlook *outlook = &survey->outlooks[link->index];
 	struct mms_mono now = mms_clock_mono();
-	int64_t now_ms, round_trip_us = now.us - outlook->asked_at.us;
+	int64_t now_ms, offset_ms, round_trip_us = now.us - outlook->asked_at.us;
 
 	(void)token;
 	if (replies == NULL) {
@@ -173,25 +183,17 @@ static void on_hosts(struct mms_link *link, void *context, uint64_t token, struc
 	outlook->first_ms = outlook->first_ms == 0 ? now_ms : outlook->first_ms;
 	outlook->count = 0;
 	outlook->twin = false;
+	offset_ms = outlook->asked_wall.ms + round_trip_us / 2000 - now_ms;
+	add_sighting(outlook, survey->office->settings->host_id, offset_ms); /* first: there may be more than places */
 	for (size_t i = 0; i + 1 < mms_reply_count(replies[1]); i += 2) {
 		read_entry(survey, link, mms_reply_text(mms_reply_element(replies[1], i)),
 				mms_reply_text(mms_reply_element(replies[1], i + 1)), now_ms);
 	}
-	enroll(survey, link, now_ms, outlook->asked_wall.ms + round_trip_us / 2000 - now_ms);
+	enroll(survey, link, now_ms, offset_ms);
 	trust_nodes(survey);
 	measure_spread(survey);
 	judge_clocks(survey);
 	judge_twins(survey);
-}
-
-static void add_sighting(struct outlook *outlook, const char *host_id, int64_t offset_ms)
-{
-	if (outlook->count < HOSTS_MAX) {
-		struct sighting *sighting = &outlook->sightings[outlook->count++];
-
-		mms_text_copy(sighting->host_id, sizeof sighting->host_id, mms_slice_of(host_id));
-		sighting->offset_ms = offset_ms;
-	}
 }
 
 /* A node that takes no writes now hears of us later. */
@@ -210,7 +212,6 @@ static void enroll(struct mms_survey *survey, struct mms_link *link, int64_t now
 	char key[MMS_MARKER_KEY_MAX], field[128], value[64];
 	struct mms_command command;
 
-	add_sighting(&survey->outlooks[link->index], settings->host_id, offset_ms);
 	(void)snprintf(field, sizeof field, "%s@%016" PRIx64, settings->host_id, survey->place);
 	(void)snprintf(value, sizeof value, "%" PRId64 " %" PRId64, now_ms, offset_ms);
 	mms_command_init(&command);

@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant("mailbox-must-be-empty-for-a-last-word", "g", None,
            ("mms_delivery.c", "} else if (nobody && is_not_under_way(", "} else if (false && is_not_under_way(")),
     Mutant("nobody-sweeps-for-the-dead", "j", "php",
-           ("mms_hosts.c", "\treturn is_life(name) && !mms_hosts_is_own(", "\treturn hosts == NULL && is_life(name) && !mms_hosts_is_own(")),
+           ("mms_hosts.c", "\treturn is_silent(hosts, sighting) && mms_life_is_name(", "\treturn hosts == NULL && is_silent(hosts, sighting) && mms_life_is_name(")),
     Mutant("complete-after-one-source", "i", "empty-cut",
            ("mms_repair.c", "\tif (open == 0) {\n\t\trepair->step = STEP_CLOSING;",
             "\tif (open == 0 || pass->done_mask != 0) {\n\t\tpass->done_mask = mms_passes_all_mask(office);\n"
@@ -248,7 +248,7 @@ NOT_SHOWN = [
     Mutant("scan-takes-what-came-meanwhile-for-its-own", "i", "all",
            ("mms_reconcile.c", "\tif (type == MMS_REPLY_STATUS) {", "\tif (type == MMS_REPLY_STATUS || type == MMS_REPLY_NIL) {")),
     Mutant("complete-while-others-owe", "i", "all",
-           ("mms_repair.c", "office->now.us - mms_link_met_us(target) < SETTLE_US\n\t\t\t|| !mms_hosts_settled(repair->hosts, repair->target)",
+           ("mms_repair.c", "office->now.us - mms_link_met_us(target) < SETTLE_US\n\t\t\t|| !mms_settled_by_all(repair->hosts, repair->target)",
             "office->now.us - target->ready_since.us < 1")),
     Mutant("dead-are-cleared-that-died-during-the-sweep", "j", "php",
            ("mms_passes.c", "\tmms_aftermath_clear(passes->hosts, &pass->notes,",

@@ -65,17 +65,20 @@ static void nonsense_is_refused(void **state)
 	assert_false(mms_life_parse((struct mms_slice){ large, sizeof(large) }, &life));
 }
 
-static void the_beat_is_read_without_the_rest(void **state)
+static void the_head_is_read_without_the_rest(void **state)
 {
-	uint64_t beat;
+	const char *none[] = { "7", "7 ", "x 8", "7 x", "18446744073709551616 8" };
+	uint64_t beat, watermark_ms;
 
 	(void) state;
-	assert_true(mms_life_beat(slice("18446744073709551615 8 whatever follows"), &beat));
+	assert_true(mms_life_head(slice("18446744073709551615 8 whatever follows"), &beat, &watermark_ms));
 	assert_true(beat == UINT64_MAX);
-	assert_false(mms_life_beat(slice("7"), &beat));
-	assert_false(mms_life_beat(slice("x 8"), &beat));
-	assert_int_equal(beat, 0);
-	assert_false(mms_life_beat(slice("18446744073709551616 8"), &beat));
+	assert_int_equal(watermark_ms, 8);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		assert_false(mms_life_head(slice(none[i]), &beat, &watermark_ms));
+		assert_int_equal(beat, 0);
+		assert_int_equal(watermark_ms, 0);
+	}
 }
 
 static void a_node_is_settled_by_its_incarnation(void **state)
@@ -110,7 +113,7 @@ int main(void)
 		cmocka_unit_test(it_is_read_as_it_was_written),
 		cmocka_unit_test(the_largest_fits),
 		cmocka_unit_test(nonsense_is_refused),
-		cmocka_unit_test(the_beat_is_read_without_the_rest),
+		cmocka_unit_test(the_head_is_read_without_the_rest),
 		cmocka_unit_test(a_node_is_settled_by_its_incarnation),
 		cmocka_unit_test(a_stranger_may_be_the_node_itself),
 	};

@@ -331,11 +331,11 @@ static void another_limit_holds_from_the_next_reply_on(void **state)
 static void an_array_has_a_limit_of_its_own(void **state)
 {
 	static const struct { const char *bytes; enum mms_status status; } cases[] = {
-		{ "$4194305\r\nx", MMS_OK },
-		{ "*1\r\n$4194304\r\nx", MMS_OK },
-		{ "*1\r\n$4194305\r\nx", MMS_ERR_TOO_LARGE },
-		{ "*2\r\n*1\r\n$4194305\r\nx", MMS_ERR_TOO_LARGE },
-		{ "*2\r\n$3\r\nabc\r\n$4194302\r\nx", MMS_ERR_TOO_LARGE },
+		{ "$16777217\r\nx", MMS_OK },
+		{ "*1\r\n$16777216\r\nx", MMS_OK },
+		{ "*1\r\n$16777217\r\nx", MMS_ERR_TOO_LARGE },
+		{ "*2\r\n*1\r\n$16777217\r\nx", MMS_ERR_TOO_LARGE },
+		{ "*2\r\n$3\r\nabc\r\n$16777214\r\nx", MMS_ERR_TOO_LARGE },
 	};
 
 	(void) state;
