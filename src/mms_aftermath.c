@@ -72,6 +72,26 @@ bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 	return dirty;
 }
 
+uint64_t mms_aftermath_dead_set(const struct mms_hosts *hosts)
+{
+	uint64_t set = 0;
+
+	for (unsigned i = 0; i < mms_hosts_office(hosts)->node_count; i++) {
+		const struct mms_pairs *list = mms_hosts_list(hosts, MMS_HOSTS_LIVES, i);
+
+		for (uint32_t k = 0; k < list->count; k++) {
+			const struct mms_pair *entry = &list->pairs[k];
+
+			if (!entry->cleared && mms_hosts_is_of_dead(hosts, MMS_HOSTS_LIVES, entry)) {
+				uint64_t hash = mms_identity_hash(entry->field);
+
+				set |= UINT64_C(1) << (hash & 63) | UINT64_C(1) << (hash >> 6 & 63); /* a Bloom filter (Bloom 1970) */
+			}
+		}
+	}
+	return set;
+}
+
 /* The server's own clock, by which notes on it are written and judged: hosts may differ about the time. One that does not say
  * has this host's. */
 static int64_t clock_of(const struct mms_office *office, unsigned node)

@@ -11,6 +11,7 @@
 #include "mms_put.h"
 #include "mms_record.h"
 
+#define TOMBSTONE_US 20000  /* a tombstone that its producer brings to all nodes himself is left to him for so long */
 /* Entries looked at per node and round; the next round goes on. */
 #define BATCH_MAX 512
 #define NOSCRIPTS_MAX 3 /* in a row */
@@ -140,11 +141,14 @@ static bool is_settled(const struct mms_link *link, const struct mms_mailbox_ite
 	return item->settled || age_us >= patience_us || age_us < -patience_us; /* of a time to come: a damaged mapping */
 }
 
-/* The local node is the producer's own affair until then; with a tombstone all nodes are. */
+/* The local node is the producer's own affair until then. With a tombstone all nodes are, for a moment: while a far one keeps him, or
+ * he is stopped, what others have written behind it must not wait. */
 static bool in_producers_hands(const struct mms_link *link, const struct mms_mailbox_item *item)
 {
-	return (link->index == 0 || mms_record_is_tombstone((const unsigned char *)item->record.ptr))
-			&& !is_settled(link, item);
+	const int64_t age_us = mms_clock_apart(link->office->now.us, item->pushed_at.us);
+
+	return !is_settled(link, item) && (link->index == 0
+			|| (mms_record_is_tombstone((const unsigned char *)item->record.ptr) && age_us < TOMBSTONE_US));
 }
 
 static uint64_t ttl_left_ms(const struct mms_office *office, const struct mms_mailbox_item *item)

@@ -85,6 +85,7 @@ static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned targ
 		fresh.incarnation = fresh.incarnation * 131 + mms_shm_incarnation(&office->cluster->nodes[i]);
 	}
 	fresh.mask = mms_passes_able_mask(office);
+	fresh.dead_set = passes->dead_set;
 	/* A periodic one compares everything. */
 	fresh.since_ms = passes->dirty && passes->dirty_since_ms != UINT64_MAX && !mms_aftermath_sweep_due(passes->hosts)
 			? passes->dirty_since_ms : 0;
@@ -100,6 +101,12 @@ static bool is_young(const struct mms_passes *passes, const struct mms_pass *pas
 	return age_us >= 0 && age_us / 1000000 <= (limit_s == 0 ? SWEEP_AGE_S : limit_s);
 }
 
+/* With a node away a sweep does not end, and asks for no other one; whoever has died since it began may have left something too. */
+static bool serves_the_dead(const struct mms_passes *passes, const struct mms_pass *pass, const struct mms_pass *fresh)
+{
+	return pass->mask == mms_passes_all_mask(passes->office) || (fresh->dead_set & ~pass->dead_set) == 0;
+}
+
 /* Does what it has compared still count? As long as a peer is away, or takes nothing, no scan comes to its end, and the reasons for
  * another one can't be told from those for this one: all is compared again now and then. */
 static bool counts(const struct mms_passes *passes, unsigned target)
@@ -108,7 +115,7 @@ static bool counts(const struct mms_passes *passes, unsigned target)
 
 	return pass->incarnation == fresh.incarnation && pass->mask == fresh.mask
 			&& pass->overflows == fresh.overflows && pass->since_ms <= fresh.since_ms
-			&& (is_sweep(passes, target) ? is_young(passes, pass)
+			&& (is_sweep(passes, target) ? is_young(passes, pass) && serves_the_dead(passes, pass, &fresh)
 				: mms_passes_able_mask(passes->office) == mms_passes_all_mask(passes->office)
 				|| mms_clock_apart(passes->office->now.us, pass->begun_us) < PARTIAL_US);
 }
@@ -150,6 +157,7 @@ static void look_now(struct mms_passes *passes)
 	passes->heard = mms_hosts_heard_count(passes->hosts);
 	passes->left_behind = mms_aftermath_left_behind(passes->hosts);
 	passes->dirty = mms_aftermath_dirty(passes->hosts, &passes->dirty_since_ms);
+	passes->dead_set = passes->dirty ? mms_aftermath_dead_set(passes->hosts) : 0;
 }
 
 void mms_passes_look(struct mms_passes *passes)
@@ -213,7 +221,8 @@ static struct mms_checkpoint checkpoint_of(const struct mms_passes *passes, unsi
 {
 	const struct mms_pass *pass = &passes->each[target];
 	struct mms_checkpoint checkpoint = { .target = target, .incarnation = pass->incarnation, .mask = pass->mask,
-		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .begun_us = (uint64_t)pass->begun_us,
+		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .dead_set = pass->dead_set,
+		.begun_us = (uint64_t)pass->begun_us,
 		.overflows = pass->overflows, .wanted = pass->wanted,
 		.salt = pass->salt, .source = pass->source, .source_run = pass->source_run, .cursor = pass->cursor,
 		.text_len = passes->text_len, .text_check = passes->text_check };
@@ -284,7 +293,7 @@ static void take_up(struct mms_passes *passes)
 	if (found.target <= passes->office->node_count) {
 		pass = &passes->each[found.target];
 		*pass = (struct mms_pass){ .incarnation = found.incarnation, .mask = found.mask, .done_mask = found.done_mask,
-			.since_ms = found.since_ms, .begun_us = (int64_t)found.begun_us,
+			.since_ms = found.since_ms, .dead_set = found.dead_set, .begun_us = (int64_t)found.begun_us,
 			.overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
 			.salt = found.salt, .source = (unsigned)found.source, .source_run = found.source_run, .cursor = found.cursor };
 		memcpy(pass->token, found.token, sizeof pass->token);

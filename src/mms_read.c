@@ -234,12 +234,22 @@ static void ask_local(struct reading *reading)
 	}
 }
 
-/* With read = local any copy is. */
+/* Does this host know that the node has not taken all that it wrote? Its own logout may be among that. */
+static bool has_missed_ours(const struct reading *reading, unsigned node)
+{
+	struct mms_cluster_sh *cluster = reading->client->cluster;
+
+	return !mms_breaker_allows_write(&cluster->nodes[node].breaker) || mms_hints_count(&cluster->hints, node) > 0
+			|| mms_hints_overflowed(&cluster->hints, node);
+}
+
+/* With read = local any copy is, of a node that has what this host wrote. */
 static bool is_enough(struct reading *reading, unsigned node)
 {
 	const struct mms_copy *copy = &reading->copies[node];
 
-	return reading->client->settings.read_mode == MMS_READ_LOCAL ? copy->verdict == MMS_VERDICT_HAS
+	return reading->client->settings.read_mode == MMS_READ_LOCAL
+			? copy->verdict == MMS_VERDICT_HAS && !has_missed_ours(reading, node)
 			: mms_enough_judge(&reading->enough, &reading->fanout, node, copy);
 }
 

@@ -600,6 +600,37 @@ static void read_local_asks_the_local_node_alone(void **state)
 	done(host);
 }
 
+/* Full, or only behind: this host's own logout is on the others. */
+static void read_local_asks_others_while_the_local_node_lacks_what_this_host_wrote(void **state)
+{
+	struct sample older, another, gone;
+	struct host *host;
+
+	(void) state;
+	rig_fresh();
+	sample_aged(&older, "s", 2 * OLD_MS, "older");
+	sample_aged(&another, "another", OLD_MS, "missed");
+	sample_tombstone(&gone, "s", OLD_MS);
+	node_put(0, "s", &older);
+	node_put(1, "s", &gone);
+	node_put(2, "s", &gone);
+	host = local_host(3);
+	read_id(host, "s");
+	assert_true(payload_is("older"));
+	assert_true(mms_hints_add(&host->cluster->hints, key_of("another"), another.bytes, 1,
+			(struct mms_mono){ now_us() + 60000000 }, (struct mms_mono){ now_us() }));
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_TOMBSTONE);
+	done(host);
+	node_put(0, "s", &older); /* the read has mended it */
+	host = local_host(3);
+	(void) mms_breaker_fault(&host->cluster->nodes[0].breaker, MMS_FAULT_WRITE_ONLY, "OOM", (struct mms_mono){ now_us() },
+			mms_clock_wall(), 1);
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_TOMBSTONE);
+	done(host);
+}
+
 static void read_local_goes_to_the_next_node_when_the_local_one_fails(void **state)
 {
 	struct sample sample;
@@ -855,6 +886,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_comes_twice_shows_nobody_anothers_session),
 		cmocka_unit_test(an_answer_cut_anywhere_is_read_from_the_peer),
 		cmocka_unit_test(read_local_asks_the_local_node_alone),
+		cmocka_unit_test(read_local_asks_others_while_the_local_node_lacks_what_this_host_wrote),
 		cmocka_unit_test(read_local_goes_to_the_next_node_when_the_local_one_fails),
 		cmocka_unit_test(read_local_does_not_stop_at_a_silent_local_node),
 		cmocka_unit_test(read_local_finds_a_session_whose_local_copy_is_damaged),

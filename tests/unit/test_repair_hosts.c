@@ -236,6 +236,28 @@ static void with_a_node_missing_the_dead_stay_written_down(void **state)
 	end();
 }
 
+/* And the next one that dies meanwhile is served too: nodes that are there need not wait for the one that is not. */
+static void with_a_node_missing_each_of_the_dead_is_served(void **state)
+{
+	(void) state;
+	begin(3);
+	put_numbered(0, 0, 20);
+	other_says(9, 1, true);
+	mms_link_drop(desk_link(desk, 2));
+	turn_for(DEAD_US);
+	turn_until(has_numbered(1, 0, 20));
+	put_numbered(0, 20, 30);
+	for (unsigned node = 0; node < 2; node++) {
+		node_do(node, "HSET", HOSTS, "web8 00000000000000ee", "4 1");
+	}
+	turn_for(DEAD_US + 2 * SECOND);
+	turn_until(has_numbered(1, 20, 30));
+	node_do(1, "DEL", RIG_PREFIX "s20");
+	turn_for(DEAD_US + 2 * SECOND);
+	assert_false(has_numbered(1, 20, 21)); /* once is enough */
+	end();
+}
+
 static void a_host_that_beats_again_was_not_dead(void **state)
 {
 	(void) state;
@@ -836,6 +858,7 @@ int main(void)
 		cmocka_unit_test(who_beats_is_alive_to_short_offices),
 		cmocka_unit_test(a_node_alone_is_complete_again_after_an_unclean_end),
 		cmocka_unit_test(with_a_node_missing_the_dead_stay_written_down),
+		cmocka_unit_test(with_a_node_missing_each_of_the_dead_is_served),
 		cmocka_unit_test(a_host_that_beats_again_was_not_dead),
 		cmocka_unit_test(a_dead_hosts_marker_has_its_node_scanned_and_goes),
 		cmocka_unit_test(a_marker_of_a_host_that_was_only_silent_stays),
