@@ -18,6 +18,7 @@
 #define PHP_MMSESSION_TOKENS_MAX (MMS_TOKEN_SLOTS * (MMS_TOKEN_TEXT_MAX + 1)) /* with dots: what is longer tells nothing */
 
 #if PHP_VERSION_ID < 80000
+typedef ZEND_RESULT_CODE zend_result;
 #define ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(pass_by_ref, name, type_hint, allow_null, default_value) \
 	ZEND_ARG_TYPE_INFO(pass_by_ref, name, type_hint, allow_null)
 #endif
