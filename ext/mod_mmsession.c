@@ -57,12 +57,27 @@ static void read_ended(struct handler *handler)
 	}
 }
 
+/* What PHP keeps here may be another save handler's, or gone: a SessionHandler calls the one that was set before, whoever opened the
+ * session, and what a wrapper broke off stays behind for the next. A thread has one handler of ours open at most. */
+static bool is_ours(void *const *mod_data)
+{
+	return *mod_data == MMSG(open_handler);
+}
+
+/* A session is open of a save handler that is not ours and has its own data there; a user's has none. */
+static bool belongs_to_another(void *const *mod_data)
+{
+	return *mod_data != NULL && !is_ours(mod_data) && PS(mod) != NULL && PS(mod) != &ps_mod_mmsession
+			&& strcmp(PS(mod)->s_name, "user") != 0;
+}
+
 /* The handler of an open session; a child that was forked with it gets connections of its own. */
 static struct handler *current(void **mod_data)
 {
-	if (*mod_data != NULL) {
-		php_mmsession_notice_fork();
+	if (*mod_data == NULL || !is_ours(mod_data)) {
+		return NULL;
 	}
+	php_mmsession_notice_fork();
 	return *mod_data;
 }
 
@@ -93,8 +108,11 @@ static void free_handler(struct handler *handler)
 
 static void close_handler(void **mod_data)
 {
-	struct handler *handler = *mod_data;
+	struct handler *handler = is_ours(mod_data) ? *mod_data : NULL;
 
+	if (belongs_to_another(mod_data)) {
+		return;
+	}
 	*mod_data = NULL;
 	if (handler == NULL) {
 		return;
@@ -170,6 +188,10 @@ PS_OPEN_FUNC(mmsession)
 	const char *path = save_path, *name = session_name;
 #endif
 
+	if (belongs_to_another(mod_data)) {
+		php_error_docref(NULL, E_WARNING, "mmsession: a session of the save handler %s is open: close it first", PS(mod)->s_name);
+		return FAILURE;
+	}
 	close_handler(mod_data);
 	php_mmsession_end_abandoned();
 	client = php_mmsession_client(path, &error);
