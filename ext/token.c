@@ -142,13 +142,19 @@ static void add_text(struct mms_token_set *set, const zval *text)
 	}
 }
 
+/* ASCII alone: in a Turkish locale, which a script may have set, toupper() makes no I of an i. */
+static char upper(char byte)
+{
+	return byte >= 'a' && byte <= 'z' ? (char)(byte - ('a' - 'A')) : byte;
+}
+
 static void collect_header(struct mms_token_set *set)
 {
 	char name[128] = "HTTP_";
 	size_t len = 5;
 
 	for (const char *at = MMSG(token_header); *at != '\0' && len + 1 < sizeof name; at++) {
-		name[len++] = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+		name[len++] = *at == '-' ? '_' : upper(*at);
 	}
 	name[len] = '\0';
 	(void)zend_is_auto_global_str(ZEND_STRL("_SERVER"));
