@@ -313,7 +313,7 @@ static void log_note(struct mms_note_sh *note)
 {
 	char text[MMS_NOTE_TEXT_SIZE], line[MMS_NOTE_TEXT_SIZE + 32];
 
-	if (!mms_note_pending(note) || !mms_note_take_event(note, mms_clock_mono().us) || !PG(log_errors)) {
+	if (!mms_note_pending(note) || !mms_note_take_event(note, mms_clock_mono().us)) {
 		return;
 	}
 	(void)mms_note_read(note, text, sizeof text);
@@ -323,6 +323,9 @@ static void log_note(struct mms_note_sh *note)
 
 void php_mmsession_log_events(struct mms_client *client)
 {
+	if (!PG(log_errors)) {
+		return; /* what this worker took would be missing in the log of the one that writes it */
+	}
 	for (unsigned i = 0; i < MMS_NOTICE_COUNT; i++) {
 		log_note(&client->cluster->notices[i]);
 	}
@@ -332,7 +335,7 @@ void php_mmsession_log_events(struct mms_client *client)
 
 		log_note(&client->cluster->nodes[i].warning);
 		log_note(&client->cluster->nodes[i].refusal);
-		if (!mms_note_pending(&breaker->note) || !mms_breaker_take_event(breaker, mms_clock_mono()) || !PG(log_errors)) {
+		if (!mms_note_pending(&breaker->note) || !mms_breaker_take_event(breaker, mms_clock_mono())) {
 			continue;
 		}
 		(void)mms_breaker_last_error(breaker, text, sizeof text);
