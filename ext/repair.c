@@ -111,7 +111,8 @@ PHP_FUNCTION(mmsession_repair)
 			found = true;
 			ask(report);
 			php_mmsession_add_repair(&entry, report);
-			zend_hash_str_update(Z_ARRVAL_P(return_value), client->settings.nodes[i].name,
+			/* As a script would set it: a name of digits alone is a number among the keys of an array. */
+			zend_symtable_str_update(Z_ARRVAL_P(return_value), client->settings.nodes[i].name,
 					strlen(client->settings.nodes[i].name), &entry);
 		}
 	}

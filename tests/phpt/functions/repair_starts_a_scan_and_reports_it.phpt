@@ -58,6 +58,12 @@ $messages = mms_messages(function () { return mmsession_repair('four'); }, $resu
 mms_is([], $result, 'an unknown node');
 mms_ok(count($messages) === 1 && strpos($messages[0], '"four"') !== false, implode(' / ', $messages));
 
+/* A name of digits alone is a key like that of any array. */
+mms_use("{$servers[0]->address}?name=1, {$servers[1]->address}?name=02");
+$answer = mmsession_repair('1');
+mms_ok(is_array($answer[1] ?? null) && is_array($answer['1'] ?? null), 'a name of digits');
+mms_is([1, '02'], array_keys(mmsession_repair()), 'and one that is no number');
+
 echo "ok\n";
 ?>
 --EXPECT--
