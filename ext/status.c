@@ -245,8 +245,9 @@ void php_mmsession_print_info(void)
 	php_info_print_table_row(2, "hiredis", mms_reply_library_version());
 	php_info_print_table_row(2, "libevent", mms_replicator_library_version());
 	php_info_print_table_row(2, "TLS", mms_tls_library_version());
-	/* With another save handler it has nothing to show, and must not take one of the cluster slots for it. */
-	if (strcmp(zend_ini_string("session.save_handler", sizeof "session.save_handler" - 1, 0), "mmsession") != 0) {
+	/* With another save handler it has nothing to show, and must not take one of the cluster slots for it. PHP takes the name in
+	 * either case. */
+	if (!mms_slice_is(mms_slice_of(zend_ini_string("session.save_handler", sizeof "session.save_handler" - 1, 0)), "mmsession")) {
 		php_info_print_table_row(2, "configuration", "session.save_handler is not mmsession");
 		php_info_print_table_end();
 		return;
