@@ -283,7 +283,7 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
 	client = find_client(MMSG(fingerprint));
 	if (client != NULL) {
 		if (client->settings_serial != MMSG(settings_serial)) { /* same cluster, but time-outs or modes may be others */
-			client->settings = *MMSG(settings);
+			mms_client_configure(client, MMSG(settings));
 			client->settings_serial = MMSG(settings_serial);
 		}
 		return client;

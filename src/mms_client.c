@@ -62,6 +62,14 @@ failed:
 	return NULL;
 }
 
+void mms_client_configure(struct mms_client *client, const struct mms_settings *settings)
+{
+	if (settings->spin_us != client->settings.spin_us) {
+		mms_spin_init(&client->spin, settings->spin_us, usable_cores());
+	}
+	client->settings = *settings;
+}
+
 static int usable_cores(void)
 {
 	cpu_set_t cores;

@@ -59,6 +59,8 @@ struct mms_client {
  * rather than served with less than is promised. */
 struct mms_client *mms_client_new(struct mms_shm *shm, const struct mms_settings *settings, uint64_t fingerprint,
 		struct mms_error *error);
+/* Other settings of the same cluster: time-outs, modes and the like. Not while a store of this client is open. */
+void mms_client_configure(struct mms_client *client, const struct mms_settings *settings);
 /* Closes all sockets without a byte on the wire; NULL is fine. */
 void mms_client_free(struct mms_client *client);
 /* After a fork: closes the inherited sockets. */

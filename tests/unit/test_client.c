@@ -1,7 +1,12 @@
 /* A request thread's connections, and what faults on them mean to the breaker. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+
 #include "rig.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 static bool is_open(const struct host *host, unsigned node)
@@ -346,6 +351,31 @@ static void an_open_node_is_left_to_the_replicator(void **state)
 	host_free(host);
 }
 
+/* Spins in vain are not forgotten for a setting that has nothing to do with them. */
+static void another_spin_us_counts_at_once(void **state)
+{
+	struct host *host = host_new(1, "web1");
+	struct mms_client *client = host->client;
+	struct mms_settings settings = client->settings;
+	cpu_set_t cores;
+	bool alone = sched_getaffinity(0, sizeof(cores), &cores) == 0 && CPU_COUNT(&cores) == 1;
+
+	(void) state;
+	settings.spin_us = 70;
+	mms_client_configure(client, &settings);
+	assert_int_equal(client->spin.limit_us, alone ? 0 : 70);
+	client->spin.failures = 3;
+	settings.budget_ms++;
+	mms_client_configure(client, &settings);
+	assert_int_equal(client->settings.budget_ms, settings.budget_ms);
+	assert_int_equal(client->spin.limit_us, alone ? 0 : 70);
+	assert_int_equal(client->spin.failures, 3);
+	settings.spin_us = 0;
+	mms_client_configure(client, &settings);
+	assert_int_equal(client->spin.limit_us, 0);
+	host_free(host);
+}
+
 static void nothing_is_freed_without_harm(void **state)
 {
 	(void) state;
@@ -371,6 +401,7 @@ int main(void)
 		cmocka_unit_test(one_cluster_too_many_is_refused_with_the_remedy),
 		cmocka_unit_test(a_slot_that_can_not_be_claimed_now_is_no_lack_of_slots),
 		cmocka_unit_test(an_open_node_is_left_to_the_replicator),
+		cmocka_unit_test(another_spin_us_counts_at_once),
 		cmocka_unit_test(nothing_is_freed_without_harm),
 	};
 
