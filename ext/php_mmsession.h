@@ -131,7 +131,7 @@ uint32_t php_mmsession_cpu_allowance_ms(void);
 uint32_t php_mmsession_lock_ttl_ms(void);
 
 /* Session tokens (token.c, token_key.c). None of them does anything unless the store is read by tokens. */
-/* Reads mmsession.token_key_file, if there is one (token_key.c), and what signs with it. */
+/* Reads mmsession.token_key_file, if there is one (token_key.c), and what signs with it. The key stays where that fails. */
 enum mms_status php_mmsession_token_read_key(struct mms_error *error);
 struct mms_token_signer php_mmsession_token_signer(void);
 /* A handler has been opened: collects what came with the request. */

@@ -282,7 +282,9 @@ struct mms_client *php_mmsession_client(const char *save_path, struct mms_error 
 	}
 	client = find_client(MMSG(fingerprint));
 	if (client != NULL) {
-		if (client->settings_serial != MMSG(settings_serial)) { /* same cluster, but time-outs or modes may be others */
+		/* The same cluster, but time-outs or modes may be others. An open session goes on with those that it was opened with,
+		 * whoever asks in the midst of it (mmsession_status()). */
+		if (client->settings_serial != MMSG(settings_serial) && client->users == 0) {
 			mms_client_configure(client, MMSG(settings));
 			client->settings_serial = MMSG(settings_serial);
 		}

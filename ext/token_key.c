@@ -44,14 +44,14 @@ struct mms_token_signer php_mmsession_token_signer(void)
 
 enum mms_status php_mmsession_token_read_key(struct mms_error *error)
 {
-	struct php_mmsession_token_key *key = &MMSG(token_key);
+	struct php_mmsession_token_key key = { 0 };
 	unsigned char block[SHA256_BLOCK] = { 0 };
 	char secret[MMS_SECRET_MAX + 1];
 	enum mms_status status;
 	size_t len;
 
-	memset(key, 0, sizeof *key);
 	if (MMSG(token_key_file) == NULL || MMSG(token_key_file)[0] == '\0') {
+		MMSG(token_key) = key;
 		return MMS_OK;
 	}
 	status = mms_config_read_secret("mmsession.token_key_file", MMSG(token_key_file), secret, error);
@@ -71,10 +71,12 @@ enum mms_status php_mmsession_token_read_key(struct mms_error *error)
 			PHP_SHA256Update(&sha, (const unsigned char *)secret, len);
 			PHP_SHA256Final(block, &sha);
 		}
-		take_in(&key->inner, block, 0x36);
-		take_in(&key->outer, block, 0x5c);
-		key->set = true;
+		take_in(&key.inner, block, 0x36);
+		take_in(&key.outer, block, 0x5c);
+		key.set = true;
+		MMSG(token_key) = key; /* where it can not be read, an open session signs with the one it began with */
 	}
+	explicit_bzero(&key, sizeof key);
 	explicit_bzero(block, sizeof block);
 	explicit_bzero(secret, sizeof secret);
 	return status;
