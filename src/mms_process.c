@@ -41,6 +41,7 @@ struct mms_process {
 };
 
 static void adopt(struct mms_process *process);
+static void tend(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings);
 static uint32_t index_of(const struct mms_process *process, const struct mms_cluster_sh *cluster);
 static void start_thread(struct mms_process *process, struct mms_cluster_sh *cluster,
 		const struct mms_settings *settings, uint32_t index, int64_t now_us);
@@ -143,8 +144,13 @@ uint32_t mms_process_generation(struct mms_process *process)
 void mms_process_tend(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings,
 		uint32_t cpu_allowance_ms)
 {
-	(void)mms_shm_mend(process->shm, &process->shape, cluster);
 	atomic_store_explicit(&process->host.cpu_allowance_ms, cpu_allowance_ms, memory_order_relaxed);
+	tend(process, cluster, settings);
+}
+
+static void tend(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings)
+{
+	(void)mms_shm_mend(process->shm, &process->shape, cluster);
 	atomic_fetch_add_explicit(&process->host.request_count, 1, memory_order_relaxed);
 	mms_process_look_after(process, cluster, settings);
 }
@@ -174,7 +180,7 @@ bool mms_process_flush(struct mms_process *process, struct mms_cluster_sh *clust
 		if (mms_clock_left_us(mms_clock_mono(), until) == 0) {
 			return false;
 		}
-		mms_process_tend(process, cluster, settings, 0);
+		tend(process, cluster, settings); /* a request that waits for the thread lets it have its time, but allows no more beyond */
 		mms_shm_wake(cluster);
 		(void)nanosleep(&pause, NULL);
 	}

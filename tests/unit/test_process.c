@@ -528,6 +528,31 @@ static void flush_ends_with_its_time_and_takes_hints_for_an_answer(void **state)
 	family_free(&family);
 }
 
+/* What was allowed beside the request is allowed after the flush, and no more. */
+static void flush_leaves_the_threads_time_as_it_was(void **state)
+{
+	struct family family;
+	pid_t standby;
+
+	(void) state;
+	family_new(&family, 2);
+	mms_process_tend(family.process, family.host.cluster, &family.host.cluster->settings, 1);
+	await(owner(&family.host) == getpid());
+	node_stop(1);
+	put_session(&family.host, "first", "first");
+	assert_false(mms_process_flush(family.process, family.host.cluster, &family.host.cluster->settings, 20));
+	node_continue(1);
+	standby = start_worker(&family, 0);
+	await(somebody_stands_by(&family.host));
+	for (unsigned number = 0; owner(&family.host) == getpid(); number++) {
+		assert_true(number < 30000);
+		put_session(&family.host, "s", "data");
+	}
+	kill_child(standby);
+	family_end(&family, 1000);
+	family_free(&family);
+}
+
 static void a_mapping_that_can_not_be_made_is_told(void **state)
 {
 	struct mms_error error = { "" };
@@ -560,6 +585,7 @@ int main(void)
 		cmocka_unit_test(a_killed_stand_by_is_not_believed),
 		cmocka_unit_test(flush_waits_until_all_is_acknowledged),
 		cmocka_unit_test(flush_ends_with_its_time_and_takes_hints_for_an_answer),
+		cmocka_unit_test(flush_leaves_the_threads_time_as_it_was),
 		cmocka_unit_test(a_mapping_that_can_not_be_made_is_told),
 	};
 
