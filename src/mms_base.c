@@ -1,11 +1,13 @@
-/* Error text, slices, random bytes, CRC-32C. The one difficulty is ISA-L's contract: its function works on the
+/* Error text, slices, random bytes, descriptors, CRC-32C. The one difficulty is ISA-L's contract: its function works on the
  * register before the final inversion, takes a non-const pointer (it only reads) and a length of type int. */
 #include "mms_base.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <isa-l/crc.h>
 
@@ -152,6 +154,20 @@ enum mms_status mms_random_bytes(void *out, size_t len)
 		}
 	}
 	return MMS_OK;
+}
+
+int mms_fd_move_up(int fd)
+{
+	int moved, reason;
+
+	if (fd < 0 || fd >= MMS_FD_FIRST) {
+		return fd;
+	}
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, MMS_FD_FIRST);
+	reason = errno;
+	(void) close(fd);
+	errno = reason;
+	return moved;
 }
 
 uint32_t mms_crc32c(uint32_t crc, const void *data, size_t len)

@@ -74,6 +74,12 @@ int mms_slice_equal_constant_time(struct mms_slice a, struct mms_slice b);
 /* len random bytes from the kernel; MMS_ERR_LOCAL when it has none to give. */
 enum mms_status mms_random_bytes(void *out, size_t len);
 
+/* A descriptor is never one of the standard ones, even where the process was started without them or has closed them: what a script
+ * prints would go to a node, and php-fpm puts its own in their places. Takes one that was just opened, also -1, and returns it or
+ * a close-on-exec copy in its place; -1 with errno when there is none. */
+#define MMS_FD_FIRST 3
+int mms_fd_move_up(int fd);
+
 /* CRC-32C (Castagnoli), continued from crc; start with 0. */
 uint32_t mms_crc32c(uint32_t crc, const void *data, size_t len);
 

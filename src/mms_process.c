@@ -40,6 +40,8 @@ struct mms_process {
 	int64_t failed_at_us[CLUSTERS_MAX];  /* the last attempt to start a thread, if it was in vain; under lock */
 };
 
+static bool open_life_pipe(int ends[2]);
+static void close_life_pipe(const int ends[2]);
 static void adopt(struct mms_process *process);
 static void tend(struct mms_process *process, struct mms_cluster_sh *cluster, const struct mms_settings *settings);
 static uint32_t index_of(const struct mms_process *process, const struct mms_cluster_sh *cluster);
@@ -62,7 +64,7 @@ struct mms_process *mms_process_new(uint32_t max_clusters, uint64_t mailbox_size
 	(void)pthread_mutex_init(&process->lock, NULL);
 	page = mmap(NULL, (size_t)page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED || madvise(page, (size_t)page_size, MADV_WIPEONFORK) != 0
-			|| pipe2(process->life_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+			|| !open_life_pipe(process->life_pipe)) {
 		mms_error_set(error, "start-up: %s", strerror(errno));
 		goto failed;
 	}
@@ -78,15 +80,31 @@ struct mms_process *mms_process_new(uint32_t max_clusters, uint64_t mailbox_size
 	process->host.descriptors = &process->descriptors;
 	return process;
 failed:
-	if (process->life_pipe[0] >= 0) {
-		close(process->life_pipe[0]);
-		close(process->life_pipe[1]);
-	}
+	close_life_pipe(process->life_pipe);
 	if (page != MAP_FAILED) {
 		munmap(page, (size_t)page_size);
 	}
 	free(process);
 	return NULL;
+}
+
+static bool open_life_pipe(int ends[2])
+{
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+		return false;
+	}
+	ends[0] = mms_fd_move_up(ends[0]);
+	ends[1] = ends[0] < 0 ? ends[1] : mms_fd_move_up(ends[1]);
+	return ends[0] >= 0 && ends[1] >= 0;
+}
+
+static void close_life_pipe(const int ends[2])
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (ends[i] >= 0) {
+			close(ends[i]);
+		}
+	}
 }
 
 void mms_process_end(struct mms_process *process, uint32_t drain_ms)

@@ -105,7 +105,7 @@ struct mms_replicator *mms_replicator_start(struct mms_replicator_host *host, st
 		return NULL;
 	}
 	replicator->candidate = (struct mms_candidate){ .cluster = cluster, .seat = MMS_ELECTION_NO_SEAT };
-	replicator->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	replicator->stop_fd = mms_fd_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (replicator->stop_fd < 0) {
 		mms_error_set(error, "replicator: eventfd: %s", strerror(errno));
 		free(replicator);

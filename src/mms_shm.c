@@ -4,7 +4,6 @@
 #include "mms_shm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -17,7 +16,6 @@
 #define SLOTS_OFFSET (PAGE_BYTES + PAGES(sizeof(struct mms_reservations_sh)))
 /* Long: whoever is not let in has no sessions, and it is asked for once in a mapping's life, when all workers start at once. */
 #define SLOTS_WAIT_MS 1000
-#define FIRST_OWN_FD 3
 #define ADDRESS_TRIES 16
 #define ADDRESS_WORDS (sizeof(struct sockaddr_storage) / 8)
 #define SEQUENCE_MASK ((UINT64_C(1) << 48) - 1)
@@ -35,7 +33,6 @@ static struct layout layout_for(uint64_t mailbox_size);
 static uint64_t mailbox_size_of(const struct mms_shm *shm);
 static uint64_t page_aligned(uint64_t size);
 static enum mms_status prepare_mapping(struct mms_shm *shm, struct mms_error *error);
-static int open_wake_fd(void);
 static struct mms_cluster_sh *slot_at(const struct mms_shm *shm, uint32_t index);
 static bool slot_is_sound(const struct mms_shm *shm, uint32_t index);
 static bool is_slot_of(struct mms_cluster_sh *cluster, const struct mms_settings *settings, uint64_t fingerprint);
@@ -90,7 +87,7 @@ void mms_shm_unmap(struct mms_shm *shm)
 	for (uint32_t index = 0; index < shm->slot_count; index++) {
 		const int fd = atomic_load(&slot_at(shm, index)->wake_fd);
 
-		if (fd >= FIRST_OWN_FD) {
+		if (fd >= MMS_FD_FIRST) {
 			close(fd);
 		}
 	}
@@ -373,7 +370,7 @@ static enum mms_status prepare_mapping(struct mms_shm *shm, struct mms_error *er
 	enum mms_status status = mms_lock_init(&shm->slots_lock, error);
 
 	for (uint32_t index = 0; index < shm->slot_count; index++) {
-		const int fd = status == MMS_OK ? open_wake_fd() : -1;
+		const int fd = status == MMS_OK ? mms_fd_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) : -1;
 
 		atomic_store(&slot_at(shm, index)->wake_fd, fd);
 		if (fd < 0 && status == MMS_OK) {
@@ -394,24 +391,6 @@ static enum mms_status prepare_mapping(struct mms_shm *shm, struct mms_error *er
 	return status;
 }
 
-/* Never one of the standard descriptors, even if the process was started without them: php-fpm puts its own in their
- * places after MINIT. */
-static int open_wake_fd(void)
-{
-	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int moved;
-	int reason;
-
-	if (fd < 0 || fd >= FIRST_OWN_FD) {
-		return fd;
-	}
-	moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_OWN_FD);
-	reason = errno;
-	close(fd);
-	errno = reason;
-	return moved;
-}
-
 static struct mms_cluster_sh *slot_at(const struct mms_shm *shm, uint32_t index)
 {
 	return (struct mms_cluster_sh *)((uintptr_t)shm + shm->slot_offset + index * shm->slot_size);
@@ -422,7 +401,7 @@ static bool slot_is_sound(const struct mms_shm *shm, uint32_t index)
 	const struct mms_cluster_sh *cluster = slot_at(shm, index);
 	const struct layout layout = layout_for(mailbox_size_of(shm));
 
-	if (atomic_load_explicit(&cluster->wake_fd, memory_order_relaxed) < FIRST_OWN_FD) {
+	if (atomic_load_explicit(&cluster->wake_fd, memory_order_relaxed) < MMS_FD_FIRST) {
 		return false;
 	}
 	if (atomic_load_explicit(&cluster->fingerprint, memory_order_acquire) == 0) {

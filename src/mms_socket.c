@@ -13,7 +13,7 @@ int mms_socket_open(struct mms_socket *sock, const struct sockaddr *address, soc
 	int result;
 
 	sock->connecting = true;
-	sock->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	sock->fd = mms_fd_move_up(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (sock->fd < 0) {
 		return errno;
 	}

@@ -5,9 +5,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "mms_base.h"
 
@@ -226,6 +230,40 @@ static void hex_digits_are_written_without_an_end(void **state)
 	assert_ptr_equal(mms_hex_write(out, 1, 0), out);
 }
 
+/* In a child of its own: the runner wants its output. */
+static int move_up_without_standard_descriptors(void)
+{
+	int fd, moved;
+
+	close(0);
+	close(1);
+	close(2);
+	fd = open("/dev/null", O_RDWR);
+	moved = mms_fd_move_up(fd);
+	if (fd != 0 || moved < MMS_FD_FIRST || (fcntl(moved, F_GETFD) & FD_CLOEXEC) == 0 || fcntl(0, F_GETFD) >= 0) {
+		return 1;
+	}
+	return mms_fd_move_up(moved) == moved ? 0 : 2;
+}
+
+static void descriptors_are_moved_up_from_the_standard_ones(void **state)
+{
+	int ended = 0;
+	pid_t pid;
+
+	(void) state;
+	pid = fork();
+	if (pid == 0) {
+		_exit(move_up_without_standard_descriptors());
+	}
+	assert_int_equal(waitpid(pid, &ended, 0), pid);
+	assert_true(WIFEXITED(ended));
+	assert_int_equal(WEXITSTATUS(ended), 0);
+	errno = EMFILE;
+	assert_int_equal(mms_fd_move_up(-1), -1);
+	assert_int_equal(errno, EMFILE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +280,7 @@ int main(void)
 		cmocka_unit_test(crc32c_gives_the_published_values),
 		cmocka_unit_test(crc32c_of_any_alignment_and_split_equals_the_plain_one),
 		cmocka_unit_test(crc32c_takes_more_than_fits_an_int),
+		cmocka_unit_test(descriptors_are_moved_up_from_the_standard_ones),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -553,6 +553,28 @@ static void flush_leaves_the_threads_time_as_it_was(void **state)
 	family_free(&family);
 }
 
+/* php-fpm puts its own in their places after MINIT: the last one would not be known any more. */
+static int start_without_standard_descriptors(void *argument)
+{
+	struct mms_process *process;
+	int result;
+
+	(void) argument;
+	close(0);
+	close(1);
+	close(2);
+	process = mms_process_new(1, RIG_MAILBOX, NULL);
+	result = process != NULL && fcntl(0, F_GETFD) < 0 && fcntl(1, F_GETFD) < 0 && fcntl(2, F_GETFD) < 0 ? 0 : 1;
+	mms_process_end(process, 0);
+	return result;
+}
+
+static void a_process_takes_no_standard_descriptor(void **state)
+{
+	(void) state;
+	assert_exits_with_0(spawn(start_without_standard_descriptors, NULL));
+}
+
 static void a_mapping_that_can_not_be_made_is_told(void **state)
 {
 	struct mms_error error = { "" };
@@ -586,6 +608,7 @@ int main(void)
 		cmocka_unit_test(flush_waits_until_all_is_acknowledged),
 		cmocka_unit_test(flush_ends_with_its_time_and_takes_hints_for_an_answer),
 		cmocka_unit_test(flush_leaves_the_threads_time_as_it_was),
+		cmocka_unit_test(a_process_takes_no_standard_descriptor),
 		cmocka_unit_test(a_mapping_that_can_not_be_made_is_told),
 	};
 

@@ -520,6 +520,46 @@ static void a_thread_that_used_up_its_time_hands_over(void **state)
 	crew_free(&crew);
 }
 
+/* In a daemon that has closed its standard descriptors: what is printed there must not reach a node, nor end the thread. */
+static int serve_without_standard_descriptors(void *argument)
+{
+	const struct host *host = argument;
+	static struct mms_descriptors own;
+	struct mms_replicator_host in = { .shm = host->shm, .shape = &host->shape, .descriptors = &own };
+	struct mms_replicator *replicator;
+	const int64_t until = now_us() + DEADLINE_US;
+	int result = 0;
+
+	close(0);
+	close(1);
+	close(2);
+	replicator = mms_replicator_start(&in, host->cluster, &host->cluster->settings, NULL);
+	while (!node_has(1, "s", "data", NULL) && now_us() < until) {
+		nap_us(1000);
+	}
+	result = atomic_load(&own.slots[0]) == 0 ? 1 : 0;
+	for (unsigned i = 0; i < MMS_DESCRIPTORS_MAX; i++) {
+		const int stored = atomic_load(&own.slots[i]);
+
+		if (stored != 0 && stored - 1 < MMS_FD_FIRST) {
+			result = 2;
+		}
+	}
+	mms_replicator_stop(replicator, 0, false);
+	return result;
+}
+
+static void a_thread_takes_no_standard_descriptor(void **state)
+{
+	struct host *host = crew_host(2);
+
+	(void) state;
+	rig_fresh();
+	put_session(host, "s", "data");
+	assert_exits_with_0(spawn(serve_without_standard_descriptors, host));
+	host_free(host);
+}
+
 static void stopping_nothing_is_no_harm(void **state)
 {
 	(void) state;
@@ -552,6 +592,7 @@ int main(void)
 		cmocka_unit_test(who_is_replaced_by_nobody_takes_office_again),
 		cmocka_unit_test(a_thread_that_is_asked_looks_once_more_before_it_ends),
 		cmocka_unit_test(a_thread_that_used_up_its_time_hands_over),
+		cmocka_unit_test(a_thread_takes_no_standard_descriptor),
 		cmocka_unit_test(stopping_nothing_is_no_harm),
 	};
 
