@@ -11,20 +11,23 @@ require __DIR__ . "/../include/mms.inc";
 $folder = getenv('MMS_TEST_DIR') . '/files-' . bin2hex(random_bytes(4));
 mkdir($folder);
 
-/* php.ini has mmsession, so that SessionHandler calls that; the script has the files. */
+/* php.ini has mmsession, so that SessionHandler calls that; the script has the files. Before 8.0 PHP goes on calling a handler that
+ * did not open. */
 $asked = [
     'create_sid' => 'is_string($handler->create_sid())',
     'open' => '$handler->open("", "PHPSESSID") === false',
-    'open and close' => '[@$handler->open("", "PHPSESSID"), @$handler->close()] === [false, false]',
+    'open and close' => '@$handler->open("", "PHPSESSID") === false && is_bool(@$handler->close())',
     'open and read' => '[@$handler->open("", "PHPSESSID"), @$handler->read("abc")] === [false, false]',
     'open and write' => '[@$handler->open("", "PHPSESSID"), @$handler->write("abc", "x")] === [false, false]',
     'open and destroy' => '[@$handler->open("", "PHPSESSID"), @$handler->destroy("abc")] === [false, false]',
-    'gc' => '[@$handler->open("", "PHPSESSID"), @$handler->gc(1)] === [false, false]',
+    'gc' => '@$handler->open("", "PHPSESSID") === false && in_array(@$handler->gc(1), [false, true, 0], true)',
 ];
 foreach ($asked as $what => $call) {
     $code = 'mms_use(); ini_set("session.save_handler", "files"); ini_set("session.save_path", ' . var_export($folder, true) . ');
         session_id("abc"); session_start(); $_SESSION["n"] = 1; $handler = new SessionHandler();
-        set_error_handler(function ($level, $message) { fwrite(STDOUT, preg_match("/files is open|handler is not open/", $message) ? "" : $message); });
+        set_error_handler(function ($level, $message) {
+            fwrite(STDOUT, preg_match("/files is open|handler is not open/", $message) ? "" : $message);
+        });
         fwrite(STDOUT, var_export(' . $call . ', true)); session_write_close(); fwrite(STDOUT, " end");';
     @unlink("$folder/sess_abc");
     [$output, $status] = mms_finish(mms_start($code, ['session.save_handler' => 'mmsession']));
