@@ -85,9 +85,27 @@ static PHP_GSHUTDOWN_FUNCTION(mmsession)
 	php_mmsession_forget(mmsession_globals);
 }
 
+/* What MSHUTDOWN leaves: threads' globals, which end after it, give back their places in the mapping. A web server that restarts PHP
+ * within one process (mod_php) would have one mapping more each time, and all its descriptors. Written there, and here. */
+static struct {
+	struct mms_shm *shm;
+	struct mms_shm_shape shape;
+} left;
+
+/* When the module is unloaded, or the process ends; where it is built in, when PHP starts again. */
+static void __attribute__((destructor)) unmap_left(void)
+{
+	if (left.shm != NULL) {
+		(void)mms_shm_mend(left.shm, &left.shape, NULL); /* others may have written to it since */
+		mms_shm_unmap(left.shm);
+		left.shm = NULL;
+	}
+}
+
 static PHP_MINIT_FUNCTION(mmsession)
 {
 	(void)type;
+	unmap_left();
 	REGISTER_INI_ENTRIES();
 	mmsession_process = mms_process_new((uint32_t)MMSG(max_clusters), (uint64_t)MMSG(mailbox_size), &mmsession_start_error);
 	if (mmsession_process == NULL) {
@@ -100,10 +118,16 @@ static PHP_MINIT_FUNCTION(mmsession)
 static PHP_MSHUTDOWN_FUNCTION(mmsession)
 {
 	struct mms_process *process = mmsession_process;
+	struct mms_shm *shm = process == NULL ? NULL : mms_process_shm(process);
 
 	(void)type;
 	mmsession_process = NULL;
-	mms_process_end(process, (uint32_t)MMSG(shutdown_drain_ms));
+	if (shm != NULL) {
+		mms_shm_remember(shm, &left.shape);
+	}
+	if (mms_process_end(process, (uint32_t)MMSG(shutdown_drain_ms))) {
+		left.shm = shm;
+	}
 	UNREGISTER_INI_ENTRIES();
 	return SUCCESS;
 }

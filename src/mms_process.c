@@ -107,12 +107,12 @@ static void close_life_pipe(const int ends[2])
 	}
 }
 
-void mms_process_end(struct mms_process *process, uint32_t drain_ms)
+bool mms_process_end(struct mms_process *process, uint32_t drain_ms)
 {
 	bool last, ended = true;
 
 	if (process == NULL) {
-		return;
+		return true;
 	}
 	(void)mms_process_generation(process);
 	last = is_last(process);
@@ -134,15 +134,14 @@ void mms_process_end(struct mms_process *process, uint32_t drain_ms)
 	}
 	close(process->life_pipe[0]);
 	if (!ended) {
-		return; /* a thread still uses it; the process is about to end anyway */
+		return false; /* a thread still uses it; the process is about to end anyway */
 	}
-	/* The mapping stays: other processes, and a thread of this one that was never joined, may still look at it. The
-	 * process struct goes with the process. */
 	munmap((void *)process->fork_word, (size_t)sysconf(_SC_PAGESIZE));
 	for (uint32_t i = 0; i < CLUSTERS_MAX; i++) {
 		free(process->settings[i]);
 	}
 	free(process);
+	return true;
 }
 
 struct mms_shm *mms_process_shm(struct mms_process *process)

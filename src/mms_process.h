@@ -15,8 +15,10 @@ struct mms_process; /* opaque */
 struct mms_process *mms_process_new(uint32_t max_clusters, uint64_t mailbox_size, struct mms_error *error);
 
 /* MSHUTDOWN: stops this process's replicators. The last process on the mapping first empties all mailboxes, for at most
- * drain_ms; others hand over at once. NULL is fine. */
-void mms_process_end(struct mms_process *process, uint32_t drain_ms);
+ * drain_ms; others hand over at once. NULL is fine. The mapping stays: other processes use it, and this one's threads may until
+ * their globals end. Afterwards it is the caller's to unmap (mms_shm_unmap()); not when false is returned: then a thread did not
+ * end in time, and still uses it. */
+bool mms_process_end(struct mms_process *process, uint32_t drain_ms);
 
 struct mms_shm *mms_process_shm(struct mms_process *process);
 

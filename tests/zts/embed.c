@@ -6,6 +6,7 @@
  * what went wrong and ends with the number of right answers; exits 1 when any was wrong. The debug build of PHP reports
  * leaks of its own on stderr. The difficulty is the order of TSRM's life: a thread must have its resources (and interned
  * INI entries) before its first request, and free them before it ends. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -140,23 +141,81 @@ static int serve_in_child(const char *who, int requests)
 	return 0;
 }
 
+static int start(char **argv)
+{
+	static char *no_arguments[2]; /* PHP keeps it */
+
+	no_arguments[0] = argv[0];
+	php_embed_module.php_ini_path_override = argv[1]; /* php_embed_init() overwrites ini_entries with its own */
+	if (php_embed_init(1, no_arguments) == FAILURE) {
+		return -1;
+	}
+	php_request_shutdown(NULL); /* php_embed_init() has begun one */
+	return 0;
+}
+
+static void stop(void)
+{
+	if (php_request_startup() == SUCCESS) { /* php_embed_shutdown() ends one */
+		php_embed_shutdown();
+	}
+}
+
+/* Descriptors and shared mappings of this process. */
+static void count_held(unsigned *descriptors, unsigned *mappings)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+
+	*descriptors = *mappings = 0;
+	for (int fd = 0; fd < 1024; fd++) {
+		*descriptors += fcntl(fd, F_GETFD) >= 0;
+	}
+	while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+		*mappings += strstr(line, "/dev/zero") != NULL;
+	}
+	if (maps != NULL) {
+		fclose(maps);
+	}
+}
+
+/* As Apache does at each graceful restart. */
+static int keeps_nothing_after_restarts(char **argv)
+{
+	unsigned descriptors, mappings, descriptors_later, mappings_later;
+
+	count_held(&descriptors, &mappings);
+	for (int turn = 0; turn < 3; turn++) {
+		if (start(argv) != 0) {
+			fprintf(stderr, "no start after %d restarts\n", turn);
+			return 1;
+		}
+		serve(setup_code, shared_id, 0);
+		stop();
+	}
+	count_held(&descriptors_later, &mappings_later);
+	if (mappings_later > mappings || descriptors_later > descriptors) {
+		fprintf(stderr, "restarts: %u descriptors and %u mappings became %u and %u\n", descriptors, mappings, descriptors_later,
+				mappings_later);
+		return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct worker workers[THREADS_MAX];
 	int threads = argc > 2 ? atoi(argv[2]) : 8;
 	int failed = 0;
-	char *no_arguments[] = { argv[0], NULL };
 
 	if (argc < 2 || threads < 1 || threads > THREADS_MAX) {
 		fprintf(stderr, "embed PHP.INI [threads] [requests per thread]\n");
 		return 2;
 	}
 	requests_per_thread = argc > 3 ? atoi(argv[3]) : 1000;
-	php_embed_module.php_ini_path_override = argv[1]; /* php_embed_init() overwrites ini_entries with its own */
-	if (php_embed_init(1, no_arguments) == FAILURE) {
+	if (start(argv) != 0) {
 		return 2;
 	}
-	php_request_shutdown(NULL); /* php_embed_init() has begun one */
 
 	snprintf(shared_id, sizeof shared_id, "shared-%ld", (long)getpid());
 	serve(setup_code, shared_id, 0);
@@ -166,9 +225,8 @@ int main(int argc, char **argv)
 	run_threads(workers, threads, "again");
 	failed |= serve_in_child("after", 50);
 
-	if (php_request_startup() == SUCCESS) { /* php_embed_shutdown() ends one */
-		php_embed_shutdown();
-	}
+	stop();
+	failed |= keeps_nothing_after_restarts(argv);
 	printf("%ld right, %ld wrong\n", (long)right_answers, (long)wrong_answers);
-	return failed || wrong_answers != 0 || right_answers != 1 + 2l * threads * (requests_per_thread + 1);
+	return failed || wrong_answers != 0 || right_answers != 1 + 3 + 2l * threads * (requests_per_thread + 1);
 }
