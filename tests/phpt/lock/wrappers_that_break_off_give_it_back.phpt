@@ -38,8 +38,8 @@ class H extends SessionHandler
 session_set_save_handler(new H(), SHUTDOWN);
 CODE;
 if (PHP_VERSION_ID < 80000) {
-    $class = str_replace(['string|false', 'return WHERE === \'read\' ? throw new Exception(\'in read\') : $data;'],
-        ['string', 'if (WHERE === \'read\') { throw new Exception(\'in read\'); } return $data;'], $class);
+    $class = str_replace([': string|false', ': bool', 'string $', 'return WHERE === \'read\' ? throw new Exception(\'in read\') : $data;'],
+        ['', '', '$', 'if (WHERE === \'read\') { throw new Exception(\'in read\'); } return $data;'], $class);
 }
 $caught = 'try { session_start(); $_SESSION["n"] = 1; session_write_close(); } catch (Exception $e) { }';
 $endings = [
@@ -68,7 +68,7 @@ $sid = mms_sid();
 mms_put($sid, ['cart' => str_repeat('apple', 200000)]);
 $web = new Web(str_replace(['WHERE', 'SHUTDOWN'], ["'read'", 'false'], $class) . <<<'CODE'
 try {
-    session_start();
+    @session_start();
 } catch (Exception $e) {
 }
 echo (int) explode(' ', file_get_contents('/proc/self/statm'))[1] * 4096;
