@@ -92,7 +92,7 @@ static struct {
 	struct mms_shm_shape shape;
 } left;
 
-/* When the module is unloaded, or the process ends; where it is built in, when PHP starts again. */
+/* When PHP starts again, or the process ends: the module is never unloaded (config.m4). */
 static void __attribute__((destructor)) unmap_left(void)
 {
 	if (left.shm != NULL) {

@@ -72,21 +72,23 @@ bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 	return dirty;
 }
 
-uint64_t mms_aftermath_dead_set(const struct mms_hosts *hosts)
+uint64_t mms_aftermath_dead_set(const struct mms_hosts *hosts, uint64_t *count)
 {
-	uint64_t set = 0;
+	uint64_t set = 0, beat;
 
-	for (unsigned i = 0; i < mms_hosts_office(hosts)->node_count; i++) {
-		const struct mms_pairs *list = mms_hosts_list(hosts, MMS_HOSTS_LIVES, i);
+	*count = 0;
+	for (uint32_t i = 0; i < mms_hosts_sighted_count(hosts); i++) {
+		const struct mms_slice name = mms_slice_of(mms_hosts_sighted(hosts, i, &beat));
+		bool written = false;
 
-		for (uint32_t k = 0; k < list->count; k++) {
-			const struct mms_pair *entry = &list->pairs[k];
+		for (unsigned node = 0; mms_hosts_is_dead(hosts, name) && !written && node < mms_hosts_office(hosts)->node_count; node++) {
+			written = mms_pairs_has(mms_hosts_list(hosts, MMS_HOSTS_LIVES, node), name);
+		}
+		if (written) {
+			uint64_t hash = mms_identity_hash(name) ^ beat * UINT64_C(0x9e3779b97f4a7c15); /* by which all bits depend on it */
 
-			if (!entry->cleared && mms_hosts_is_of_dead(hosts, MMS_HOSTS_LIVES, entry)) {
-				uint64_t hash = mms_identity_hash(entry->field);
-
-				set |= UINT64_C(1) << (hash & 63) | UINT64_C(1) << (hash >> 6 & 63); /* a Bloom filter (Bloom 1970) */
-			}
+			set |= UINT64_C(1) << (hash >> 58) | UINT64_C(1) << (hash >> 52 & 63); /* a Bloom filter (Bloom 1970) */
+			(*count)++;
 		}
 	}
 	return set;

@@ -14,6 +14,8 @@
 
 #include "mms_address.h"
 
+#define MIRRORS_LATE_US 50000
+
 static bool prepare_connections(struct mms_client *client);
 static void explain_missing_slot(struct mms_shm *shm, uint64_t fingerprint, struct mms_error *error);
 static int usable_cores(void);
@@ -349,4 +351,38 @@ static bool prepare_connections(struct mms_client *client)
 		mms_client_limit(client, i, true);
 	}
 	return true;
+}
+
+/* An entry that is written over meanwhile has been
+ * delivered: whatever is read of it then, it is a node asked more or less. */
+bool mms_client_mirrors_late(const struct mms_cluster_sh *cluster)
+{
+	uint64_t tail = mms_mailbox_tail(&cluster->mailbox);
+	struct mms_mailbox_item item;
+	int64_t now_us;
+
+	/* Asleep it waits for answers, as of nodes that are far away: all has been sent, and who pushes next wakes it. */
+	if (tail == mms_mailbox_head(&cluster->mailbox)
+			|| atomic_load_explicit(&cluster->mailbox.sleeping, memory_order_relaxed) != 0) {
+		return false;
+	}
+	now_us = mms_clock_mono().us;
+	return now_us - atomic_load_explicit(&cluster->election.beat_us, memory_order_relaxed) > MIRRORS_LATE_US
+			&& mms_mailbox_peek(&cluster->mailbox, tail, &item) > 0 && now_us - item.pushed_at.us > MIRRORS_LATE_US;
+}
+
+uint64_t mms_client_missed_ours(const struct mms_client *client)
+{
+	struct mms_cluster_sh *cluster = client->cluster;
+	const bool late = mms_client_mirrors_late(cluster);
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < client->settings.node_count; i++) {
+		const struct mms_node_sh *node = &cluster->nodes[i];
+
+		mask |= late || !mms_breaker_allows_write(&node->breaker) || mms_hints_count(&cluster->hints, i) > 0
+				|| mms_hints_overflowed(&cluster->hints, i)
+				|| atomic_load_explicit(&node->lag_us, memory_order_relaxed) > MIRRORS_LATE_US ? UINT64_C(1) << i : 0;
+	}
+	return mask;
 }

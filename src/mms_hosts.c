@@ -28,10 +28,9 @@ struct mms_hosts {
 	struct mms_mono due;             /* next beat, on all nodes at once */
 	uint64_t beat;                   /* the latest */
 	struct mms_mono *asked;          /* per node: when it was last asked for its lives; 0 = it must be */
-	struct mms_mono all_asked_at;    /* when all of them were asked because something is not as usual */
 	struct mms_pairs *lists[MMS_HOSTS_HASHES];  /* per node */
 	struct mms_sightings sightings;  /* other lives */
-	uint32_t heard_count;            /* answers about lives, so far */
+	uint32_t heard_count, change_count; /* answers about lives, so far; about lives and markers */
 	struct mms_mono since;           /* when the replicators of this life began to look */
 	struct mms_mono began_at;        /* when this one did */
 	struct mms_watermark_mark mark;
@@ -132,36 +131,23 @@ static struct mms_slice life_in(enum mms_hosts_hash hash, const struct mms_pair 
 static bool is_suspect(const struct mms_hosts *hosts, const struct mms_pair *entry)
 {
 	const struct mms_sighting *sighting = sighting_by(hosts, entry, entry->field);
-	int64_t silent_us = sighting == NULL ? 0 : mms_clock_apart(hosts->office->now.us, sighting->changed_at.us);
+	int64_t since_us = sighting == NULL || sighting->changed_at.us < hosts->since.us ? hosts->since.us : sighting->changed_at.us;
+	int64_t silent_us = sighting == NULL ? 0 : mms_clock_apart(hosts->office->now.us, since_us);
 
 	return !entry->cleared && silent_us >= SUSPECT_US && silent_us < MMS_HOSTS_DEAD_US + SUSPECT_US;
-}
-
-/* A life that nothing is known of has left a marker. It may live, and beat where its turn has not been. */
-static bool is_unheard_of(const struct mms_hosts *hosts, const struct mms_pair *entry)
-{
-	const struct mms_slice life = life_in(MMS_HOSTS_BEHIND, entry);
-
-	return entry->tag == MMS_PAIRS_NO_TAG && mms_life_is_name(life) && !mms_hosts_is_own(hosts, life)
-			&& mms_clock_apart(hosts->office->now.us, hosts->all_asked_at.us) >= MMS_HOSTS_DEAD_US;
 }
 
 /* While all is well, a few nodes tell enough: every life beats on every node. */
 static bool is_something_amiss(const struct mms_hosts *hosts)
 {
 	for (unsigned i = 0; i < hosts->office->node_count; i++) {
-		const struct mms_pairs *lives = &hosts->lists[MMS_HOSTS_LIVES][i], *behind = &hosts->lists[MMS_HOSTS_BEHIND][i];
+		const struct mms_pairs *lives = &hosts->lists[MMS_HOSTS_LIVES][i];
 
 		if (mms_link_ready(&hosts->office->links[i]) && atomic_load(&hosts->office->cluster->nodes[i].complete) == 0) {
 			return true;
 		}
 		for (uint32_t k = 0; k < lives->count; k++) {
 			if (is_suspect(hosts, &lives->pairs[k])) {
-				return true;
-			}
-		}
-		for (uint32_t k = 0; k < behind->count; k++) {
-			if (is_unheard_of(hosts, &behind->pairs[k])) {
 				return true;
 			}
 		}
@@ -219,8 +205,7 @@ static void begin_beat(struct mms_hosts *hosts)
 	hosts->due.us = hosts->office->now.us + MMS_HOSTS_BEAT_US;
 	hosts->beat = atomic_fetch_add(&hosts->office->cluster->beat, 1) + 1;
 	note_missed(hosts, hosts->beat);
-	if (is_something_amiss(hosts)) {
-		hosts->all_asked_at = hosts->office->now;
+	if (is_something_amiss(hosts)) { /* all of them must be asked */
 		memset(hosts->asked, 0, hosts->office->node_count * sizeof *hosts->asked);
 	}
 }
@@ -344,22 +329,32 @@ static void on_lives(struct mms_link *link, void *context, uint64_t token, struc
 		sight(hosts, &list->pairs[i]);
 	}
 	hosts->heard_count++;
+	hosts->change_count++;
 	clear_served(hosts, MMS_HOSTS_LIVES, link->index);
 }
 
 static void on_behind(struct mms_link *link, void *context, uint64_t token, struct mms_reply *const *replies)
 {
 	struct mms_hosts *hosts = context;
-	struct mms_pairs *list = &hosts->lists[MMS_HOSTS_BEHIND][link->index];
+	struct mms_pairs *list = &hosts->lists[MMS_HOSTS_BEHIND][link->index], before;
 
 	(void)token;
+	before = *list;
+	*list = (struct mms_pairs){ 0 };
 	read_hash(link, list, MMS_REFUSAL_BEHIND_READ, replies);
 	for (uint32_t i = 0; i < list->count; i++) {
-		const struct mms_sighting *sighting = sighting_of(hosts, life_in(MMS_HOSTS_BEHIND, &list->pairs[i]));
+		struct mms_pair *pair = &list->pairs[i];
+		const struct mms_slice life = life_in(MMS_HOSTS_BEHIND, pair);
+		const struct mms_sighting *sighting = sighting_of(hosts, life);
 
-		list->pairs[i].tag = sighting == NULL ? MMS_PAIRS_NO_TAG : (uint32_t)(sighting - hosts->sightings.list);
+		pair->tag = sighting == NULL ? MMS_PAIRS_NO_TAG : (uint32_t)(sighting - hosts->sightings.list);
+		/* A life says that it lives before it leaves a marker: this very node knows of it. */
+		if (sighting == NULL && !mms_hosts_is_own(hosts, life) && !mms_pairs_has(&before, pair->field)) {
+			hosts->asked[link->index].us = 0;
+		}
 	}
-	hosts->heard_count++;
+	mms_pairs_free(&before);
+	hosts->change_count++;
 	mms_marker_see(link, list);
 	clear_served(hosts, MMS_HOSTS_BEHIND, link->index);
 }
@@ -413,6 +408,11 @@ uint32_t mms_hosts_sighted_count(const struct mms_hosts *hosts)
 uint32_t mms_hosts_heard_count(const struct mms_hosts *hosts)
 {
 	return hosts->heard_count;
+}
+
+uint32_t mms_hosts_change_count(const struct mms_hosts *hosts)
+{
+	return hosts->change_count;
 }
 
 const char *mms_hosts_sighted(const struct mms_hosts *hosts, uint32_t index, uint64_t *beat)

@@ -61,8 +61,10 @@ struct mms_office *mms_hosts_office(const struct mms_hosts *hosts);
 /* When the replicators of this life began to look, one after the other without a pause. */
 struct mms_mono mms_hosts_since(const struct mms_hosts *hosts);
 
-/* How often a node has answered about lives or markers, or has not been able to: who has seen this number has seen all that is known. */
+/* How often a node has answered about lives, or has not been able to: who has seen this number has seen all that is known. The other:
+ * about lives or markers. */
 uint32_t mms_hosts_heard_count(const struct mms_hosts *hosts);
+uint32_t mms_hosts_change_count(const struct mms_hosts *hosts);
 /* The latest that another life has said of itself; false when no node has it. */
 bool mms_hosts_latest(const struct mms_hosts *hosts, struct mms_slice life, struct mms_life *out);
 /* Does this life say that it has met the node with this id? */

@@ -58,6 +58,16 @@ void mms_pairs_free(struct mms_pairs *pairs)
 	memset(pairs, 0, sizeof *pairs);
 }
 
+bool mms_pairs_has(const struct mms_pairs *pairs, struct mms_slice field)
+{
+	for (uint32_t i = 0; i < pairs->count; i++) {
+		if (mms_pairs_same(pairs->pairs[i].field, field)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void mms_pairs_clear(struct mms_pairs *pairs, struct mms_slice field, struct mms_slice value)
 {
 	for (uint32_t i = 0; i < pairs->count; i++) {

@@ -30,6 +30,8 @@ struct mms_pairs {
 void mms_pairs_keep(struct mms_pairs *pairs, const struct mms_reply *reply, struct mms_mono now);
 void mms_pairs_free(struct mms_pairs *pairs);
 
+/* Is there a pair of this field? */
+bool mms_pairs_has(const struct mms_pairs *pairs, struct mms_slice field);
 /* Marks this pair as cleared. */
 void mms_pairs_clear(struct mms_pairs *pairs, struct mms_slice field, struct mms_slice value);
 

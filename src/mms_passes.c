@@ -86,6 +86,7 @@ static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned targ
 	}
 	fresh.mask = mms_passes_able_mask(office);
 	fresh.dead_set = passes->dead_set;
+	fresh.dead_count = passes->dead_count;
 	/* A periodic one compares everything. */
 	fresh.since_ms = passes->dirty && passes->dirty_since_ms != UINT64_MAX && !mms_aftermath_sweep_due(passes->hosts)
 			? passes->dirty_since_ms : 0;
@@ -104,7 +105,8 @@ static bool is_young(const struct mms_passes *passes, const struct mms_pass *pas
 /* With a node away a sweep does not end, and asks for no other one; whoever has died since it began may have left something too. */
 static bool serves_the_dead(const struct mms_passes *passes, const struct mms_pass *pass, const struct mms_pass *fresh)
 {
-	return pass->mask == mms_passes_all_mask(passes->office) || (fresh->dead_set & ~pass->dead_set) == 0;
+	return pass->mask == mms_passes_all_mask(passes->office)
+			|| ((fresh->dead_set & ~pass->dead_set) == 0 && fresh->dead_count <= pass->dead_count);
 }
 
 /* Does what it has compared still count? As long as a peer is away, or takes nothing, no scan comes to its end, and the reasons for
@@ -154,15 +156,16 @@ static bool is_wanted(const struct mms_passes *passes, unsigned target)
 static void look_now(struct mms_passes *passes)
 {
 	passes->looked_at = passes->office->now;
-	passes->heard = mms_hosts_heard_count(passes->hosts);
+	passes->heard = mms_hosts_change_count(passes->hosts);
 	passes->left_behind = mms_aftermath_left_behind(passes->hosts);
 	passes->dirty = mms_aftermath_dirty(passes->hosts, &passes->dirty_since_ms);
-	passes->dead_set = passes->dirty ? mms_aftermath_dead_set(passes->hosts) : 0;
+	passes->dead_count = 0;
+	passes->dead_set = passes->dirty ? mms_aftermath_dead_set(passes->hosts, &passes->dead_count) : 0;
 }
 
-void mms_passes_look(struct mms_passes *passes)
+void mms_passes_look(struct mms_passes *passes, bool afresh)
 {
-	if (passes->heard != mms_hosts_heard_count(passes->hosts)
+	if (afresh || passes->heard != mms_hosts_change_count(passes->hosts)
 			|| mms_clock_apart(passes->office->now.us, passes->looked_at.us) >= LOOK_US) {
 		look_now(passes);
 	}
@@ -221,7 +224,7 @@ static struct mms_checkpoint checkpoint_of(const struct mms_passes *passes, unsi
 {
 	const struct mms_pass *pass = &passes->each[target];
 	struct mms_checkpoint checkpoint = { .target = target, .incarnation = pass->incarnation, .mask = pass->mask,
-		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .dead_set = pass->dead_set,
+		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .dead_set = pass->dead_set, .dead_count = pass->dead_count,
 		.begun_us = (uint64_t)pass->begun_us,
 		.overflows = pass->overflows, .wanted = pass->wanted,
 		.salt = pass->salt, .source = pass->source, .source_run = pass->source_run, .cursor = pass->cursor,
@@ -293,7 +296,8 @@ static void take_up(struct mms_passes *passes)
 	if (found.target <= passes->office->node_count) {
 		pass = &passes->each[found.target];
 		*pass = (struct mms_pass){ .incarnation = found.incarnation, .mask = found.mask, .done_mask = found.done_mask,
-			.since_ms = found.since_ms, .dead_set = found.dead_set, .begun_us = (int64_t)found.begun_us,
+			.since_ms = found.since_ms, .dead_set = found.dead_set, .dead_count = found.dead_count,
+			.begun_us = (int64_t)found.begun_us,
 			.overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
 			.salt = found.salt, .source = (unsigned)found.source, .source_run = found.source_run, .cursor = found.cursor };
 		memcpy(pass->token, found.token, sizeof pass->token);

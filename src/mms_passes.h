@@ -14,7 +14,7 @@ struct mms_pass {
 	uint64_t mask;                /* nodes that take part */
 	uint64_t done_mask;           /* of these, whose keys have been compared */
 	uint64_t since_ms;            /* sweep: only what was stamped at or after this */
-	uint64_t dead_set;            /* sweep: the lives that were dead when it began */
+	uint64_t dead_set, dead_count; /* sweep: the lives that were dead when it began */
 	int64_t begun_us;             /* monotonic; when the first of these passes did */
 	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
 	uint32_t wanted;              /* scans asked for by then: with its end they are served */
@@ -37,7 +37,7 @@ struct mms_passes {
 	struct mms_mono looked_at;    /* when the three below were known, and how much had been heard by then */
 	uint32_t heard;
 	uint64_t left_behind;         /* nodes for which the dead left markers */
-	uint64_t dirty_since_ms, dead_set; /* from mms_aftermath_dirty() and mms_aftermath_dead_set() */
+	uint64_t dirty_since_ms, dead_set, dead_count; /* from mms_aftermath_dirty() and mms_aftermath_dead_set() */
 	bool dirty;
 	struct mms_pass each[MMS_NODES_MAX + 1];
 };
@@ -47,8 +47,8 @@ void mms_passes_init(struct mms_passes *passes, struct mms_office *office, struc
 void mms_passes_fini(struct mms_passes *passes);
 
 /* What the nodes say of the dead: before the questions below, in each round. What was known is good for a moment: with fifty nodes it
- * is thousands of lines, and rounds may follow each other in a millisecond. */
-void mms_passes_look(struct mms_passes *passes);
+ * is thousands of lines, and rounds may follow each other in a millisecond. afresh: not for what is decided now. */
+void mms_passes_look(struct mms_passes *passes, bool afresh);
 
 /* Is the target in need, is there a source that has not been compared, and is it time? */
 bool mms_passes_ready(const struct mms_passes *passes, unsigned target);

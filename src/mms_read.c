@@ -39,6 +39,7 @@ struct reading {
 	struct mms_tally tally;          /* of copies */
 	struct mms_backlog backlog;      /* the mailbox' newest for this key */
 	bool from_backlog;               /* which is newer than any node's, and taken */
+	uint64_t missed_mask;            /* read = local: nodes that had missed something of this host before they were asked */
 };
 
 static const struct mms_command *header_only(struct reading *reading);
@@ -92,6 +93,8 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	memset(reading->copies, 0, client->settings.node_count * sizeof reading->copies[0]);
 	mms_client_await_names(client, deadline);
 	reading->from_backlog = false;
+	/* Before the question: what a node had missed when it answered, it may have when the answer is looked at. */
+	reading->missed_mask = client->settings.read_mode == MMS_READ_LOCAL ? mms_client_missed_ours(client) : 0;
 	mms_backlog_find(client->cluster, key, reading->question.now, MMS_BACKLOG_FEW, &reading->backlog);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
@@ -234,22 +237,13 @@ static void ask_local(struct reading *reading)
 	}
 }
 
-/* Does this host know that the node has not taken all that it wrote? Its own logout may be among that. */
-static bool has_missed_ours(const struct reading *reading, unsigned node)
-{
-	struct mms_cluster_sh *cluster = reading->client->cluster;
-
-	return !mms_breaker_allows_write(&cluster->nodes[node].breaker) || mms_hints_count(&cluster->hints, node) > 0
-			|| mms_hints_overflowed(&cluster->hints, node);
-}
-
 /* With read = local any copy is, of a node that has what this host wrote. */
 static bool is_enough(struct reading *reading, unsigned node)
 {
 	const struct mms_copy *copy = &reading->copies[node];
 
 	return reading->client->settings.read_mode == MMS_READ_LOCAL
-			? copy->verdict == MMS_VERDICT_HAS && !has_missed_ours(reading, node)
+			? copy->verdict == MMS_VERDICT_HAS && ((reading->missed_mask | mms_client_missed_ours(reading->client)) >> node & 1) == 0
 			: mms_enough_judge(&reading->enough, &reading->fanout, node, copy);
 }
 

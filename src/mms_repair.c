@@ -140,7 +140,7 @@ void mms_repair_run(struct mms_repair *repair)
 {
 	struct mms_office *office = repair->office;
 
-	mms_passes_look(&repair->passes);
+	mms_passes_look(&repair->passes, false);
 	say_whether_swept(repair);
 	if (repair->step == STEP_IDLE) {
 		if (office->now.us < repair->look_at.us) {
@@ -354,7 +354,7 @@ static void confirm(struct mms_repair *repair)
 		}
 	}
 	repair->asked = false;
-	mms_passes_look(&repair->passes);
+	mms_passes_look(&repair->passes, true);
 	if (mms_passes_ready(&repair->passes, repair->target)) {
 		begin(repair);
 	} else {

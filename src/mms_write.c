@@ -17,7 +17,6 @@
 #include "mms_watch.h"
 
 /* A mirror is on its way in far less; so long after a page was acknowledged its visitor may be elsewhere already. */
-#define MIRRORS_LATE_US 50000
 
 struct writing {
 	struct mms_client *client;
@@ -54,7 +53,6 @@ static void hint_replaced(struct writing *writing);
 static bool is_settled(struct writing *writing, struct mms_mono now);
 static bool all_read_from(const struct mms_client *client, unsigned node, struct mms_mono now);
 static bool is_local_first(const struct writing *writing);
-static bool are_mirrors_late(const struct mms_cluster_sh *cluster);
 static uint32_t at_least_two(const struct writing *writing, uint32_t needed);
 
 enum mms_status mms_write_record(struct mms_client *client, const struct mms_write_order *order,
@@ -75,7 +73,7 @@ enum mms_status mms_write_record(struct mms_client *client, const struct mms_wri
 	writing->reloaded_mask = writing->hinted_mask = writing->replaced_mask = 0;
 	writing->local_slow = mms_slow_local(client);
 	writing->tmp.len = 0;
-	late = are_mirrors_late(client->cluster);
+	late = mms_client_mirrors_late(client->cluster);
 	pushed = push(writing, &ticket);
 	if (!pushed || late || !is_settled(writing, writing->pushed_at) || !is_local_first(writing)) {
 		/* Rule k: no write stays on one node. Nor on a node that has just come back, which other hosts may not read from
@@ -197,25 +195,6 @@ static bool all_read_from(const struct mms_client *client, unsigned node, struct
 	const struct mms_node_sh *sh = &client->cluster->nodes[node];
 
 	return mms_breaker_settled(&sh->breaker, now) && atomic_load_explicit(&sh->avoided, memory_order_relaxed) == 0;
-}
-
-/* Does something wait in the mailbox that the replicator has not looked at for a while? It has been stopped, or gets no processor,
- * and until another takes over what one node acknowledges stays there alone. An entry that is written over meanwhile has been
- * delivered: whatever is read of it then, it is a node asked more or less. */
-static bool are_mirrors_late(const struct mms_cluster_sh *cluster)
-{
-	uint64_t tail = mms_mailbox_tail(&cluster->mailbox);
-	struct mms_mailbox_item item;
-	int64_t now_us;
-
-	/* Asleep it waits for answers, as of nodes that are far away: all has been sent, and who pushes next wakes it. */
-	if (tail == mms_mailbox_head(&cluster->mailbox)
-			|| atomic_load_explicit(&cluster->mailbox.sleeping, memory_order_relaxed) != 0) {
-		return false;
-	}
-	now_us = mms_clock_mono().us;
-	return now_us - atomic_load_explicit(&cluster->election.beat_us, memory_order_relaxed) > MIRRORS_LATE_US
-			&& mms_mailbox_peek(&cluster->mailbox, tail, &item) > 0 && now_us - item.pushed_at.us > MIRRORS_LATE_US;
 }
 
 /* Is that so of the node that will be asked first? */

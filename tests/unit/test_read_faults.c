@@ -629,6 +629,12 @@ static void read_local_asks_others_while_the_local_node_lacks_what_this_host_wro
 	read_id(host, "s");
 	assert_int_equal(answer.found, MMS_FOUND_TOMBSTONE);
 	done(host);
+	node_put(0, "s", &older);
+	host = local_host(3);
+	atomic_store(&host->cluster->nodes[0].lag_us, 60000); /* no hint yet, and deep in the mailbox */
+	read_id(host, "s");
+	assert_int_equal(answer.found, MMS_FOUND_TOMBSTONE);
+	done(host);
 }
 
 static void read_local_goes_to_the_next_node_when_the_local_one_fails(void **state)

@@ -255,6 +255,11 @@ static void with_a_node_missing_each_of_the_dead_is_served(void **state)
 	node_do(1, "DEL", RIG_PREFIX "s20");
 	turn_for(DEAD_US + 2 * SECOND);
 	assert_false(has_numbered(1, 20, 21)); /* once is enough */
+	other_says(12, 1, true); /* the first one was only cut off; it writes, and dies */
+	turn_for(2 * SECOND);
+	put_numbered(0, 30, 40);
+	turn_for(DEAD_US + 2 * SECOND);
+	turn_until(has_numbered(1, 30, 40));
 	end();
 }
 

@@ -36,7 +36,7 @@ foreach ($asked as $what => $call) {
     mms_is('n|i:1;', (string) @file_get_contents("$folder/sess_abc"), "$what: the session of the files handler");
 }
 
-/* A handler around the files that breaks off leaves their data behind; then ours is opened. */
+/* A handler around the files that breaks off leaves their data behind; then ours is opened. A debug build tells of that as a leak. */
 $sid = mms_sid();
 $code = 'class H extends SessionHandler
     {
@@ -59,7 +59,7 @@ $code = 'class H extends SessionHandler
     mms_use(' . var_export(mms_nodes(), true) . ');
     session_id("' . $sid . '"); session_start(); $_SESSION["n"] = 2; session_write_close(); fwrite(STDOUT, " end");';
 [$output, $status] = mms_finish(mms_start($code));
-mms_is('in write end', $output, 'broken off');
+mms_is('in write end', PHP_DEBUG ? strtok($output, '[') : $output, 'broken off');
 mms_is(0, $status, 'broken off: exit status');
 mms_is(['n' => 2], mms_request($sid), 'broken off: what came after it is stored');
 
