@@ -47,22 +47,26 @@ static _Atomic int64_t *served_by(struct mms_office *office, const struct mms_no
 	return note->hash == MMS_HOSTS_LIVES ? &office->cluster->lives_served_us : NULL;
 }
 
-bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
+bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms, int64_t *latest_us)
 {
 	bool dirty = false;
 
 	*since_ms = UINT64_MAX;
+	*latest_us = 0;
 	for (unsigned i = 0; i < mms_hosts_office(hosts)->node_count; i++) {
 		const struct mms_pairs *list = mms_hosts_list(hosts, MMS_HOSTS_LIVES, i);
 
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
+			const struct mms_sighting *sighting;
 			uint64_t beat, watermark_ms;
 
 			if (entry->cleared || !mms_hosts_is_of_dead(hosts, MMS_HOSTS_LIVES, entry)) {
 				continue;
 			}
 			dirty = true;
+			sighting = mms_hosts_sighting(hosts, entry);
+			*latest_us = sighting != NULL && sighting->changed_at.us > *latest_us ? sighting->changed_at.us : *latest_us;
 			(void)mms_life_head(entry->value, &beat, &watermark_ms);
 			if (mms_hosts_is_latest(hosts, entry, beat) && watermark_ms < *since_ms) {
 				*since_ms = watermark_ms;
@@ -70,28 +74,6 @@ bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms)
 		}
 	}
 	return dirty;
-}
-
-uint64_t mms_aftermath_dead_set(const struct mms_hosts *hosts, uint64_t *count)
-{
-	uint64_t set = 0, beat;
-
-	*count = 0;
-	for (uint32_t i = 0; i < mms_hosts_sighted_count(hosts); i++) {
-		const struct mms_slice name = mms_slice_of(mms_hosts_sighted(hosts, i, &beat));
-		bool written = false;
-
-		for (unsigned node = 0; mms_hosts_is_dead(hosts, name) && !written && node < mms_hosts_office(hosts)->node_count; node++) {
-			written = mms_pairs_has(mms_hosts_list(hosts, MMS_HOSTS_LIVES, node), name);
-		}
-		if (written) {
-			uint64_t hash = mms_identity_hash(name) ^ beat * UINT64_C(0x9e3779b97f4a7c15); /* by which all bits depend on it */
-
-			set |= UINT64_C(1) << (hash >> 58) | UINT64_C(1) << (hash >> 52 & 63); /* a Bloom filter (Bloom 1970) */
-			(*count)++;
-		}
-	}
-	return set;
 }
 
 /* The server's own clock, by which notes on it are written and judged: hosts may differ about the time. One that does not say
@@ -209,9 +191,10 @@ uint64_t mms_aftermath_left_behind(const struct mms_hosts *hosts)
 		for (uint32_t k = 0; k < list->count; k++) {
 			const struct mms_pair *entry = &list->pairs[k];
 
-			if (!entry->cleared && mms_hosts_is_of_dead(hosts, MMS_HOSTS_BEHIND, entry)) {
-				mask |= mms_identity_behind_mask(entry->field, office->settings, office->cluster) & ~(UINT64_C(1) << i);
-			}
+			uint64_t more = entry->cleared ? 0 : mms_identity_behind_mask(entry->field, office->settings, office->cluster)
+					& ~(UINT64_C(1) << i) & ~mask;
+
+			mask |= more != 0 && mms_hosts_is_of_dead(hosts, MMS_HOSTS_BEHIND, entry) ? more : 0;
 		}
 	}
 	return mask;

@@ -10,10 +10,9 @@
 #include "mms_hosts.h"
 #include "mms_notes.h"
 
-/* Rule j: is there a life that died without a clean mark? since_ms: HLC from which on its writes may be on one node only. */
-bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms);
-/* Which ones those are, and how many: one more, or one that lived again and died anew, sets another bit, most times. */
-uint64_t mms_aftermath_dead_set(const struct mms_hosts *hosts, uint64_t *count);
+/* Rule j: is there a life that died without a clean mark? since_ms: HLC from which on its writes may be on one node only. latest_us: the
+ * last sign of life of any of them, monotonic. Whoever dies later, or once more, has given a later one. */
+bool mms_aftermath_dirty(const struct mms_hosts *hosts, uint64_t *since_ms, int64_t *latest_us);
 
 /* Is it time for the slow periodic sweep, by what the nodes say of the last one and this cluster's repair_interval? Also when
  * no word of any is found, 10 s after this replicator came. */

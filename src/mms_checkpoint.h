@@ -16,7 +16,7 @@
 #define MMS_CHECKPOINT_TEXT_MAX (4u << 20)
 
 struct mms_checkpoint {
-	uint64_t target, incarnation, mask, done_mask, since_ms, dead_set, dead_count, begun_us, overflows, wanted; /* as in struct mms_pass */
+	uint64_t target, incarnation, mask, done_mask, since_ms, dead_us, begun_us, overflows, wanted; /* as in struct mms_pass */
 	uint64_t salt;               /* of the keys that this scan has compared */
 	uint64_t source;             /* node whose keys are being walked */
 	uint64_t source_run;         /* hash of its run_id: a cursor means nothing to another server */

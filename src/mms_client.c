@@ -14,6 +14,7 @@
 
 #include "mms_address.h"
 
+/* A mirror is on its way in far less; so long after a page was acknowledged its visitor may be elsewhere already. */
 #define MIRRORS_LATE_US 50000
 
 static bool prepare_connections(struct mms_client *client);
@@ -371,18 +372,12 @@ bool mms_client_mirrors_late(const struct mms_cluster_sh *cluster)
 			&& mms_mailbox_peek(&cluster->mailbox, tail, &item) > 0 && now_us - item.pushed_at.us > MIRRORS_LATE_US;
 }
 
-uint64_t mms_client_missed_ours(const struct mms_client *client)
+bool mms_client_missed_ours(const struct mms_client *client, unsigned node)
 {
 	struct mms_cluster_sh *cluster = client->cluster;
-	const bool late = mms_client_mirrors_late(cluster);
-	uint64_t mask = 0;
+	const struct mms_node_sh *sh = &cluster->nodes[node];
 
-	for (unsigned i = 0; i < client->settings.node_count; i++) {
-		const struct mms_node_sh *node = &cluster->nodes[i];
-
-		mask |= late || !mms_breaker_allows_write(&node->breaker) || mms_hints_count(&cluster->hints, i) > 0
-				|| mms_hints_overflowed(&cluster->hints, i)
-				|| atomic_load_explicit(&node->lag_us, memory_order_relaxed) > MIRRORS_LATE_US ? UINT64_C(1) << i : 0;
-	}
-	return mask;
+	return !mms_breaker_allows_write(&sh->breaker) || mms_hints_count(&cluster->hints, node) > 0
+			|| mms_hints_overflowed(&cluster->hints, node)
+			|| atomic_load_explicit(&sh->lag_us, memory_order_relaxed) > MIRRORS_LATE_US || mms_client_mirrors_late(cluster);
 }

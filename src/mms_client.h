@@ -124,7 +124,7 @@ uint64_t mms_client_all_mask(const struct mms_client *client);
 /* Does something wait in the mailbox that the replicator has not looked at for a while? It has been stopped, or gets no processor,
  * and until another takes over what one node acknowledges stays there alone. */
 bool mms_client_mirrors_late(const struct mms_cluster_sh *cluster);
-/* Nodes that may lack something that this host has written, and that the first entries of its mailbox do not show. */
-uint64_t mms_client_missed_ours(const struct mms_client *client);
+/* May the node lack something that this host has written, and that the first entries of its mailbox do not show? */
+bool mms_client_missed_ours(const struct mms_client *client, unsigned node);
 
 #endif

@@ -337,6 +337,7 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 {
 	struct mms_hosts *hosts = context;
 	struct mms_pairs *list = &hosts->lists[MMS_HOSTS_BEHIND][link->index], before;
+	uint32_t place = 0;
 
 	(void)token;
 	before = *list;
@@ -349,7 +350,8 @@ static void on_behind(struct mms_link *link, void *context, uint64_t token, stru
 
 		pair->tag = sighting == NULL ? MMS_PAIRS_NO_TAG : (uint32_t)(sighting - hosts->sightings.list);
 		/* A life says that it lives before it leaves a marker: this very node knows of it. */
-		if (sighting == NULL && !mms_hosts_is_own(hosts, life) && !mms_pairs_has(&before, pair->field)) {
+		if (sighting == NULL && mms_life_is_name(life) && !mms_hosts_is_own(hosts, life)
+				&& !mms_pairs_has(&before, pair->field, &place)) {
 			hosts->asked[link->index].us = 0;
 		}
 	}

@@ -58,10 +58,13 @@ void mms_pairs_free(struct mms_pairs *pairs)
 	memset(pairs, 0, sizeof *pairs);
 }
 
-bool mms_pairs_has(const struct mms_pairs *pairs, struct mms_slice field)
+bool mms_pairs_has(const struct mms_pairs *pairs, struct mms_slice field, uint32_t *place)
 {
 	for (uint32_t i = 0; i < pairs->count; i++) {
-		if (mms_pairs_same(pairs->pairs[i].field, field)) {
+		uint32_t at = (*place + i) % pairs->count;
+
+		if (mms_pairs_same(pairs->pairs[at].field, field)) {
+			*place = at + 1;
 			return true;
 		}
 	}

@@ -30,8 +30,9 @@ struct mms_pairs {
 void mms_pairs_keep(struct mms_pairs *pairs, const struct mms_reply *reply, struct mms_mono now);
 void mms_pairs_free(struct mms_pairs *pairs);
 
-/* Is there a pair of this field? */
-bool mms_pairs_has(const struct mms_pairs *pairs, struct mms_slice field);
+/* Is there a pair of this field? Looks at *place first (0 at the beginning), and leaves there the one behind it: who asks in the order
+ * of the list has each found at once. */
+bool mms_pairs_has(const struct mms_pairs *pairs, struct mms_slice field, uint32_t *place);
 /* Marks this pair as cleared. */
 void mms_pairs_clear(struct mms_pairs *pairs, struct mms_slice field, struct mms_slice value);
 

@@ -85,8 +85,7 @@ static struct mms_pass fresh_pass(const struct mms_passes *passes, unsigned targ
 		fresh.incarnation = fresh.incarnation * 131 + mms_shm_incarnation(&office->cluster->nodes[i]);
 	}
 	fresh.mask = mms_passes_able_mask(office);
-	fresh.dead_set = passes->dead_set;
-	fresh.dead_count = passes->dead_count;
+	fresh.dead_us = passes->dead_us;
 	/* A periodic one compares everything. */
 	fresh.since_ms = passes->dirty && passes->dirty_since_ms != UINT64_MAX && !mms_aftermath_sweep_due(passes->hosts)
 			? passes->dirty_since_ms : 0;
@@ -105,8 +104,7 @@ static bool is_young(const struct mms_passes *passes, const struct mms_pass *pas
 /* With a node away a sweep does not end, and asks for no other one; whoever has died since it began may have left something too. */
 static bool serves_the_dead(const struct mms_passes *passes, const struct mms_pass *pass, const struct mms_pass *fresh)
 {
-	return pass->mask == mms_passes_all_mask(passes->office)
-			|| ((fresh->dead_set & ~pass->dead_set) == 0 && fresh->dead_count <= pass->dead_count);
+	return pass->mask == mms_passes_all_mask(passes->office) || fresh->dead_us <= pass->dead_us;
 }
 
 /* Does what it has compared still count? As long as a peer is away, or takes nothing, no scan comes to its end, and the reasons for
@@ -158,9 +156,7 @@ static void look_now(struct mms_passes *passes)
 	passes->looked_at = passes->office->now;
 	passes->heard = mms_hosts_change_count(passes->hosts);
 	passes->left_behind = mms_aftermath_left_behind(passes->hosts);
-	passes->dirty = mms_aftermath_dirty(passes->hosts, &passes->dirty_since_ms);
-	passes->dead_count = 0;
-	passes->dead_set = passes->dirty ? mms_aftermath_dead_set(passes->hosts, &passes->dead_count) : 0;
+	passes->dirty = mms_aftermath_dirty(passes->hosts, &passes->dirty_since_ms, &passes->dead_us);
 }
 
 void mms_passes_look(struct mms_passes *passes, bool afresh)
@@ -224,7 +220,7 @@ static struct mms_checkpoint checkpoint_of(const struct mms_passes *passes, unsi
 {
 	const struct mms_pass *pass = &passes->each[target];
 	struct mms_checkpoint checkpoint = { .target = target, .incarnation = pass->incarnation, .mask = pass->mask,
-		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .dead_set = pass->dead_set, .dead_count = pass->dead_count,
+		.done_mask = pass->done_mask, .since_ms = pass->since_ms, .dead_us = (uint64_t)pass->dead_us,
 		.begun_us = (uint64_t)pass->begun_us,
 		.overflows = pass->overflows, .wanted = pass->wanted,
 		.salt = pass->salt, .source = pass->source, .source_run = pass->source_run, .cursor = pass->cursor,
@@ -296,8 +292,7 @@ static void take_up(struct mms_passes *passes)
 	if (found.target <= passes->office->node_count) {
 		pass = &passes->each[found.target];
 		*pass = (struct mms_pass){ .incarnation = found.incarnation, .mask = found.mask, .done_mask = found.done_mask,
-			.since_ms = found.since_ms, .dead_set = found.dead_set, .dead_count = found.dead_count,
-			.begun_us = (int64_t)found.begun_us,
+			.since_ms = found.since_ms, .dead_us = (int64_t)found.dead_us, .begun_us = (int64_t)found.begun_us,
 			.overflows = (uint32_t)found.overflows, .wanted = (uint32_t)found.wanted,
 			.salt = found.salt, .source = (unsigned)found.source, .source_run = found.source_run, .cursor = found.cursor };
 		memcpy(pass->token, found.token, sizeof pass->token);

@@ -14,7 +14,7 @@ struct mms_pass {
 	uint64_t mask;                /* nodes that take part */
 	uint64_t done_mask;           /* of these, whose keys have been compared */
 	uint64_t since_ms;            /* sweep: only what was stamped at or after this */
-	uint64_t dead_set, dead_count; /* sweep: the lives that were dead when it began */
+	int64_t dead_us;              /* sweep: the last sign of life of those that were dead when it began */
 	int64_t begun_us;             /* monotonic; when the first of these passes did */
 	uint32_t overflows;           /* of its hints, counted when the first of these passes began */
 	uint32_t wanted;              /* scans asked for by then: with its end they are served */
@@ -37,7 +37,8 @@ struct mms_passes {
 	struct mms_mono looked_at;    /* when the three below were known, and how much had been heard by then */
 	uint32_t heard;
 	uint64_t left_behind;         /* nodes for which the dead left markers */
-	uint64_t dirty_since_ms, dead_set, dead_count; /* from mms_aftermath_dirty() and mms_aftermath_dead_set() */
+	uint64_t dirty_since_ms;      /* as mms_aftermath_dirty() gave them */
+	int64_t dead_us;
 	bool dirty;
 	struct mms_pass each[MMS_NODES_MAX + 1];
 };

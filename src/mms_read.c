@@ -39,7 +39,7 @@ struct reading {
 	struct mms_tally tally;          /* of copies */
 	struct mms_backlog backlog;      /* the mailbox' newest for this key */
 	bool from_backlog;               /* which is newer than any node's, and taken */
-	uint64_t missed_mask;            /* read = local: nodes that had missed something of this host before they were asked */
+	bool missed_ours;                /* read = local: the node asked first lacked something of this host before it was */
 };
 
 static const struct mms_command *header_only(struct reading *reading);
@@ -93,8 +93,6 @@ void mms_read_for_visitor(struct mms_client *client, struct mms_slice key, struc
 	memset(reading->copies, 0, client->settings.node_count * sizeof reading->copies[0]);
 	mms_client_await_names(client, deadline);
 	reading->from_backlog = false;
-	/* Before the question: what a node had missed when it answered, it may have when the answer is looked at. */
-	reading->missed_mask = client->settings.read_mode == MMS_READ_LOCAL ? mms_client_missed_ours(client) : 0;
 	mms_backlog_find(client->cluster, key, reading->question.now, MMS_BACKLOG_FEW, &reading->backlog);
 	mms_fanout_begin(&reading->fanout, client, deadline);
 	answer->enough = ask_nodes(reading);
@@ -167,6 +165,8 @@ static bool ask_nodes(struct reading *reading)
 			continue;
 		}
 		if (whole) {
+			/* Before the question: what it lacked when it answered, it may have when the answer is looked at. */
+			reading->missed_ours = client->settings.read_mode == MMS_READ_LOCAL && mms_client_missed_ours(client, i);
 			mms_watch_lead(client, &reading->watching, i, reading->question.key, &reading->whole);
 			mms_enough_ask(&reading->enough, &client->settings, reading->question.key, &reading->whole);
 		}
@@ -243,7 +243,7 @@ static bool is_enough(struct reading *reading, unsigned node)
 	const struct mms_copy *copy = &reading->copies[node];
 
 	return reading->client->settings.read_mode == MMS_READ_LOCAL
-			? copy->verdict == MMS_VERDICT_HAS && ((reading->missed_mask | mms_client_missed_ours(reading->client)) >> node & 1) == 0
+			? copy->verdict == MMS_VERDICT_HAS && !reading->missed_ours && !mms_client_missed_ours(reading->client, node)
 			: mms_enough_judge(&reading->enough, &reading->fanout, node, copy);
 }
 

@@ -16,8 +16,6 @@
 #include "mms_slow.h"
 #include "mms_watch.h"
 
-/* A mirror is on its way in far less; so long after a page was acknowledged its visitor may be elsewhere already. */
-
 struct writing {
 	struct mms_client *client;
 	const struct mms_write_order *order;

@@ -64,6 +64,30 @@ static void whole_pairs_are_kept(void **state)
 	mms_pairs_free(&pairs);
 }
 
+static void a_field_is_found_from_any_place(void **state)
+{
+	struct mms_pairs pairs = { 0 };
+	uint32_t place = 0;
+
+	(void) state;
+	assert_false(mms_pairs_has(&pairs, slice("a"), &place));
+	begin_array(6);
+	for (const char *field = "abc"; *field != '\0'; field++) {
+		add(field, 1);
+		add("value", 5);
+	}
+	keep(&pairs);
+	for (uint32_t turn = 0; turn < 2; turn++) { /* in order, and around */
+		assert_true(mms_pairs_has(&pairs, slice("a"), &place) && place == 1);
+		assert_true(mms_pairs_has(&pairs, slice("b"), &place) && place == 2);
+		assert_true(mms_pairs_has(&pairs, slice("c"), &place) && place == 3);
+	}
+	assert_true(mms_pairs_has(&pairs, slice("b"), &place));
+	assert_false(mms_pairs_has(&pairs, slice("d"), &place) || mms_pairs_has(&pairs, slice("value"), &place));
+	assert_int_equal(place, 2);
+	mms_pairs_free(&pairs);
+}
+
 static void many_are_cut(void **state)
 {
 	struct mms_pairs pairs = { 0 };
@@ -116,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_pairs_are_kept),
+		cmocka_unit_test(a_field_is_found_from_any_place),
 		cmocka_unit_test(many_are_cut),
 		cmocka_unit_test(long_ones_are_left_out),
 	};
