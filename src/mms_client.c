@@ -354,8 +354,7 @@ static bool prepare_connections(struct mms_client *client)
 	return true;
 }
 
-/* An entry that is written over meanwhile has been
- * delivered: whatever is read of it then, it is a node asked more or less. */
+/* An entry that is written over meanwhile has been delivered: whatever is read of it then, it is a node asked more or less. */
 bool mms_client_mirrors_late(const struct mms_cluster_sh *cluster)
 {
 	uint64_t tail = mms_mailbox_tail(&cluster->mailbox);

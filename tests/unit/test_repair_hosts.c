@@ -217,15 +217,20 @@ static void a_node_alone_is_complete_again_after_an_unclean_end(void **state)
 	end();
 }
 
-static void with_a_node_missing_the_dead_stay_written_down(void **state)
+static void begin_with_a_death_and_a_node_missing(void)
 {
-	(void) state;
 	begin(3);
 	put_numbered(0, 0, 20);
 	other_says(9, 1, true);
 	mms_link_drop(desk_link(desk, 2));
 	turn_for(DEAD_US);
 	turn_until(has_numbered(1, 0, 20));
+}
+
+static void with_a_node_missing_the_dead_stay_written_down(void **state)
+{
+	(void) state;
+	begin_with_a_death_and_a_node_missing();
 	turn_for(6 * SECOND);
 	assert_true(field_exists(0, HOSTS, OTHER));
 	assert_int_equal(atomic_load(&desk->host->cluster->sweep.finished), 0);
@@ -240,12 +245,7 @@ static void with_a_node_missing_the_dead_stay_written_down(void **state)
 static void with_a_node_missing_each_of_the_dead_is_served(void **state)
 {
 	(void) state;
-	begin(3);
-	put_numbered(0, 0, 20);
-	other_says(9, 1, true);
-	mms_link_drop(desk_link(desk, 2));
-	turn_for(DEAD_US);
-	turn_until(has_numbered(1, 0, 20));
+	begin_with_a_death_and_a_node_missing();
 	put_numbered(0, 20, 30);
 	for (unsigned node = 0; node < 2; node++) {
 		node_do(node, "HSET", HOSTS, "web8 00000000000000ee", "4 1");
